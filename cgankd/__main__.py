@@ -1,0 +1,6 @@
+"""`python -m cgankd`."""
+
+from cgankd.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,313 @@
+"""The command `cgankd`: one thin function per subcommand. torch is imported only when something is built."""
+
+import inspect
+import os
+import sys
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cgankd import __version__
+from cgankd.errors import DATA, IN_USE, MEMORY, USAGE, UserError
+
+app = typer.Typer(
+    help="cGAN-KD: accurate small networks, distilled through the samples of a conditional GAN.\n\n"
+    "Start with [bold]cgankd run[/bold]: the whole chain on handwritten digits, in minutes and without a GPU.",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+
+
+class Device(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Precision(StrEnum):
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+@dataclass
+class Options:
+    """What every building command takes. Settings live in the preset; these are about this call."""
+
+    preset: Annotated[str, typer.Option("--preset", "-p", help="Preset name or TOML file.", show_default="the folder's own, else digits")] = ""  # noqa: E501
+    set: Annotated[list[str], typer.Option("--set", "-s", help="Change a setting: table.key=value. Repeatable.")] = ()  # type: ignore[assignment]  # noqa: E501
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.", show_default="runs/<preset>")] = Path()
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto
+    precision: Annotated[Precision, typer.Option(help="Of the networks' arithmetic; auto is fp32.")] = Precision.auto
+    num_processes: Annotated[int, typer.Option(min=1, max=1024, help="Processes on this machine.")] = 1
+    deterministic: Annotated[bool, typer.Option("--deterministic", help="Deterministic kernels on a GPU.")] = False
+    seed: Annotated[int, typer.Option(min=-1, max=2**31, help="Same as --set seed=N.", show_default="of the preset")] = -1  # noqa: E501
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Move what stands aside and build anew.")] = False
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved preset and what would be built.")] = False  # noqa: E501
+
+
+def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Registers a subcommand whose first parameter gathers the options that all building commands share."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(function).parameters.values())[1:]
+        hints = typing.get_type_hints(Options, include_extras=True)
+        shared = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, annotation=hint, default=getattr(Options, key))
+                  for key, hint in hints.items()]  # fmt: skip
+        shared[1] = shared[1].replace(default=[])
+
+        def call(**values: Any) -> None:
+            options = Options(**{key: values.pop(key) for key in hints})
+            function(options, **values)
+
+        keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+        call.__signature__ = inspect.Signature([*keyword, *shared])  # type: ignore[attr-defined]
+        call.__annotations__ = {parameter.name: parameter.annotation for parameter in [*keyword, *shared]}
+        call.__doc__ = function.__doc__
+        app.command(name)(call)
+        return function
+
+    return register
+
+
+Export = Annotated[
+    Path | None, typer.Option("--export", help="Also write the accepted fakes as FILE.h5, in the published layout.")
+]
+MethodName = Annotated[str, typer.Option("--method", "-m", help="One method instead of the preset's, e.g. takd+fake.")]
+StudentName = Annotated[str, typer.Option("--student", help="Only this student of distill.pairs.")]
+RhoValue = Annotated[str, typer.Option("--rho", help="Share of fakes to keep, or none for no fakes.")]
+Ablation = Annotated[
+    bool, typer.Option("--ablation", help="NOKD, raw fakes, + subsampling, + filter, + relabel.")
+]
+
+
+@command("train-gan")
+def train_gan(options: Options) -> None:
+    """Train the conditional GAN. Prints the path of the generator."""
+    _stage("train-gan", options, lambda job: [job.run.gan.parent / "generator.safetensors"])
+
+
+@command("train-teacher")
+def train_teacher(options: Options) -> None:
+    """Train the teachers. Prints the path of the one that filters the fakes."""
+    _stage("train-teacher", options,
+           lambda job: [job.run.teacher(job.preset.generate.teacher).parent / "network.safetensors"])  # fmt: skip
+
+
+@command("fit-dre")
+def fit_dre(options: Options) -> None:
+    """Fit the conditional density ratio. Prints the path of its network."""
+    _stage("fit-dre", options, lambda job: [job.run.dre.parent / "ratio.safetensors"])
+
+
+@command("generate")
+def generate(options: Options, export: Export = None) -> None:
+    """Draw, subsample and score the fake pool. Prints the path of its record."""
+
+    def result(job: Any) -> list[Path]:
+        if export:
+            _export(job, export)
+        return [job.run.pool]
+
+    _stage("generate", options, result)
+
+
+@command("select-rho")
+def select_rho(options: Options) -> None:
+    """Choose rho on validation rows. Prints it: a number, or none."""
+
+    def result(job: Any) -> list[str]:
+        from cgankd.runs import finished
+
+        rho = finished(job.run.rho, "select-rho")["rho"]
+        return ["none" if rho is None else f"{rho:g}"]
+
+    _stage("select-rho", options, result)
+
+
+@command("distill")
+def distill(options: Options, method: MethodName = "", student: StudentName = "", rho: RhoValue = "",
+            ablation: Ablation = False) -> None:  # fmt: skip
+    """Train the students of the methods, each seed. Prints the path of each method's results."""
+    from cgankd import plan
+
+    call = plan.Call(_method(method), student, rho, ablation)
+    _stage("distill", options, lambda job: [a.record for a in plan.artefacts("distill", job.preset, job.run, job.call)], call)
+
+
+@command("run")
+def run(options: Options, ablation: Ablation = False) -> None:
+    """Run the whole chain: builds what is missing or out of date, nothing else. Prints the path of the page."""
+    from cgankd import pages, pipeline, plan
+
+    job = _job(options, plan.Call())
+    if _dry(job, options):
+        return
+    with _building(job):
+        for stage in pipeline.BUILDING:
+            pipeline.build(stage, job, whole_chain=True)
+        if ablation:
+            from dataclasses import replace
+
+            pipeline.build("distill", replace(job, call=plan.Call(ablation=True)), whole_chain=True)
+        page = pages.build([job.run.root], job.run.report)
+    _print(options, "run", [page])
+
+
+@app.command("report")
+def report(
+    folders: Annotated[list[Path] | None, typer.Argument(help="Run folders, or paths inside them.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the page.", show_default="the run's report/")] = Path(),
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes.")] = False,
+) -> None:  # fmt: skip
+    """Write tables and figures of finished runs as one page. Prints its path."""
+    from cgankd import console, pages, runs
+
+    if quiet:
+        console.be_quiet()
+    roots = list(dict.fromkeys(_root_of(path) for path in folders or [Path("runs") / "digits"]))
+    page = (out if out != Path() else runs.Run(roots[0]).report.parent) / "index.html"
+    with runs.locked(roots[0]):
+        pages.build(roots, page)
+    details = {"command": "report", "result": [str(page)]} if json else None
+    console.result([str(page)], details)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """cGAN-KD from one command."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit()
+
+
+def main() -> None:
+    """Runs the command and turns errors into one message and an exit code."""
+    from cgankd import signals
+
+    signals.install()
+    try:
+        app()
+    except UserError as error:
+        _fail(error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
+    except MemoryError:
+        _fail(_out_of_memory())
+    except Exception as error:
+        # torch has the class, and importing torch to name it would cost seconds.
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        _fail(_out_of_memory())
+
+
+def _fail(error: UserError) -> typing.NoReturn:
+    from cgankd import console
+
+    console.error(str(error), error.hint)
+    sys.exit(error.code)
+
+
+def _out_of_memory() -> UserError:
+    return UserError("out of memory", MEMORY, "lower the batch of the stage, e.g. --set gan.batch=32, and run again")
+
+
+def _job(options: Options, call: Any) -> Any:
+    """The checked job of a call: preset, run folder, machine. Refuses what can be refused without torch."""
+    from cgankd import console, pipeline, preset, runs
+
+    if options.quiet:
+        console.be_quiet()
+    changes = [*options.set, *([f"seed={options.seed}"] if options.seed >= 0 else [])]
+    given = options.out != Path()
+    own = runs.Run(options.out if given else Path("runs") / "digits").preset
+    source: str | Path = options.preset or (own if own.is_file() else "digits")
+    settings = preset.load(source, changes)
+    root = options.out if given else Path("runs") / settings.name
+    if root.exists() and not root.is_dir():
+        raise UserError(f"--out {root} is a file", IN_USE, "name a folder")
+    if root.is_dir() and not (root / "preset.toml").exists() and any(p for p in root.iterdir() if p.name[0] != "."):
+        raise UserError(f"--out {root} holds other files", IN_USE, "name a new folder, or that of a run")
+    return pipeline.Job(settings, runs.Run(root), options.device.value, options.precision.value, options.num_processes,
+                        options.deterministic, options.rebuild, call)  # fmt: skip
+
+
+def _stage(name: str, options: Options, result: Callable[[Any], list[Any]], call: Any = None) -> None:
+    from cgankd import pipeline, plan
+
+    job = _job(options, call or plan.Call())
+    if _dry(job, options):
+        return
+    with _building(job, name):
+        pipeline.build(name, job)
+        lines = result(job)
+    _print(options, name, lines)
+
+
+def _building(job: Any, name: str = "") -> Any:
+    """The lock of the run folder; a stage that has inputs is refused before a folder is made for it."""
+    from cgankd import plan, runs
+
+    if name and not job.run.root.exists():
+        plan.artefacts(name, job.preset, job.run, job.call)
+    return runs.locked(job.run.root)
+
+
+def _dry(job: Any, options: Options) -> bool:
+    """Prints the plan of --dry-run."""
+    if not options.dry_run:
+        return False
+    from cgankd import console, pipeline, preset
+
+    states = pipeline.states(job)
+    for stage, state in states.items():
+        console.say(f"{stage}: {state}")
+    details = {"preset": job.preset.model_dump(), "stages": states} if options.json else None
+    console.result([preset.dump(job.preset).rstrip()], details)
+    return True
+
+
+def _print(options: Options, name: str, lines: list[Any]) -> None:
+    from cgankd import console
+
+    text = [str(line) for line in lines]
+    details = {"command": name, "result": text[0] if len(text) == 1 else text} if options.json else None
+    console.result(text, details)
+
+
+def _method(name: str) -> str:
+    from cgankd import preset
+
+    try:
+        return preset.check_method(name) if name else ""
+    except ValueError as error:
+        raise UserError(f"--method {name}: {error}", USAGE) from None
+
+
+def _export(job: Any, path: Path) -> None:
+    from cgankd import fakes
+
+    pool = fakes.Pool(job.run.pool)
+    label = pool.record["label"]
+    fakes.export(pool, fakes.View(relabel="keep"), path, label.get("min", 0), label.get("max", 1))
+
+
+def _root_of(path: Path) -> Path:
+    """The run folder that `path` is or lies in."""
+    for folder in (path, *path.absolute().parents):
+        if (folder / "preset.toml").is_file():
+            return folder
+    raise UserError(f"{path} is no run folder and in none: no preset.toml there", DATA, "run `cgankd run` first")

@@ -1,0 +1,227 @@
+"""Batches: every batch is a pure function of (seed, step), and every process takes its own slice of it.
+
+Images live on the device as one uint8 tensor (N, 3, S, S); labels are int64 classes or float32 in [0, 1] (N,).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cgankd.errors import USAGE, UserError
+from cgankd.images import to_float
+from cgankd.randomness import generator
+from cgankd.sources import Source
+from cgankd.task import Task
+
+MIN_WEIGHT = 1e-3  # soft vicinity: images of smaller weight do not count (Ding et al. 2021)
+
+
+@dataclass(frozen=True)
+class Images:
+    """uint8 images with their labels."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __add__(self, other: "Images") -> "Images":
+        return Images(torch.cat([self.pixels, other.pixels]), torch.cat([self.labels, other.labels]))
+
+    def to(self, device: torch.device) -> "Images":
+        return Images(self.pixels.to(device), self.labels.to(device))
+
+    def normalisation(self) -> dict[str, list[float]]:
+        """Per channel mean and standard deviation of the pixels in [0, 1]."""
+        counts = torch.stack([torch.bincount(channel.flatten().int(), minlength=256).double()
+                              for channel in self.pixels.unbind(1)]).cpu()  # fmt: skip
+        values = torch.arange(256, dtype=torch.float64) / 255
+        mean = counts @ values / counts.sum(1)
+        spread = (counts @ values**2 / counts.sum(1) - mean**2).clamp(min=0).sqrt()
+        return {"mean": mean.tolist(), "std": spread.clamp(min=1e-3).tolist()}
+
+
+def images_of(source: Source, split: str, task: Task) -> Images:
+    """The images of one split with their labels as networks take them."""
+    rows = source.rows[split]
+    labels = torch.from_numpy(source.labels[rows]).to(task.dtype)
+    return Images(torch.from_numpy(source.images[rows]), task.scale(labels))
+
+
+class Batches:
+    """Shuffled passes over images: `batches(step)` is (floats in [-1, 1], labels) of this process's share.
+
+    `size` counts all processes. A pass ends within a batch where the sizes do not divide, so none is short.
+    """
+
+    def __init__(self, images: Images, size: int, *, seed: int, stream: str, share: "Share") -> None:
+        self.images, self.seed, self.stream, self.share = images, seed, stream, share
+        self.size = size
+        self._order: dict[int, Tensor] = {}
+        share.check(size)
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        rows = self.rows(step).to(self.images.pixels.device)
+        return to_float(self.images.pixels[rows]), self.images.labels[rows]
+
+    def rows(self, step: int) -> Tensor:
+        """The indices of the batch of `step` that this process takes."""
+        num = len(self.images)
+        places = torch.arange(step * self.size, (step + 1) * self.size)[self.share.slice]
+        epochs = torch.div(places, num, rounding_mode="floor")
+        rows = torch.empty_like(places)
+        for epoch in epochs.unique().tolist():
+            inside = epochs == epoch
+            rows[inside] = self._pass(epoch)[places[inside] % num]
+        return rows
+
+    def _pass(self, epoch: int) -> Tensor:
+        if epoch not in self._order:
+            self._order = {old: order for old, order in self._order.items() if old >= epoch - 1}
+            draws = generator(self.seed, self.stream, "pass", epoch)
+            self._order[epoch] = torch.randperm(len(self.images), generator=draws)
+        return self._order[epoch]
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of a batch a process takes: every `num`-th row from `rank`."""
+
+    rank: int = 0
+    num: int = 1
+
+    @property
+    def slice(self) -> slice:
+        return slice(self.rank, None, self.num)
+
+    def check(self, size: int) -> None:
+        if size % self.num:
+            raise UserError(f"a batch of {size} cannot be shared evenly by {self.num} processes", USAGE)
+
+
+class Mixed:
+    """Batches side by side: `real` and `fake` batches of fixed sizes make one."""
+
+    def __init__(self, *parts: Batches) -> None:
+        self.parts = parts
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        images, labels = zip(*(part(step) for part in self.parts), strict=True)
+        return torch.cat(images), torch.cat(labels)
+
+
+@dataclass(frozen=True)
+class Critique:
+    """What one discriminator step needs; the fakes are drawn for `fake_labels` and judged as `judged_labels`."""
+
+    images: Tensor
+    labels: Tensor
+    fake_labels: Tensor
+    judged_labels: Tensor
+    weights: Tensor
+    fake_weights: Tensor
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one generator step needs: its discriminator steps, then the labels to generate."""
+
+    critiques: list[Critique]
+    labels: Tensor
+
+
+class ClassRounds:
+    """Rounds for class labels: real images with their classes, fakes of uniformly drawn classes."""
+
+    def __init__(self, images: Images, size: int, critic_steps: int, task: Task, *, seed: int, share: Share) -> None:
+        self.batches = Batches(images, size, seed=seed, stream="gan", share=share)
+        self.critic_steps, self.num_classes, self.seed = critic_steps, task.outputs, seed
+
+    def __call__(self, step: int) -> Round:
+        critiques = []
+        for part in range(self.critic_steps):
+            images, labels = self.batches(step * self.critic_steps + part)
+            fake_labels = self._draw(labels, step, part)
+            ones = torch.ones(len(labels), device=labels.device)
+            critiques.append(Critique(images, labels, fake_labels, fake_labels, ones, ones))
+        return Round(critiques, self._draw(labels, step, self.critic_steps))
+
+    def _draw(self, like: Tensor, *name: int) -> Tensor:
+        size, share = self.batches.size, self.batches.share
+        draws = generator(self.seed, "gan labels", *name)
+        return torch.randint(self.num_classes, (size,), generator=draws)[share.slice].to(like.device)
+
+
+class VicinalRounds:
+    """Rounds for a continuous label: CcGAN's hard and soft vicinal discriminator batches (Ding et al. 2021).
+
+    A target is a training label, drawn uniformly among the distinct ones, plus normal noise of deviation
+    `sigma`; real images come from its vicinity, found by binary search in the sorted labels, and fakes are
+    drawn for labels of the vicinity. All are judged as the target. Labels lie in [0, 1].
+    """
+
+    def __init__(self, images: Images, size: int, critic_steps: int, *, kind: str, sigma: float | None, gaps: float,
+                 seed: int, share: Share) -> None:  # fmt: skip
+        order = images.labels.argsort(stable=True)
+        self.images = Images(images.pixels[order], images.labels[order])
+        self.labels = self.images.labels.double().cpu()
+        self.targets = self.labels.unique()
+        self.size, self.critic_steps, self.seed, self.share = size, critic_steps, seed, share
+        self.sigma = rule_of_thumb(self.labels) if sigma is None else sigma
+        kappa = gaps * self.targets.diff().max().item()
+        self.soft = kind == "soft"
+        self.nu = 1 / kappa**2
+        self.radius = math.sqrt(-math.log(MIN_WEIGHT) / self.nu) if self.soft else kappa
+        share.check(size)
+
+    def __call__(self, step: int) -> Round:
+        critiques = [self._critique(step, part) for part in range(self.critic_steps)]
+        draws = generator(self.seed, "gan labels", step, self.critic_steps)
+        return Round(critiques, self._local(self._noisy(self._choose(draws), draws)))
+
+    def _critique(self, step: int, part: int) -> Critique:
+        draws = generator(self.seed, "gan labels", step, part)
+        target, rows = self.vicinity(draws)
+        low, high = (target - self.radius).clamp(min=0), (target + self.radius).clamp(max=1)
+        fake = low + (high - low) * torch.rand(self.size, generator=draws, dtype=torch.float64)
+        here = rows[self.share.slice].to(self.images.pixels.device)
+        return Critique(
+            to_float(self.images.pixels[here]), self._local(target), self._local(fake), self._local(target),
+            self._local(self.weights(self.labels[rows], target)), self._local(self.weights(fake, target)),
+        )  # fmt: skip
+
+    def vicinity(self, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Targets (B,) and for each a row of the sorted images within `radius`; empty vicinities redraw noise."""
+        chosen = self._choose(draws)
+        target = self._noisy(chosen, draws)
+        low, high = self._range(target)
+        while (empty := low == high).any():
+            target[empty] = self._noisy(chosen, draws)[empty]
+            low, high = self._range(target)
+        place = torch.rand(self.size, generator=draws, dtype=torch.float64)
+        return target, (low + (place * (high - low)).long()).clamp(max=len(self.labels) - 1)
+
+    def weights(self, labels: Tensor, target: Tensor) -> Tensor:
+        """exp(-nu (label - target)^2) for the soft vicinity, 1 for the hard one."""
+        return torch.exp(-self.nu * (labels - target) ** 2) if self.soft else torch.ones_like(labels)
+
+    def _choose(self, draws: torch.Generator) -> Tensor:
+        return self.targets[torch.randint(len(self.targets), (self.size,), generator=draws)]
+
+    def _noisy(self, labels: Tensor, draws: torch.Generator) -> Tensor:
+        return labels + self.sigma * torch.randn(self.size, generator=draws, dtype=torch.float64)
+
+    def _range(self, target: Tensor) -> tuple[Tensor, Tensor]:
+        low = torch.searchsorted(self.labels, target - self.radius, side="left")
+        return low, torch.searchsorted(self.labels, target + self.radius, side="right")
+
+    def _local(self, values: Tensor) -> Tensor:
+        return values[self.share.slice].float().to(self.images.pixels.device)
+
+
+def rule_of_thumb(labels: Tensor) -> float:
+    """The width of the label kernel: 1.06 std N^(-1/5), with the population's std (Ding et al. 2021)."""
+    return 1.06 * labels.std(correction=0).item() * len(labels) ** -0.2

@@ -1,0 +1,117 @@
+"""The fake pool on disk: written once in immutable shards, read as views for any rho, with numpy alone.
+
+A pool holds for each label its first n proposals and, past those, accepted ones. Per row: `images` uint8
+(3, S, S), `labels` as asked (int64 classes or float32 in [0, 1]), `proposals` (the number of the row within its
+label), `accepted`, `ratios`, `outputs` of the teacher, its `errors` (nats, or the label's unit) and `relabels`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cgankd import hdf5, runs
+from cgankd.errors import DATA, UserError
+
+COLUMNS = {"images": (4, "u"), "labels": (1, "if"), "proposals": (1, "i"), "accepted": (1, "b"),
+           "ratios": (1, "f"), "outputs": (2, "f"), "errors": (1, "f"), "relabels": (1, "if")}  # fmt: skip
+SMALL = tuple(name for name in COLUMNS if name not in ("images", "outputs"))
+
+
+@dataclass(frozen=True)
+class View:
+    """Which fakes to use and how they are labelled; the published method is View(rho=..., num=...)."""
+
+    rho: float = 1.0  # share that the teacher's error keeps
+    subsample: bool = True  # the accepted ones, or the first proposals as the generator gave them
+    relabel: str = "hard"  # "hard": the teacher's label; "keep": the label asked for
+    num: int | None = None  # how many to draw; for classes balanced by label
+
+
+def write_shard(path: Path, rows: dict[str, np.ndarray]) -> None:
+    """Writes one shard whole."""
+    assert set(rows) == set(COLUMNS), f"a shard needs {sorted(COLUMNS)}"
+    rows = {**rows, "accepted": rows["accepted"].astype(np.int8)}
+    runs.write_bytes(path, hdf5.to_bytes(rows, {}))
+
+
+def read_shard(path: Path, columns: tuple[str, ...] = SMALL) -> dict[str, np.ndarray]:
+    """Columns of a shard; UserError when it is damaged or no shard."""
+    with hdf5.Reader(path) as file:
+        rows = {name: file.read(name, COLUMNS[name][0], COLUMNS[name][1].replace("b", "i")) for name in columns}
+    if len({len(column) for column in rows.values()}) > 1:
+        raise UserError(f"{path}: its columns have different lengths", DATA, "run `cgankd generate --rebuild`")
+    return {name: column.astype(bool) if name == "accepted" else column for name, column in rows.items()}
+
+
+class Pool:
+    """A finished pool: its small columns in memory, images read when asked for."""
+
+    def __init__(self, record: Path) -> None:
+        self.record = runs.verify_files(record, "generate")
+        self.shards = [record.parent / name for name in sorted(self.record["files"])]
+        parts = [read_shard(path) for path in self.shards]
+        self.ends = np.cumsum([len(part["labels"]) for part in parts])
+        self.columns = {name: np.concatenate([part[name] for part in parts]) for name in SMALL}
+        self.per_label = int(self.record["per_label"])
+
+    def __len__(self) -> int:
+        return len(self.columns["labels"])
+
+    def rows(self, view: View, seed: int = 0) -> np.ndarray:
+        """The rows of a view, increasing; `seed` decides only which are drawn when `view.num` is smaller."""
+        column = self.columns
+        chosen = self._accepted() if view.subsample else np.flatnonzero(column["proposals"] < self.per_label)
+        order = np.lexsort((chosen, column["errors"][chosen]))
+        kept = np.sort(chosen[order[: round(view.rho * len(chosen))]])
+        return kept if view.num is None else self._draw(kept, view, seed)
+
+    def labels(self, view: View, rows: np.ndarray) -> np.ndarray:
+        """The labels of rows as a view gives them."""
+        return self.columns["relabels" if view.relabel == "hard" else "labels"][rows]
+
+    def images(self, rows: np.ndarray) -> np.ndarray:
+        """The images (n, 3, S, S) of increasing rows, uint8."""
+        parts = []
+        for path, start, end in zip(self.shards, [0, *self.ends[:-1]], self.ends, strict=True):
+            inside = rows[(rows >= start) & (rows < end)] - start
+            if len(inside):
+                with hdf5.Reader(path) as file:
+                    parts.append(file.read("images", 4, "u")[inside])
+        if not parts:
+            raise UserError("no fakes are left after filtering", DATA, "raise rho or generate.per_label")
+        return np.concatenate(parts)
+
+    def _accepted(self) -> np.ndarray:
+        """The first accepted rows of each label, as many as were asked for, by the number of their proposal."""
+        return first_accepted(self.columns["labels"], self.columns["proposals"], self.columns["accepted"],
+                              self.per_label)  # fmt: skip
+
+    def _draw(self, kept: np.ndarray, view: View, seed: int) -> np.ndarray:
+        """`view.num` of the rows: at random, and for classes the same number of each label."""
+        assert view.num is not None
+        rng = np.random.default_rng([seed, 0xFA4E])
+        labels = self.labels(view, kept)
+        if labels.dtype.kind == "f":
+            return np.sort(rng.permutation(kept)[: view.num])
+        groups = np.unique(self.columns["labels"])
+        shares = np.full(len(groups), view.num // len(groups)) + (np.arange(len(groups)) < view.num % len(groups))
+        drawn = [rng.permutation(kept[labels == label])[:share] for label, share in zip(groups, shares, strict=True)]
+        return np.sort(np.concatenate(drawn))
+
+
+def first_accepted(labels: np.ndarray, proposals: np.ndarray, accepted: np.ndarray, num: int) -> np.ndarray:
+    """Per label the first `num` accepted rows by proposal number; increasing row numbers."""
+    rows = np.flatnonzero(accepted)
+    order = rows[np.lexsort((proposals[rows], labels[rows]))]
+    starts = np.unique(labels[order], return_index=True)[1]
+    place = np.arange(len(order)) - np.repeat(starts, np.diff([*starts, len(order)]))
+    return np.sort(order[place < num])
+
+
+def export(pool: Pool, view: View, path: Path, minimum: float, maximum: float) -> None:
+    """Writes a view in the published layout: `fake_images` uint8 (n, 3, S, S), `fake_labels` float64 (n,) in their unit."""
+    rows = pool.rows(view)
+    labels = pool.labels(view, rows).astype(np.float64)
+    scaled = labels if pool.columns["labels"].dtype.kind == "i" else minimum + labels * (maximum - minimum)
+    runs.write_bytes(path, hdf5.to_bytes({"fake_images": pool.images(rows), "fake_labels": scaled}, {}))

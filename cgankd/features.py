@@ -1,0 +1,67 @@
+"""The feature space of the density ratio: a CNN's wide layer, or a sparse autoencoder's code."""
+
+from pathlib import Path
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cgankd.data import Batches, Images
+from cgankd.engine import Machine, Supervised, fit
+from cgankd.models import make_network
+from cgankd.networks import load_network, save_network
+from cgankd.preset import Features
+from cgankd.randomness import seed_everything
+from cgankd.task import Task
+
+
+class CnnFeaturesObjective(nn.Module):
+    """The task's loss of the logits that stand on the features."""
+
+    def __init__(self, task: Task, network: nn.Module) -> None:
+        super().__init__()
+        self.task, self.network = task, network
+
+    def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        return {"label": self.task.loss(self.network.outputs(self.network(images)), labels)}
+
+
+class AutoencoderObjective(nn.Module):
+    """Reconstruction, sparsity of the code, and the label predicted from it (cGAN-KD, supplement)."""
+
+    def __init__(self, task: Task, network: nn.Module, sparsity: float) -> None:
+        super().__init__()
+        self.task, self.network, self.sparsity = task, network, sparsity
+
+    def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        features = self.network(images)
+        return {
+            "image": F.mse_loss(self.network.decode(features), images),
+            "sparsity": self.sparsity * features.mean(),
+            "label": self.task.loss(self.network.predict(features), labels),
+        }
+
+
+def fit_features(
+    task: Task, images: Images, settings: Features, *, folder: Path, seed: int, recipe: str, machine: Machine
+) -> nn.Module:
+    """Trains the extractor, or loads it where an interrupted run has left it; saved as folder/features."""
+    if (folder / "features.json").exists():
+        return load_network(folder, "features", machine.device)
+    seed_everything(seed, "features", "weights")
+    if task.features == "cnn":
+        architecture = {"name": "cnn-features", "trunk": settings.network, "size": settings.size,
+                        "outputs": task.outputs, **images.normalisation()}  # fmt: skip
+        network = make_network(architecture)
+        objective: nn.Module = CnnFeaturesObjective(task, network)
+    else:
+        side = images.pixels.shape[-1]
+        architecture = {"name": "sparse-autoencoder", "side": side, "width": settings.width, "size": settings.size}
+        network = make_network(architecture)
+        objective = AutoencoderObjective(task, network, settings.sparsity)
+    batches = Batches(images, settings.batch, seed=seed, stream="features", share=machine.share)
+    fit(Supervised(machine, objective, settings), batches, steps=settings.steps, folder=folder / "features-training",
+        name="feature extractor", seed=seed, recipe=recipe, machine=machine)  # fmt: skip
+    if machine.is_main:
+        save_network(folder, "features", network, architecture)
+    machine.barrier()
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,81 @@
+"""One process, or several: in-process elastic launch, so that exit codes survive.
+
+Under torchrun, accelerate launch or srun (LOCAL_RANK set) this process already is one of several.
+"""
+
+import os
+import uuid
+from typing import Any
+
+from cgankd import console, signals
+from cgankd.errors import STOPPED, USAGE, UserError
+
+GRACE = 30  # seconds that processes have to save after a signal
+
+
+def launch(work: dict[str, Any], num_processes: int) -> None:
+    """Performs the work here, or in `num_processes` processes on this machine."""
+    if "LOCAL_RANK" in os.environ:
+        if num_processes not in (1, int(os.environ["WORLD_SIZE"])):
+            raise UserError(f"--num-processes {num_processes}, but started as {os.environ['WORLD_SIZE']}", USAGE)
+        _perform(work)
+    elif num_processes == 1:
+        _perform(work)
+    else:
+        _spawn(work, num_processes)
+
+
+def _perform(work: dict[str, Any]) -> None:
+    from cgankd.pipeline import perform
+
+    perform(work)
+
+
+def _spawn(work: dict[str, Any], num_processes: int) -> None:
+    import logging
+    import signal
+
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // num_processes)))
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=num_processes, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0", max_restarts=0, start_method="spawn", monitor_interval=0.1,
+        shutdown_timeout=GRACE)  # fmt: skip
+    try:
+        codes = elastic_launch(config, _entry)(work)
+        code = max(codes.values())
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        code = failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
+        if code not in range(2, 128):
+            console.error(f"process {rank} failed: {failure.message}")
+    except SignalException as error:
+        code = STOPPED if error.sigval in signals.SIGNALS else 128 + int(error.sigval)
+    finally:
+        for number in signals.SIGNALS:  # the launcher replaced our handlers
+            signal.signal(number, signal.SIG_DFL)
+        signals.install()
+    if code:
+        raise UserError(f"{work['stage']} ended with exit code {code} in {num_processes} processes", code)
+
+
+def _entry(work: dict[str, Any]) -> int:
+    """One of the processes; leaves at once when its launcher is gone, since nobody would collect it."""
+    parent = os.getppid()
+    signals.install()
+    try:
+        _perform(work)
+        code = 0
+    except UserError as error:
+        if os.environ.get("RANK", "0") == "0":
+            console.error(str(error), error.hint)
+        code = error.code
+    if os.getppid() != parent:
+        os._exit(code)
+    if code:
+        raise SystemExit(code)
+    return code

@@ -1,0 +1,35 @@
+"""Losses as plain functions of tensors. B is the batch, K the number of classes."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def hinge_critic(real: Tensor, fake: Tensor, real_weight: Tensor, fake_weight: Tensor) -> Tensor:
+    """The discriminator's hinge loss of scores (B,), each sample weighted (CcGAN, Ding et al. 2021, eq. 12)."""
+    return (real_weight * F.relu(1 - real)).mean() + (fake_weight * F.relu(1 + fake)).mean()
+
+
+def hinge_generator(fake: Tensor) -> Tensor:
+    """The generator's hinge loss of the discriminator's scores (B,)."""
+    return -fake.mean()
+
+
+def softened_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T^2 KL(teacher || student) of softened logits (B, K), per sample (Hinton et al. 2015, section 2.1).
+
+    The published code of cGAN-KD divides by B K instead of B; presets say so with their weights.
+    """
+    log_student = F.log_softmax(student / temperature, 1)
+    log_teacher = F.log_softmax(teacher / temperature, 1)
+    return temperature**2 * F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
+
+
+def softplus_ratio(real: Tensor, fake: Tensor) -> Tensor:
+    """The softplus loss of density ratios (B,) at real and fake samples (cDRE-F-SP, Ding et al., section III-B)."""
+    return (torch.sigmoid(fake) * fake).mean() - F.softplus(fake).mean() - torch.sigmoid(real).mean()
+
+
+def ratio_penalty(fake: Tensor) -> Tensor:
+    """(mean ratio of fakes - 1)^2: under the fakes' density the true ratio has mean 1."""
+    return (fake.mean() - 1) ** 2

@@ -1,0 +1,89 @@
+"""Residual blocks that both GAN families are made of, and their conditional batch norm.
+
+Up-sampling is nearest and pooling a mean, so that CUDA runs can be deterministic. `convolution` is the layer
+type: nn.Conv2d, or `spectral(nn.Conv2d)`.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+Layer = Callable[..., nn.Module]
+
+
+def spectral(layer: Layer) -> Layer:
+    """The layer type with its weight divided by its largest singular value (Miyato et al. 2018)."""
+    return lambda *sizes, **options: spectral_norm(layer(*sizes, **options), eps=1e-8)
+
+
+class ConditionalNorm(nn.Module):
+    """Batch norm whose gain and bias depend on the condition: x (N, C, S, S), condition -> the same shape.
+
+    `affine(C)` makes the map from the condition to C numbers; the gain is 1 + its output.
+    """
+
+    def __init__(self, channels: int, affine: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.gain, self.bias = affine(channels), affine(channels)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        return self.norm(x) * (1 + self.gain(condition)[:, :, None, None]) + self.bias(condition)[:, :, None, None]
+
+
+class UpBlock(nn.Module):
+    """Doubles the side: norm, ReLU, up, conv, norm, ReLU, conv, beside an up-sampled 1x1 shortcut."""
+
+    def __init__(
+        self, inputs: int, outputs: int, affine: Callable[[int], nn.Module], convolution: Layer = nn.Conv2d
+    ) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = ConditionalNorm(inputs, affine), ConditionalNorm(outputs, affine)
+        self.conv1 = convolution(inputs, outputs, 3, padding=1)
+        self.conv2 = convolution(outputs, outputs, 3, padding=1)
+        self.shortcut = convolution(inputs, outputs, 1)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        h = F.interpolate(F.relu(self.norm1(x, condition)), scale_factor=2)
+        h = self.conv2(F.relu(self.norm2(self.conv1(h), condition)))
+        # A 1x1 convolution commutes with nearest up-sampling; in this order it costs a quarter.
+        return h + F.interpolate(self.shortcut(x), scale_factor=2)
+
+
+class DownBlock(nn.Module):
+    """Halves the side where `down`; the first block of a discriminator sees the image without a ReLU before."""
+
+    def __init__(
+        self, inputs: int, outputs: int, *, down: bool, first: bool = False, convolution: Layer = nn.Conv2d
+    ) -> None:
+        super().__init__()
+        self.down, self.first = down, first
+        self.conv1 = convolution(inputs, outputs, 3, padding=1)
+        self.conv2 = convolution(outputs, outputs, 3, padding=1)
+        self.shortcut = convolution(inputs, outputs, 1) if down or inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))
+        if not self.down:
+            return h + self.shortcut(x)
+        # Mean pooling commutes with the 1x1 shortcut: one order serves first and later blocks.
+        return F.avg_pool2d(h, 2) + self.shortcut(F.avg_pool2d(x, 2))
+
+
+def num_doublings(size: int) -> int:
+    """How often a 4x4 map is doubled to reach `size`."""
+    steps = (size // 4).bit_length() - 1
+    assert 4 << steps == size, f"GANs draw images of side 8, 16, 32, ..., not {size}"
+    return steps
+
+
+def initialise(module: nn.Module, rule: Callable[[Tensor], object]) -> None:
+    """Applies `rule` to the weight of every convolution, linear layer and embedding, normalised or not."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding):
+            weight = layer.parametrizations.weight.original if hasattr(layer, "parametrizations") else layer.weight
+            with torch.no_grad():
+                rule(weight)

@@ -1,0 +1,66 @@
+"""Networks from images to a label: a trunk, its own normalisation, and a head.
+
+N images of side S in [-1, 1]; every network takes that form and normalises by the constants it was trained with.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cgankd.models.resnet import CifarResNet
+
+TRUNKS: dict[str, Any] = {
+    "resnet8": lambda width: CifarResNet(8, width),
+    "resnet20": lambda width: CifarResNet(20, width),
+    "resnet110": lambda width: CifarResNet(110, width),
+}
+
+
+def make_trunk(name: str) -> Any:
+    """The trunk of a network's name, e.g. resnet20 or, a quarter as wide, resnet20_x0_25."""
+    base, _, width = name.partition("_x")
+    return TRUNKS[base](float(width.replace("_", ".")) if width else 1.0)
+
+
+class Normalisation(nn.Module):
+    """[-1, 1] -> per channel (pixel - mean) / std, with mean and std of pixels in [0, 1]."""
+
+    def __init__(self, mean: list[float], std: list[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return ((images + 1) / 2 - self.mean) / self.std
+
+
+class Cnn(nn.Module):
+    """(N, 3, S, S) -> outputs (N, K): a teacher, an assistant or a student."""
+
+    def __init__(self, *, trunk: str, outputs: int, mean: list[float], std: list[float]) -> None:
+        super().__init__()
+        self.normalise = Normalisation(mean, std)
+        self.trunk = make_trunk(trunk)
+        self.head = nn.Linear(self.trunk.num_features, outputs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.trunk(self.normalise(images)))
+
+
+class CnnFeatures(nn.Module):
+    """(N, 3, S, S) -> features (N, D) >= 0: the wide layer in which the density ratio of classes is estimated.
+
+    `outputs(features)` are the logits with which it is trained (cGAN-KD, supplement: DenseNet121 with a linear
+    layer, batch norm and ReLU of D = 3 S S before the classifier).
+    """
+
+    def __init__(self, *, trunk: str, size: int, outputs: int, mean: list[float], std: list[float]) -> None:
+        super().__init__()
+        self.normalise = Normalisation(mean, std)
+        self.trunk = make_trunk(trunk)
+        self.wide = nn.Sequential(nn.Linear(self.trunk.num_features, size), nn.BatchNorm1d(size), nn.ReLU())
+        self.outputs = nn.Linear(size, outputs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.wide(self.trunk(self.normalise(images)))

@@ -1,0 +1,51 @@
+"""The label embedding of CcGAN (Ding et al. 2021, improved label input): images -> h -> label and label -> h.
+
+N images, labels in [0, 1], embeddings h (N, E) >= 0.
+"""
+
+from torch import Tensor, nn
+
+from cgankd.models.cnn import Normalisation, make_trunk
+
+
+class ImageEmbedding(nn.Module):
+    """Images (N, 3, S, S) -> h (N, E); `label(h)` (N, 1) reads the label back."""
+
+    def __init__(self, *, trunk: str, size: int, mean: list[float], std: list[float]) -> None:
+        super().__init__()
+        self.normalise = Normalisation(mean, std)
+        self.trunk = make_trunk(trunk)
+        features = self.trunk.num_features
+        self.embed = nn.Sequential(
+            nn.Linear(features, features), nn.BatchNorm1d(features), nn.ReLU(),
+            nn.Linear(features, size), nn.BatchNorm1d(size), nn.ReLU(),
+        )  # fmt: skip
+        self.label = nn.Linear(size, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.embed(self.trunk(self.normalise(images)))
+
+
+class LabelEmbedding(nn.Module):
+    """Labels (N,) -> h (N, E): five linear layers, group norm and ReLU between them."""
+
+    def __init__(self, *, size: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inputs in (1, size, size, size):
+            layers += [nn.Linear(inputs, size), nn.GroupNorm(8, size), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Linear(size, size), nn.ReLU())
+
+    def forward(self, labels: Tensor) -> Tensor:
+        return self.layers(labels[:, None] + 1e-8)
+
+
+class ClassIndex(nn.Module):
+    """Classes (N,) -> classes (N,): a class is its own condition; `num_classes` sizes what embeds it."""
+
+    def __init__(self, *, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+
+    def forward(self, labels: Tensor) -> Tensor:
+        return labels

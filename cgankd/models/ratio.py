@@ -1,0 +1,34 @@
+"""The multilayer perceptrons that estimate the conditional density ratio from features and condition."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+HIDDEN = {  # shares of the first width, as published: 2048, 1024, ...
+    "mlp3": (1, 2, 4),
+    "mlp5": (1, 2, 4, 8, 16),
+    "mlp7": (1, 1, 2, 2, 4, 8, 16),
+    "mlp9": (1, 1, 2, 2, 4, 4, 8, 8, 16),
+}
+
+
+class RatioNetwork(nn.Module):
+    """Features (N, D) and condition -> density ratios (N,) >= 0.
+
+    The condition is an embedding (N, E) or, with `num_classes`, a class that a trainable K-wide table embeds.
+    Each hidden layer is linear, group norm, ReLU, dropout (cGAN-KD, cDR-MLP).
+    """
+
+    def __init__(self, *, layers: str, width: int, features: int, embedding: int, num_classes: int,
+                 dropout: float, output: str) -> None:  # fmt: skip
+        super().__init__()
+        self.embed = nn.Embedding(num_classes, num_classes) if num_classes else nn.Identity()
+        self.output = {"relu": F.relu, "softplus": F.softplus}[output]
+        widths = [features + (num_classes or embedding), *(max(8, width // share) for share in HIDDEN[layers])]
+        hidden: list[nn.Module] = []
+        for inputs, outputs in zip(widths, widths[1:], strict=False):
+            hidden += [nn.Linear(inputs, outputs), nn.GroupNorm(8, outputs), nn.ReLU(), nn.Dropout(dropout)]
+        self.layers = nn.Sequential(*hidden, nn.Linear(widths[-1], 1))
+
+    def forward(self, features: Tensor, condition: Tensor) -> Tensor:
+        return self.output(self.layers(torch.cat([self.embed(condition), features], 1))).squeeze(1)

@@ -1,0 +1,109 @@
+"""What to build: a stage whose artefacts are missing or unfinished is run, the rest is left alone.
+
+Nothing here imports torch before something has to be built.
+"""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cgankd import console, plan, runs
+from cgankd import preset as presets
+from cgankd.errors import DATA, UserError
+from cgankd.plan import Call
+from cgankd.preset import Preset
+from cgankd.runs import Artefact, Run
+
+BUILDING = ("train-gan", "train-teacher", "fit-dre", "generate", "select-rho", "distill")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A preset, a run folder, and how this machine is to compute."""
+
+    preset: Preset
+    run: Run
+    device: str = "auto"
+    precision: str = "auto"
+    num_processes: int = 1
+    deterministic: bool = False
+    rebuild: bool = False
+    call: Call = field(default_factory=Call)
+
+
+def build(stage: str, job: Job, *, whole_chain: bool = False) -> list[Path]:
+    """Makes the artefacts of a stage that are not up to date; their records.
+
+    A finished artefact of other settings is refused with a UserError, or moved aside with --rebuild and, as
+    part of the `whole_chain`, always.
+    """
+    artefacts = plan.artefacts(stage, job.preset, job.run, job.call)
+    for artefact in artefacts:
+        if artefact.state() == "other" or (job.rebuild and artefact.state() == "done"):
+            _make_room(artefact, allowed=job.rebuild or whole_chain)
+    if all(artefact.state() == "done" for artefact in artefacts):
+        console.say(f"{stage}: nothing to do")
+    else:
+        console.say(f"{stage}: {', '.join(str(artefact.record.parent) for artefact in artefacts[:1])}")
+        runs.write_bytes(job.run.preset, presets.dump(job.preset).encode())
+        _execute(stage, job)
+    return [artefact.record for artefact in artefacts]
+
+
+def states(job: Job) -> dict[str, str]:
+    """For --dry-run: what each stage would do."""
+    found = {}
+    for stage in BUILDING:
+        try:
+            artefacts = plan.artefacts(stage, job.preset, job.run, job.call)
+            found[stage] = ", ".join(f"{_relative(artefact, job)}: {artefact.state()}" for artefact in artefacts)
+        except UserError as error:
+            found[stage] = f"waits ({error.hint or error})"
+    return found
+
+
+def _relative(artefact: Artefact, job: Job) -> str:
+    return str(artefact.record.relative_to(job.run.root))
+
+
+def _make_room(artefact: Artefact, allowed: bool) -> None:
+    old = str(runs.read_json(artefact.record).get("digest"))[:8]
+    if not allowed:
+        raise UserError(
+            f"{artefact.record} was made from other settings ({old}, now {artefact.digest[:8]}): {artefact.difference()}",
+            DATA,
+            "add --rebuild to move it aside and build anew, or choose another --out",
+        )
+    console.say(f"{artefact.record}: other settings ({artefact.difference()}); moved to {artefact.set_aside().name}")
+
+
+def _execute(stage: str, job: Job) -> None:
+    from cgankd import launch
+
+    values = asdict(job.call)
+    work = {"stage": stage, "preset": job.preset.model_dump(), "root": str(job.run.root), "device": job.device,
+            "precision": job.precision, "deterministic": job.deterministic, "call": values}  # fmt: skip
+    launch.launch(work, job.num_processes)
+
+
+def perform(work: dict[str, Any]) -> None:
+    """Runs a stage in this process, which is the only one or one of several."""
+    from cgankd.engine import Machine
+    from cgankd.stages import distill, fit_dre, generate, select_rho, train_gan, train_teacher
+
+    preset, run = Preset.model_validate(work["preset"]), Run(Path(work["root"]))
+    precision = "fp32" if work["precision"] == "auto" else work["precision"]
+    machine = Machine(work["device"], precision, work["deterministic"])
+    match work["stage"]:
+        case "train-gan":
+            train_gan.run(preset, run, machine)
+        case "train-teacher":
+            train_teacher.run(preset, run, machine)
+        case "fit-dre":
+            fit_dre.run(preset, run, machine)
+        case "generate":
+            generate.run(preset, run, machine)
+        case "select-rho":
+            select_rho.run(preset, run, machine)
+        case "distill":
+            distill.run(preset, run, machine, Call(**work["call"]))

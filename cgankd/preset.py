@@ -1,0 +1,368 @@
+"""Presets: a sparse TOML file becomes frozen, checked settings; whatever it does not know is refused.
+
+One subcommand is one table: [data] [gan] [teacher] [dre] [generate] [rho] [distill] [report]. Steps are
+optimiser steps, sizes are pixels or counts, fractions lie in [0, 1].
+"""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import tomli
+import tomli_w
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cgankd.errors import USAGE, UserError
+
+MAX_FILE = 1 << 20
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+CnnName = Literal["resnet8", "resnet20", "resnet110"]
+GanName = Literal["biggan", "sngan"]
+RatioName = Literal["mlp3", "mlp5", "mlp7", "mlp9"]
+MethodName = Literal["nokd", "blkd", "takd", "sskd", "blkd+uda"]
+PLANNED_METHODS = ("sskd", "blkd+uda")  # named in the paper's tables, not built yet
+
+
+def check_cnn(name: str) -> str:
+    """A network of the table, at another width with a suffix: resnet8, resnet8_x0_25 (a quarter as wide)."""
+    base, _, width = name.partition("_x")
+    if base not in get_args(CnnName) or (width and not re.fullmatch(r"\d+(_\d+)?", width)):
+        raise ValueError(f"unknown network{did_you_mean(base, get_args(CnnName))}, at another width e.g. resnet8_x0_25")
+    return name
+
+
+def check_method(name: str) -> str:
+    """A method of the table, on real images alone or, with +fake, on real and fake images."""
+    name = {"fake": "nokd+fake"}.get(name, name)
+    base = name.removesuffix("+fake")
+    if base not in get_args(MethodName):
+        raise ValueError(f"unknown method{did_you_mean(base, get_args(MethodName))}, each also with +fake")
+    if base in PLANNED_METHODS:
+        raise ValueError(f"the method {base} is not available yet; available: nokd, blkd, takd, each also with +fake")
+    return name
+
+
+def did_you_mean(name: str, known: Any) -> str:
+    """The end of a message about the unknown `name`."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else f" (known: {', '.join(known)})"
+
+
+Cnn = Annotated[str, AfterValidator(check_cnn)]
+Method = Annotated[str, AfterValidator(check_method)]
+Count = Annotated[int, Field(ge=1, le=10**8)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(gt=0, le=10)]
+Weight = Annotated[float, Field(ge=0, le=1000)]
+Seeds = Annotated[list[Annotated[int, Field(ge=0, le=2**31)]], Field(min_length=1, max_length=1000)]
+
+
+class Table(BaseModel):
+    """A table of a preset: frozen, nothing unknown, no infinities, no strings for numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Recipe(Table):
+    """How a supervised network is trained."""
+
+    steps: Count = Field(description="optimiser steps")
+    batch: Count = Field(64, le=65536, description="images per step, over all processes")
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    learning_rate: Rate = Field(0.1, description="at the first step")
+    momentum: Fraction = Field(0.9, description="of sgd")
+    betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)] = Field([0.9, 0.999], description="of adam")
+    weight_decay: Weight = 0.0
+    schedule: Literal["constant", "cosine", "steps"] = Field("cosine", description="of the learning rate")
+    milestones: list[Fraction] = Field([], description="for `steps`: shares of the run after which it falls tenfold")
+    augment: list[Literal["crop", "flip"]] = Field([], description="random changes of the training images")
+
+
+class Data(Table):
+    """Which images, and how they are split. Validation rows are seen by no upstream network."""
+
+    source: Literal["digits", "digits-angle"]
+    size: Annotated[int, Field(ge=8, le=1024, multiple_of=8)] = Field(16, description="side of the images in pixels")
+    num_train: Count = Field(description="training images; for classes split evenly")
+    num_validation: Count = Field(description="images that only choose settings; the rest is for the test")
+    protocol: Literal["clean"] = "clean"
+
+
+class Embedding(Table):
+    """The label embedding of a continuous label (CcGAN, Ding et al. 2021): image -> h -> label, then label -> h."""
+
+    network: Cnn = Field(description="trunk of the network from images to h")
+    size: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] = Field(128, description="width of h")
+    images: Recipe = Field(description="training of image -> h -> label")
+    labels: Recipe = Field(description="training of label -> h against the frozen h -> label")
+    noise: Annotated[float, Field(ge=0, le=1)] = Field(0.2, description="deviation added to labels in [0, 1]")
+
+
+class Vicinity(Table):
+    """Which real images count for a continuous label (CcGAN's HVDL and SVDL)."""
+
+    kind: Literal["hard", "soft"] = "soft"
+    sigma: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="label noise; default: rule of thumb")
+    gaps: Annotated[float, Field(gt=0, le=1000)] = Field(2.0, description="width of the vicinity in largest label gaps")
+
+
+class Gan(Table):
+    """The conditional GAN, trained with the hinge loss; its moving average is what later stages use."""
+
+    network: GanName
+    width: Annotated[int, Field(ge=1, le=1024)] = Field(64, description="base number of channels")
+    latent: Count = Field(128, description="size of the latent vector z")
+    steps: Count = Field(description="generator steps")
+    batch: Count = Field(64, le=65536, description="images per generator step and per discriminator step")
+    critic_steps: Annotated[int, Field(ge=1, le=100)] = Field(1, description="discriminator steps per generator step")
+    learning_rate: Rate = 2e-4
+    critic_learning_rate: Rate | None = Field(None, description="of the discriminator; default: the same")
+    betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)] = [0.0, 0.999]
+    flip: bool = Field(False, description="mirror real images at random")
+    diffaugment: list[Literal["color", "translation", "cutout"]] = Field([], description="on all the discriminator sees")
+    ema_decay: Fraction = Field(0.999, description="of the generator's moving average")
+    ema_start: Annotated[int, Field(ge=0)] = Field(0, description="step before which the average is a plain copy")
+    embedding: Embedding | None = Field(None, description="for a continuous label")
+    vicinity: Vicinity | None = Field(None, description="for a continuous label")
+
+
+class Teacher(Recipe):
+    """The teachers: one filters and relabels the fakes, others may distil."""
+
+    networks: Annotated[list[Cnn], Field(min_length=1)]
+
+
+class Features(Recipe):
+    """The feature extractor of the density ratio: a CNN for classes, a sparse autoencoder for a continuous label."""
+
+    network: Cnn | None = Field(None, description="trunk of the CNN, for classes")
+    width: Annotated[int, Field(ge=1, le=1024)] = Field(64, description="base channels of the autoencoder")
+    size: Annotated[int, Field(ge=16, le=65536, multiple_of=16)] = Field(description="number of features")
+    sparsity: Weight = Field(1e-3, description="weight of the mean feature in the autoencoder's loss")
+
+
+class Dre(Recipe):
+    """Conditional density ratio estimation with the softplus loss in feature space (cDRE-F-SP)."""
+
+    network: RatioName = "mlp5"
+    width: Annotated[int, Field(ge=8, le=8192, multiple_of=8)] = Field(2048, description="first hidden width")
+    dropout: Fraction = 0.5
+    penalty: Weight = Field(1e-3, description="lambda: weight of (mean ratio of fakes - 1)^2")
+    output: Literal["relu", "softplus"] = Field("relu", description="what keeps the ratio positive")
+    features: Features
+
+
+class Generate(Table):
+    """The fake pool: draw, accept by the density ratio, score by the teacher."""
+
+    teacher: Cnn = Field(description="which of the teachers scores")
+    per_label: Count = Field(description="images to accept for each label")
+    labels: Count | None = Field(None, description="for a continuous label: how many evenly spaced labels")
+    block: Annotated[int, Field(ge=2, le=65536)] = Field(256, description="images computed together")
+    burn_in: Count = Field(1000, description="images per bound from which the bound of the ratio is taken")
+    bound_quantile: Annotated[float, Field(gt=0, le=1)] = Field(0.99, description="larger ratios are clipped")
+    bound_bins: Count = Field(1, description="for a continuous label: ranges of labels with a bound of their own")
+    max_proposals: Count = Field(100, description="proposals per image to accept after which a label has failed")
+
+
+class Rho(Table):
+    """The search for rho: the share of fakes that the teacher's error keeps."""
+
+    grid: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
+    seeds: Seeds
+
+
+class Distill(Recipe):
+    """The students."""
+
+    methods: Annotated[list[Method], Field(min_length=1)]
+    pairs: Annotated[list[Annotated[list[Cnn], Field(min_length=3, max_length=3)]], Field(min_length=1)] = Field(
+        description="[teacher, assistant, student], the assistant for takd"
+    )
+    seeds: Seeds
+    rho: Annotated[float, Field(gt=0, le=1)] | Literal["selected", "none"] = "selected"
+    relabel: Literal["hard", "keep"] = Field("hard", description="labels of fakes: the teacher's, or those asked for")
+    nfake: Count | None = Field(None, description="fakes to draw, for classes balanced by label; default: all")
+    fake_share: Annotated[float, Field(gt=0, lt=1)] | Literal["proportional"] = Field(
+        0.5, description="share of fakes in a batch"
+    )
+    budget: Literal["steps", "epochs"] = Field("steps", description="what runs with and without fakes have in common")
+    epochs: Count | None = Field(None, description="for the budget `epochs`")
+    label_weight: Weight = Field(0.5, description="blkd, takd: weight of the loss on labels")
+    match_weight: Weight = Field(0.5, description="blkd, takd: weight of the loss on the teacher's outputs")
+    temperature: Annotated[float, Field(gt=0, le=100)] = Field(5.0, description="of the softened distributions")
+
+    @model_validator(mode="after")
+    def _epochs(self) -> "Distill":
+        if (self.budget == "epochs") != (self.epochs is not None):
+            raise ValueError('budget = "epochs" and the key epochs go together')
+        return self
+
+
+class Report(Table):
+    """The report."""
+
+    columns: Annotated[int, Field(ge=1, le=100)] = Field(10, description="fakes shown per label")
+
+
+class Preset(Table):
+    """All settings of a run, as resolved."""
+
+    name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
+    seed: Annotated[int, Field(ge=0, le=2**31)] = 0
+    data: Data
+    gan: Gan
+    teacher: Teacher
+    dre: Dre
+    generate: Generate
+    rho: Rho
+    distill: Distill
+    report: Report = Report()
+    paper: dict[str, Any] = Field({}, description="published numbers of this setting; not used by any stage")
+
+    @model_validator(mode="after")
+    def _teachers(self) -> "Preset":
+        for name in (self.generate.teacher, *(pair[0] for pair in self.distill.pairs)):
+            if name not in self.teacher.networks:
+                raise ValueError(f"teacher.networks lacks {name}, which generate.teacher or distill.pairs names")
+        return self
+
+    @model_validator(mode="after")
+    def _continuous(self) -> "Preset":
+        # Sources and what they label are one list here, so that a wrong preset is refused before data is read.
+        continuous = self.data.source == "digits-angle"
+        needed = {"gan.embedding": self.gan.embedding, "gan.vicinity": self.gan.vicinity,
+                  "generate.labels": self.generate.labels}  # fmt: skip
+        for key, value in needed.items():
+            if (value is not None) != continuous:
+                kind = "continuous" if continuous else "class"
+                raise ValueError(f"{key} must be {'given' if continuous else 'absent'} for a {kind} label")
+        if (self.gan.network == "sngan") != continuous:
+            raise ValueError("gan.network: biggan takes class labels, sngan a continuous label")
+        if (self.dre.features.network is None) != continuous:
+            raise ValueError("dre.features.network: needed for class labels, absent for a continuous label")
+        return self
+
+
+def folder() -> Path:
+    """Where the presets of this installation are."""
+    inside = Path(__file__).parent / "presets"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "presets"
+
+
+def names() -> list[str]:
+    """The presets that come with cgankd."""
+    return sorted(path.stem for path in folder().glob("*.toml"))
+
+
+def load(source: str | Path, changes: list[str] | None = None) -> Preset:
+    """The checked preset `source` (a name or a TOML file) with `changes` of the form table.key=value.
+
+    UserError with the file, the key, the value and the nearest known key when anything is wrong.
+    """
+    path = _find(source)
+    tables = _read(path, seen=())
+    tables.setdefault("name", path.stem)
+    for change in changes or []:
+        _apply(tables, change)
+    try:
+        return Preset.model_validate(tables)
+    except ValidationError as error:
+        raise UserError(_explain(path, error), USAGE) from None
+
+
+def dump(preset: Preset) -> str:
+    """The preset as TOML, every value written out."""
+    return tomli_w.dumps(preset.model_dump(exclude_none=True))
+
+
+def _find(source: str | Path) -> Path:
+    if isinstance(source, Path) or source.endswith(".toml"):
+        path = Path(source)
+        if not path.is_file():
+            raise UserError(f"preset file {path} not found", USAGE)
+        return path
+    path = folder() / f"{source}.toml"
+    if not NAME.fullmatch(source) or not path.is_file():
+        raise UserError(f"unknown preset {source!r}{did_you_mean(source, names())}", USAGE, "or name a .toml file")
+    return path
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path.stat().st_size > MAX_FILE:
+        raise UserError(f"{path}: larger than {MAX_FILE:,} bytes, which no preset is", USAGE)
+    tables = _parse(path.read_bytes(), str(path))
+    base = tables.pop("extends", None)
+    if base is None:
+        return tables
+    if not isinstance(base, str):
+        raise UserError(f"{path}: extends must be the name of a preset, found {base!r}", USAGE)
+    parent = _find(base)
+    if parent.resolve() in (*seen, path.resolve()):
+        raise UserError(f"{path}: extends itself through {base}", USAGE)
+    inherited = _read(parent, (*seen, path.resolve()))
+    inherited.pop("name", None)
+    return _merge(inherited, tables)
+
+
+def _parse(text: bytes, where: str) -> dict[str, Any]:
+    try:
+        return tomli.loads(text.decode())
+    except (tomli.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{where}: not valid TOML: {error or 'nested too deep'}", USAGE) from error
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    def merged(key: str, value: Any) -> Any:
+        inherited = base.get(key)
+        return _merge(inherited, value) if isinstance(inherited, dict) and isinstance(value, dict) else value
+
+    return {**base, **{key: merged(key, value) for key, value in over.items()}}
+
+
+def _apply(tables: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    if not equals or not re.fullmatch(r"[\w.]+", key.strip()):
+        raise UserError(f"--set {change}: expected table.key=value, e.g. --set gan.steps=2000", USAGE)
+    try:
+        value = tomli.loads(f"value = {text}")["value"]
+    except tomli.TOMLDecodeError:
+        value = text  # a bare word
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        tables = tables.setdefault(parent, {})
+        if not isinstance(tables, dict):
+            raise UserError(f"--set {change}: {parent} is not a table", USAGE)
+    tables[last] = value
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    """The faults of a preset, one line each."""
+    lines = []
+    for fault in error.errors()[:5]:
+        parts = [str(part) for part in fault["loc"] if not str(part).startswith(("function-", "literal[", "constrained-"))]
+        key = ".".join(parts) or "preset"
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"unknown key {key}{did_you_mean(parts[-1], _keys(parts[:-1]))}")
+        elif fault["type"] == "missing":
+            lines.append(f"{key} is missing")
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            found = "" if isinstance(fault["input"], dict | Table) else f" (found {fault['input']!r})"
+            lines.append(f"{key}: {message}{found}" if parts else message)
+    return f"preset {path.stem if path.parent == folder() else path}: " + "\n  ".join(dict.fromkeys(lines))
+
+
+def _keys(parents: list[str]) -> list[str]:
+    """The keys known in a table, for `did_you_mean`."""
+    model: type[BaseModel] = Preset
+    for part in parents:
+        annotation = model.model_fields[part].annotation
+        model = next(kind for kind in (annotation, *get_args(annotation)) if _is_table(kind))
+    return list(model.model_fields)
+
+
+def _is_table(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -1,0 +1,51 @@
+"""Signals that ask a run to stop: at once where nothing is at stake, else at the next step edge."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from cgankd.errors import STOPPED
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+_deferred = 0
+_received = 0
+
+
+def install() -> None:
+    """Makes the signals leave with exit code 75; also where a shell started us with SIGINT ignored."""
+    for number in SIGNALS:
+        signal.signal(number, _handle)
+
+
+def stop_requested() -> bool:
+    """Whether a signal has come since `deferred` began."""
+    return bool(_received)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Inside, a first signal only makes `stop_requested()` true; a second one leaves at once."""
+    global _deferred
+    _deferred += 1
+    try:
+        yield
+    finally:
+        _deferred -= 1
+
+
+def _handle(number: int, frame: FrameType | None) -> None:
+    global _received
+    if _deferred and not _received:
+        _received = number
+        return
+    if sys.stderr.isatty():
+        os.write(2, b"\x1b[?25h")  # a progress bar may have hidden the cursor
+    if _received:
+        os._exit(128 + number)
+    # Outside a training loop every file is either whole or absent, so nothing needs saving.
+    os.write(2, b"\nstopped by a signal; the same command continues\n")
+    os._exit(STOPPED)

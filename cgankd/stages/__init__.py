@@ -1,0 +1,1 @@
+"""The stages: wiring, read from top to bottom. Each builds the artefacts that its command is asked for."""

@@ -1,0 +1,57 @@
+"""distill: the students of each method, scored once on the test rows."""
+
+from typing import Any
+
+from cgankd import console, plan
+from cgankd.engine import Machine
+from cgankd.plan import Call, Student
+from cgankd.preset import Preset
+from cgankd.runs import Artefact, Run, read_json
+from cgankd.students import School, train_student
+
+
+def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
+    """Trains what the methods (or the ablation) of the call need, then writes their results."""
+    school = School(preset, run, machine)
+    if call.ablation:
+        groups = {"ablation": plan.ablation_students(preset, run, call)}
+    else:
+        groups = {method: {method: plan.method_students(method, preset, run, call)}
+                  for method in plan.methods(preset, call)}  # fmt: skip
+    artefacts = dict(zip(groups, plan.artefacts("distill", preset, run, call), strict=True))
+    open_groups = {name: rows for name, rows in groups.items() if artefacts[name].state() != "done"}
+    machine.barrier()
+    students = [student for rows in open_groups.values() for row in rows.values() for student in row]
+    assistants = [student.previous for student in students if student.previous]
+    for batch in (list(dict.fromkeys(assistants)), list(dict.fromkeys(students))):
+        _train_all(batch, school, machine)
+    if machine.is_main:
+        for name, rows in open_groups.items():
+            _write(artefacts[name], rows, school, machine)
+    machine.barrier()
+
+
+def _train_all(students: list[Student], school: School, machine: Machine) -> None:
+    """Whole students to each process, so that results do not depend on their number."""
+    with console.progress("students", len(students)) as show:
+        for index, student in enumerate(students):
+            if index % machine.num_processes == machine.rank:
+                train_student(student, school)
+            show(index + 1, student.method)
+    machine.barrier()
+
+
+def _write(artefact: Artefact, rows: dict[str, list[Student]], school: School, machine: Machine) -> None:
+    members = [_member(row, student, school) for row, students in rows.items() for student in students]
+    distill, task = school.preset.distill, school.task
+    facts = {"metric": task.metric, "unit": task.unit, "rows": len(school.splits["test"]), "budget": distill.budget}
+    artefact.finish(made_on=machine.facts, members=members, **facts)
+
+
+def _member(row: str, student: Student, school: School) -> dict[str, Any]:
+    record = plan.student_artefact(student, school.preset, school.run).record
+    trained = read_json(record)
+    kept = ("network", "parameters", "steps", "fakes", "validation")
+    return {"row": row, "seed": student.seed, "teacher": student.teacher, "assistant": student.assistant,
+            "rho": student.view.rho if student.view else None, **{key: trained[key] for key in kept},
+            "test": school.score(school.load(student), "test"), "student": record.parent.name}  # fmt: skip

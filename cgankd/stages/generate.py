@@ -1,0 +1,48 @@
+"""generate: the fake pool, from the networks of the run folder alone."""
+
+from cgankd import console, fakes, plan
+from cgankd.engine import Machine
+from cgankd.networks import load_network
+from cgankd.preset import Preset
+from cgankd.runs import Run, verify_files
+from cgankd.sampling import Sampler, draw_pool, health, num_kept
+from cgankd.task import make_task
+
+
+def run(preset: Preset, run: Run, machine: Machine) -> None:
+    """Draws the pool of the preset."""
+    artefact, settings = plan.pool(preset, run), preset.generate
+    label = verify_files(run.gan, "train-gan")["label"]
+    verify_files(run.dre, "fit-dre")
+    teacher = run.teacher(settings.teacher)
+    verify_files(teacher, "train-teacher")
+    if machine.is_main:
+        artefact.begin()
+    machine.barrier()
+
+    def load(record, name):  # type: ignore[no-untyped-def]
+        return load_network(record.parent, name, machine.device)
+
+    task = make_task(label)
+    sampler = Sampler(
+        task=task,
+        generator=load(run.gan, "generator"),
+        condition=load(run.gan, "condition"),
+        features=load(run.dre, "features"),
+        ratio=load(run.dre, "ratio"),
+        teacher=load(teacher, "network"),
+        labels=task.grid(settings.labels),
+        seed=preset.seed,
+        device=machine.device,
+    )
+    shards, bounds = draw_pool(sampler, settings, artefact.folder, machine)
+    if machine.is_main:
+        parts = [fakes.read_shard(path) for path in shards]
+        columns = {name: fakes.np.concatenate([part[name] for part in parts]) for name in fakes.SMALL}
+        rows = health(sampler, columns, settings.per_label, bounds)
+        kept = num_kept(columns, settings.per_label)
+        artefact.finish(shards, made_on=machine.facts, per_label=settings.per_label, num_accepted=kept, label=label,
+                        labels=rows, error_unit=task.unit if label["kind"] == "continuous" else "nats")  # fmt: skip
+        mean = sum(row["acceptance"] for row in rows) / len(rows)
+        console.say(f"fake pool: {kept} images accepted, {mean:.0%} of proposals")
+    machine.barrier()

@@ -1,0 +1,66 @@
+"""select-rho: which share of the fakes to keep, by the students' error on validation rows."""
+
+import math
+import statistics
+from typing import Any
+
+from cgankd import console, plan
+from cgankd.engine import Machine
+from cgankd.preset import Preset
+from cgankd.runs import Run, read_json
+from cgankd.students import School, train_student
+
+
+def run(preset: Preset, run: Run, machine: Machine) -> None:
+    """Trains the students of the search and chooses rho."""
+    artefact = plan.rho(preset, run)
+    school = School(preset, run, machine)
+    students = plan.rho_students(preset)
+    with console.progress("rho: students", len(students)) as show:
+        for index, student in enumerate(students):
+            if index % machine.num_processes == machine.rank:
+                train_student(student, school)
+            show(index + 1, "")
+    machine.barrier()
+    if machine.is_main:
+        members = []
+        for student in students:
+            record = plan.student_artefact(student, preset, run).record
+            members.append({"rho": student.view.rho if student.view else None, "network": student.network,
+                            "seed": student.seed, "validation": read_json(record)["validation"],
+                            "student": record.parent.name})  # fmt: skip
+        chosen = choose(members)
+        facts = {"metric": school.task.metric, "unit": school.task.unit, "rows": len(school.splits["validation"])}
+        artefact.finish(made_on=machine.facts, members=members, **chosen, **facts)
+        rows = [[_name(row["rho"]), f"{row['mean']:.3f}", f"{row['deviation']:.3f}"] for row in chosen["table"]]
+        console.table(f"validation {school.task.metric} ({school.task.unit})", ["rho", "mean", "deviation"], rows)
+        console.say(f"rho: {_name(chosen['rho'])}")
+    machine.barrier()
+
+
+def choose(members: list[dict[str, Any]]) -> dict[str, Any]:
+    """The largest rho within one standard error of the best, and None where no fakes are better than any rho.
+
+    The score of a candidate is the mean over seeds and networks; its standard error is that over seeds.
+    """
+    groups: dict[float | None, list[float]] = {}
+    for member in members:
+        groups.setdefault(member["rho"], []).append(member["validation"])
+    table = [{"rho": rho, "mean": statistics.fmean(scores), "deviation": deviation(scores), "num": len(scores)}
+             for rho, scores in groups.items()]  # fmt: skip
+    with_fakes = [row for row in table if row["rho"] is not None]
+    best = min(with_fakes, key=lambda row: row["mean"])
+    error = best["deviation"] / math.sqrt(best["num"])
+    best_rho = max(row["rho"] for row in with_fakes if row["mean"] <= best["mean"] + error)
+    without = next((row for row in table if row["rho"] is None), None)
+    none_wins = without is not None and without["mean"] < best["mean"]
+    return {"rho": None if none_wins else best_rho, "best_rho": best_rho, "standard_error": error, "table": table}
+
+
+def deviation(values: list[float]) -> float:
+    """The sample's standard deviation, 0 of a single value."""
+    return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def _name(rho: float | None) -> str:
+    return "none" if rho is None else f"{rho:g}"

@@ -1,0 +1,70 @@
+"""train-gan: the conditional GAN, with its condition; later stages use the generator's moving average."""
+
+import torch
+
+from cgankd import checkpoint, images, plan, sources
+from cgankd.conditions import fit_condition
+from cgankd.data import ClassRounds, VicinalRounds, images_of
+from cgankd.engine import Adversarial, Machine, fit
+from cgankd.models import GANS
+from cgankd.networks import save_network
+from cgankd.preset import Preset
+from cgankd.randomness import generator, seed_everything
+from cgankd.runs import Run
+from cgankd.task import make_task
+
+
+def run(preset: Preset, run: Run, machine: Machine) -> None:
+    """Trains the GAN of the preset."""
+    artefact, settings, seed = plan.gan(preset, run), preset.gan, preset.seed
+    if machine.is_main:
+        artefact.begin()
+    machine.barrier()
+    source = sources.load(preset.data, seed)
+    task = make_task(source.label)
+    real = images_of(source, "train", task).to(machine.device)
+    condition = fit_condition(task, real, settings.embedding, folder=artefact.folder, seed=seed,
+                              recipe=artefact.digest, machine=machine)  # fmt: skip
+
+    seed_everything(seed, "gan", "weights")
+    make_generator, make_discriminator = GANS[settings.network]
+    sizes = {"size": preset.data.size, "width": settings.width}
+    sizes |= {"embedding": settings.embedding.size} if settings.embedding else {"num_classes": task.outputs}
+    architecture = {"name": settings.network, "latent": settings.latent, **sizes}
+    update = Adversarial(
+        machine,
+        make_generator(latent=settings.latent, **sizes),
+        make_discriminator(**sizes),
+        condition,
+        learning_rate=settings.learning_rate,
+        critic_learning_rate=settings.critic_learning_rate or settings.learning_rate,
+        betas=(settings.betas[0], settings.betas[1]),
+        diffaugment=settings.diffaugment,
+        flip=settings.flip,
+        ema_decay=settings.ema_decay,
+        ema_start=settings.ema_start,
+    )
+    if settings.vicinity:
+        rounds: ClassRounds | VicinalRounds = VicinalRounds(
+            real, settings.batch, settings.critic_steps, kind=settings.vicinity.kind, sigma=settings.vicinity.sigma,
+            gaps=settings.vicinity.gaps, seed=seed, share=machine.share)  # fmt: skip
+    else:
+        rounds = ClassRounds(real, settings.batch, settings.critic_steps, task, seed=seed, share=machine.share)
+
+    labels = task.grid(10)[:10].repeat_interleave(10).to(machine.device)
+    z = torch.randn(len(labels), settings.latent, generator=generator(seed, "gan", "samples")).to(machine.device)
+
+    def save_samples(step: int) -> None:
+        with torch.no_grad():
+            fakes = update.average(z, condition(labels))
+        images.save_grid(artefact.folder / "samples" / f"step-{step:08d}.png", images.to_uint8(fakes).cpu(), 10)
+
+    fit(update, rounds, steps=settings.steps, folder=artefact.folder, name="gan", seed=seed,
+        recipe=artefact.digest, machine=machine, watch=save_samples)  # fmt: skip
+    if machine.is_main:
+        folder = artefact.folder
+        files = save_network(folder, "generator", update.average, architecture)
+        files += [folder / "condition.safetensors", folder / "condition.json"]
+        artefact.finish(files, made_on=machine.facts, label=source.label, steps=settings.steps)
+        checkpoint.remove(folder / "checkpoints")
+    machine.barrier()

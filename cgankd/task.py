@@ -1,0 +1,127 @@
+"""Classification and regression: everything in which they differ.
+
+N images, K classes. Outputs are logits (N, K) or values (N, 1); labels are int64 classes (N,) or float32 (N,)
+scaled to [0, 1]. Errors per image and scores are in the unit that people read: percent, or the label's own.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cgankd.losses import softened_kl
+
+
+class Classification:
+    """A class label."""
+
+    condition = "index"
+    features = "cnn"
+    metric, unit = "error", "%"
+    dtype = torch.int64
+
+    def __init__(self, classes: list[str]) -> None:
+        self.classes = classes
+        self.outputs = len(classes)
+
+    def scale(self, labels: Tensor) -> Tensor:
+        """Labels as sources give them -> labels as networks take them."""
+        return labels
+
+    def grid(self, count: int | None) -> Tensor:
+        """The labels to generate."""
+        return torch.arange(self.outputs)
+
+    def name(self, label: float) -> str:
+        """A label as people read it."""
+        return self.classes[int(label)]
+
+    def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Cross entropy."""
+        return F.cross_entropy(outputs, labels)
+
+    def match(self, outputs: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        """Distance to the teacher's outputs: the softened KL (Hinton et al. 2015)."""
+        return softened_kl(outputs, teacher, temperature)
+
+    def errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """The error of each image by which fakes are filtered: its cross entropy, in fp32, in nats."""
+        return F.cross_entropy(outputs.float(), labels, reduction="none")
+
+    def relabel(self, outputs: Tensor) -> Tensor:
+        """The teacher's label of each image."""
+        return outputs.argmax(1)
+
+    def score(self, outputs: Tensor, labels: Tensor) -> float:
+        """Wrong answers in percent."""
+        return 100.0 * (outputs.argmax(1) != labels).float().mean().item()
+
+    def constant_score(self, train: Tensor, labels: Tensor) -> float:
+        """The score on `labels` of the best constant answer of the training labels."""
+        return 100.0 * (labels != train.mode().values).float().mean().item()
+
+
+class Regression:
+    """A continuous label: scaled by (y - min) / (max - min), and back where people read it."""
+
+    condition = "embedding"
+    features = "autoencoder"
+    metric = "MAE"
+    dtype = torch.float32
+    outputs = 1
+
+    def __init__(self, minimum: float, maximum: float, unit: str) -> None:
+        self.minimum, self.maximum, self.unit = minimum, maximum, unit
+
+    def scale(self, labels: Tensor) -> Tensor:
+        """Labels in their unit -> labels in [0, 1]."""
+        return (labels - self.minimum) / (self.maximum - self.minimum)
+
+    def grid(self, count: int | None) -> Tensor:
+        """The labels to generate: the middles of `count` equal parts of [0, 1]."""
+        assert count, "a continuous label needs the number of labels to generate"
+        return (torch.arange(count) + 0.5) / count
+
+    def name(self, label: float) -> str:
+        """A label as people read it."""
+        return f"{self.minimum + label * (self.maximum - self.minimum):.3g}"
+
+    def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Squared error."""
+        return F.mse_loss(outputs.squeeze(1), labels)
+
+    def match(self, outputs: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        """Distance to the teacher's outputs: the squared error; a value has no temperature."""
+        return F.mse_loss(outputs, teacher)
+
+    def errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """The error of each image by which fakes are filtered: absolute, in the label's unit, output clamped."""
+        return (self.relabel(outputs) - labels).abs() * (self.maximum - self.minimum)
+
+    def relabel(self, outputs: Tensor) -> Tensor:
+        """The teacher's label of each image, clamped to the label's range."""
+        return outputs.float().squeeze(1).clamp(0, 1)
+
+    def score(self, outputs: Tensor, labels: Tensor) -> float:
+        """Mean absolute error in the label's unit."""
+        return self.errors(outputs, labels).double().mean().item()
+
+    def constant_score(self, train: Tensor, labels: Tensor) -> float:
+        """The score on `labels` of the best constant answer of the training labels."""
+        constant = train.median().expand(len(labels), 1)
+        return self.score(constant, labels)
+
+
+Task = Classification | Regression
+
+
+def make_task(label: dict[str, Any]) -> Task:
+    """The task of a label as a source or a record describes it."""
+    match label["kind"]:
+        case "class":
+            return Classification(label["classes"])
+        case "continuous":
+            return Regression(label["min"], label["max"], label["unit"])
+        case kind:
+            raise ValueError(f"unknown kind of label: {kind}")
