@@ -1,0 +1,109 @@
+"""Toy presets and child processes, shared by the tests of whole stages.
+
+Children come from a fork server that has torch loaded, so that a process that may be killed starts in
+milliseconds and shares no thread with the tests.
+"""
+
+import io
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from dataclasses import replace
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from cgankd import pipeline, preset
+from cgankd.errors import UserError
+from cgankd.plan import Call
+from cgankd.runs import Run
+
+TOY = [
+    "data.num_train=40", "data.num_validation=200",
+    "gan.width=1", "gan.latent=8", "gan.steps=24", "gan.batch=8", "gan.ema_start=4",
+    "teacher.networks=['resnet8_x0_25']", "teacher.steps=150", "teacher.batch=16",
+    "dre.width=32", "dre.steps=20", "dre.batch=8", "dre.penalty=10.0",
+    "dre.features.size=32", "dre.features.steps=12", "dre.features.batch=8",
+    "generate.teacher='resnet8_x0_25'", "generate.per_label=12", "generate.block=16", "generate.burn_in=16",
+    "rho.grid=[0.5, 1.0]", "rho.seeds=[0]",
+    "distill.methods=['nokd', 'nokd+fake']", "distill.seeds=[0, 1]", "distill.steps=16", "distill.batch=16",
+    "distill.pairs=[['resnet8_x0_25', 'resnet8_x0_125', 'resnet8_x0_0625']]",
+]  # fmt: skip
+KINDS = {
+    "digits": ["dre.features.network='resnet8_x0_25'"],
+    "digits-angle": ["gan.embedding.network='resnet8_x0_125'", "gan.embedding.size=16", "generate.labels=6",
+                     "gan.embedding.images.steps=12", "gan.embedding.labels.steps=8", "dre.features.width=4",
+                     "generate.bound_bins=2"],
+}  # fmt: skip
+STAGES = ("train-gan", "train-teacher", "fit-dre", "generate", "select-rho", "distill")
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload([
+    "cgankd.pipeline", "cgankd.engine", "cgankd.stages.distill", "cgankd.stages.fit_dre", "cgankd.stages.generate",
+    "cgankd.stages.select_rho", "cgankd.stages.train_gan", "cgankd.stages.train_teacher", "sklearn.datasets",
+    "scipy.ndimage",
+])  # fmt: skip
+
+
+def settings(kind: str, *changes: str) -> preset.Preset:
+    """A preset small enough for tests."""
+    return preset.load(kind, [*TOY, *KINDS[kind], *changes])
+
+
+def job(kind: str, root: Path, *changes: str, **options: Any) -> pipeline.Job:
+    return pipeline.Job(settings(kind, *changes), Run(root), device="cpu", **options)
+
+
+def start(stage: str, root: Path, kind: str, *changes: str, **options: Any) -> BaseProcess:
+    """Starts a stage in a child, which saves a checkpoint after every step unless told otherwise."""
+    process = _context.Process(target=_child, args=(stage, root, kind, changes, options))
+    process.start()
+    return process
+
+
+def build(stage: str, root: Path, kind: str, *changes: str, **options: Any) -> int:
+    """Runs a stage in a child to its end; its exit code, or minus the signal that ended it."""
+    process = start(stage, root, kind, *changes, **options)
+    process.join(240)
+    assert process.exitcode is not None, f"{stage} did not end"
+    return process.exitcode
+
+
+def build_all(root: Path, kind: str, *changes: str, upto: str = "distill") -> None:
+    for stage in STAGES[: STAGES.index(upto) + 1]:
+        assert build(stage, root, kind, *changes, seconds=60.0) == 0, stage
+
+
+def _child(stage: str, root: Path, kind: str, changes: tuple[str, ...], options: dict[str, Any]) -> None:
+    import torch
+
+    from cgankd import engine, signals
+
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    engine.CHECKPOINT_SECONDS = options.get("seconds", 0.0)
+    sys.stderr = io.StringIO() if options.get("silent", True) else sys.stderr
+    if options.get("unseeded"):
+        engine.seed_everything = lambda *name: torch.seed()  # type: ignore[assignment]
+    if options.get("break"):
+        options["break"]()
+    signals.install()
+    code = 0
+    try:
+        call = Call(**options.get("call", {}))
+        pipeline.build(stage, replace(job(kind, root, *changes), call=call, rebuild=options.get("rebuild", False)))
+        if report := options.get("report"):
+            import resource
+
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            Path(report).write_text(json.dumps({"peak": peak}))
+    except UserError as error:
+        (root / "error.txt").write_text(f"{error}\n{error.hint}")
+        code = error.code
+    os._exit(code)
+
+
+def ended_by_kill(process: BaseProcess) -> bool:
+    return process.exitcode == -signal.SIGKILL
