@@ -138,29 +138,32 @@ def select_rho(options: Options) -> None:
 def distill(options: Options, method: MethodName = "", student: StudentName = "", rho: RhoValue = "",
             ablation: Ablation = False) -> None:  # fmt: skip
     """Train the students of the methods, each seed. Prints the path of each method's results."""
-    from cgankd import plan
 
-    call = plan.Call(_method(method), student, rho, ablation)
-    _stage("distill", options, lambda job: [a.record for a in plan.artefacts("distill", job.preset, job.run, job.call)], call)
+
+    def result(job: Any) -> list[Path]:
+        from cgankd import plan
+
+        return [artefact.record for artefact in plan.artefacts("distill", job.preset, job.run, job.call)]
+
+    _stage("distill", options, result, method=_method(method), student=student, rho=rho, ablation=ablation)
 
 
 @command("run")
 def run(options: Options, ablation: Ablation = False) -> None:
     """Run the whole chain: builds what is missing or out of date, nothing else. Prints the path of the page."""
-    from cgankd import pages, pipeline, plan
-
-    job = _job(options, plan.Call())
+    job = _job(options)
     if _dry(job, options):
         return
+    from cgankd import launch, pages, pipeline
+
     with _building(job):
         for stage in pipeline.BUILDING:
             pipeline.build(stage, job, whole_chain=True)
         if ablation:
-            from dataclasses import replace
-
-            pipeline.build("distill", replace(job, call=plan.Call(ablation=True)), whole_chain=True)
-        page = pages.build([job.run.root], job.run.report)
-    _print(options, "run", [page])
+            pipeline.build("distill", _job(options, ablation=True), whole_chain=True)
+        if launch.is_first():
+            pages.build([job.run.root], job.run.report)
+    _print(options, "run", [job.run.report])
 
 
 @app.command("report")
@@ -225,9 +228,9 @@ def _out_of_memory() -> UserError:
     return UserError("out of memory", MEMORY, "lower the batch of the stage, e.g. --set gan.batch=32, and run again")
 
 
-def _job(options: Options, call: Any) -> Any:
-    """The checked job of a call: preset, run folder, machine. Refuses what can be refused without torch."""
-    from cgankd import console, pipeline, preset, runs
+def _job(options: Options, **call: Any) -> Any:
+    """The checked job of a call: preset, run folder, machine. The preset is checked before all else is imported."""
+    from cgankd import console, preset, runs
 
     if options.quiet:
         console.be_quiet()
@@ -241,16 +244,18 @@ def _job(options: Options, call: Any) -> Any:
         raise UserError(f"--out {root} is a file", IN_USE, "name a folder")
     if root.is_dir() and not (root / "preset.toml").exists() and any(p for p in root.iterdir() if p.name[0] != "."):
         raise UserError(f"--out {root} holds other files", IN_USE, "name a new folder, or that of a run")
+    from cgankd import pipeline
+
     return pipeline.Job(settings, runs.Run(root), options.device.value, options.precision.value, options.num_processes,
-                        options.deterministic, options.rebuild, call)  # fmt: skip
+                        options.deterministic, options.rebuild, pipeline.Call(**call))  # fmt: skip
 
 
-def _stage(name: str, options: Options, result: Callable[[Any], list[Any]], call: Any = None) -> None:
-    from cgankd import pipeline, plan
-
-    job = _job(options, call or plan.Call())
+def _stage(name: str, options: Options, result: Callable[[Any], list[Any]], **call: Any) -> None:
+    job = _job(options, **call)
     if _dry(job, options):
         return
+    from cgankd import pipeline
+
     with _building(job, name):
         pipeline.build(name, job)
         lines = result(job)
@@ -259,11 +264,13 @@ def _stage(name: str, options: Options, result: Callable[[Any], list[Any]], call
 
 def _building(job: Any, name: str = "") -> Any:
     """The lock of the run folder; a stage that has inputs is refused before a folder is made for it."""
-    from cgankd import plan, runs
+    from contextlib import nullcontext
+
+    from cgankd import launch, plan, runs
 
     if name and not job.run.root.exists():
         plan.artefacts(name, job.preset, job.run, job.call)
-    return runs.locked(job.run.root)
+    return runs.locked(job.run.root) if launch.is_first() else nullcontext()
 
 
 def _dry(job: Any, options: Options) -> bool:
@@ -281,8 +288,10 @@ def _dry(job: Any, options: Options) -> bool:
 
 
 def _print(options: Options, name: str, lines: list[Any]) -> None:
-    from cgankd import console
+    from cgankd import console, launch
 
+    if not launch.is_first():
+        return
     text = [str(line) for line in lines]
     details = {"command": name, "result": text[0] if len(text) == 1 else text} if options.json else None
     console.result(text, details)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from cgankd import checkpoint, console, images, signals
 from cgankd.data import Round, Share
-from cgankd.errors import DIVERGED, STOPPED, UNAVAILABLE, UserError
+from cgankd.errors import DIVERGED, STOPPED, UNAVAILABLE, UserError, storage_errors
 from cgankd.losses import hinge_critic, hinge_generator
 from cgankd.preset import Recipe
 from cgankd.randomness import seed_everything
@@ -35,9 +35,11 @@ class Machine:
     """Where a run computes: device, precision, processes. Accelerate does placement, autocast and start-up."""
 
     def __init__(self, device: str = "cpu", precision: str = "fp32", deterministic: bool = False) -> None:
-        cuda = torch.cuda.is_available()
-        if device == "cuda" and not cuda:
+        asked, gpus = int(os.environ.get("WORLD_SIZE", "1")), torch.cuda.device_count()
+        if device == "cuda" and not gpus:
             raise UserError("--device cuda: no CUDA device is available", UNAVAILABLE, "use --device cpu or auto")
+        if device != "cpu" and gpus and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > gpus:
+            raise UserError(f"more processes than the {gpus} CUDA devices here", UNAVAILABLE, "lower --num-processes")
         if deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
@@ -46,7 +48,6 @@ class Machine:
         self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed)
         self.device = self.accelerator.device
         self.rank, self.num_processes = self.accelerator.process_index, self.accelerator.num_processes
-        asked = int(os.environ.get("WORLD_SIZE", "1"))
         if self.num_processes != asked or (device != "auto" and self.device.type != device):
             raise UserError(
                 f"asked for {asked} processes on {device}, got {self.num_processes} on {self.device.type}", UNAVAILABLE
@@ -195,18 +196,20 @@ def _log(folder: Path, start: int, machine: Machine) -> Iterator[Callable[[dict[
     if not machine.is_main:
         yield lambda row: None
         return
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "metrics.jsonl"
-    kept = [line for line in (path.read_text().splitlines() if path.exists() else []) if _step_of(line) <= start]
-    path.write_text("".join(f"{line}\n" for line in kept))
-    with path.open("a", buffering=1) as file:
+    with storage_errors(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = [line for line in (path.read_text().splitlines() if path.exists() else []) if _step_of(line) <= start]
+        path.write_text("".join(f"{line}\n" for line in kept))
+        file = path.open("ab", buffering=0)
 
-        def log(row: dict[str, float]) -> None:
-            try:
-                file.write(json.dumps(row) + "\n")
-            except OSError as error:  # a lost line of a log is no reason to lose the run
-                console.warn(f"{path}: {error.strerror}")
+    def log(row: dict[str, float]) -> None:
+        try:
+            file.write((json.dumps(row) + "\n").encode())
+        except OSError as error:  # a lost line of a log is no reason to lose the run
+            console.warn(f"{path}: {error.strerror}")
 
+    with file:
         yield log
 
 

@@ -25,6 +25,19 @@ def launch(work: dict[str, Any], num_processes: int) -> None:
         _spawn(work, num_processes)
 
 
+def is_first() -> bool:
+    """Whether this process decides for all that were started with it."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def align(device: str) -> None:
+    """Waits for the processes that were started with this one, where another launcher did that."""
+    if "LOCAL_RANK" in os.environ:
+        from cgankd.engine import Machine
+
+        Machine(device).barrier()
+
+
 def _perform(work: dict[str, Any]) -> None:
     from cgankd.pipeline import perform
 

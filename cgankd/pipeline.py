@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cgankd import console, plan, runs
+from cgankd import console, launch, plan, runs
 from cgankd import preset as presets
 from cgankd.errors import DATA, UserError
 from cgankd.plan import Call
@@ -38,14 +38,19 @@ def build(stage: str, job: Job, *, whole_chain: bool = False) -> list[Path]:
     part of the `whole_chain`, always.
     """
     artefacts = plan.artefacts(stage, job.preset, job.run, job.call)
-    for artefact in artefacts:
-        if artefact.state() == "other" or (job.rebuild and artefact.state() == "done"):
-            _make_room(artefact, allowed=job.rebuild or whole_chain)
-    if all(artefact.state() == "done" for artefact in artefacts):
+    if launch.is_first():
+        for artefact in artefacts:
+            if artefact.state() == "other" or (job.rebuild and artefact.state() == "done"):
+                _make_room(artefact, allowed=job.rebuild or whole_chain)
+    launch.align(job.device)
+    done = all(artefact.state() == "done" for artefact in artefacts)
+    launch.align(job.device)
+    if done:
         console.say(f"{stage}: nothing to do")
     else:
-        console.say(f"{stage}: {', '.join(str(artefact.record.parent) for artefact in artefacts[:1])}")
-        runs.write_bytes(job.run.preset, presets.dump(job.preset).encode())
+        console.say(f"{stage}: {_relative(artefacts[0].record.parent, job)}")
+        if launch.is_first():
+            runs.write_bytes(job.run.preset, presets.dump(job.preset).encode())
         _execute(stage, job)
     return [artefact.record for artefact in artefacts]
 
@@ -56,14 +61,14 @@ def states(job: Job) -> dict[str, str]:
     for stage in BUILDING:
         try:
             artefacts = plan.artefacts(stage, job.preset, job.run, job.call)
-            found[stage] = ", ".join(f"{_relative(artefact, job)}: {artefact.state()}" for artefact in artefacts)
+            found[stage] = ", ".join(f"{_relative(artefact.record, job)}: {artefact.state()}" for artefact in artefacts)
         except UserError as error:
             found[stage] = f"waits ({error.hint or error})"
     return found
 
 
-def _relative(artefact: Artefact, job: Job) -> str:
-    return str(artefact.record.relative_to(job.run.root))
+def _relative(path: Path, job: Job) -> str:
+    return str(path.relative_to(job.run.root))
 
 
 def _make_room(artefact: Artefact, allowed: bool) -> None:
@@ -78,8 +83,6 @@ def _make_room(artefact: Artefact, allowed: bool) -> None:
 
 
 def _execute(stage: str, job: Job) -> None:
-    from cgankd import launch
-
     values = asdict(job.call)
     work = {"stage": stage, "preset": job.preset.model_dump(), "root": str(job.run.root), "device": job.device,
             "precision": job.precision, "deterministic": job.deterministic, "call": values}  # fmt: skip

@@ -252,8 +252,7 @@ def locked(root: Path) -> Iterator[None]:
     holder = root / ".lock.json"
     lock = FileLock(root / ".lock", timeout=0)
     try:
-        with storage_errors(root):
-            lock.acquire()
+        lock.acquire()
     except Timeout:
         try:
             who = json.loads(holder.read_text())
@@ -264,8 +263,8 @@ def locked(root: Path) -> Iterator[None]:
             IN_USE,
             "wait for it, stop it, or choose another --out",
         ) from None
-    except NotImplementedError as error:
-        raise UserError(f"{root}: this file system cannot lock files", STORAGE, "choose another --out") from error
+    except (OSError, NotImplementedError) as error:
+        raise UserError(f"{root} cannot be locked ({error})", STORAGE, "choose another --out") from error
     try:
         command = " ".join(["cgankd", *sys.argv[1:]])
         write_json(holder, {"pid": os.getpid(), "host": socket.gethostname(), "command": command})

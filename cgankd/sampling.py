@@ -23,7 +23,7 @@ from cgankd.randomness import generator
 from cgankd.ratio import bounds
 from cgankd.task import Task
 
-SHARD_BYTES = 16 << 20  # of images
+SHARD_BYTES = 8 << 20  # of images
 
 
 @dataclass(frozen=True)

@@ -1,313 +1,166 @@
-"""What the records of a run say, as plain values: scores with their statistics, digests, what to be warned of.
+"""The tables of the report: numbers become text, with marks for what may be read out of them."""
 
-Scores are errors in the unit of the task: lower is better. A difference is paired: score of a student minus that
-of the student of the same network and seed without distillation and fakes (NOKD).
-"""
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-import json
-import math
-import statistics
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from cgankd.results import Record
 
-from cgankd import __version__, preset, runs
-from cgankd.errors import DATA, UserError
-from cgankd.preset import Preset
-from cgankd.runs import Run
-
-Record = dict[str, Any]
-
-MEMBER = {"row", "seed", "teacher", "assistant", "rho", "network", "parameters", "steps", "fakes", "validation",
-          "test", "student"}  # fmt: skip
-NOT_RECOMMENDED = "not recommended: no fakes won the search for rho"
-
-
-# Statistics
-
-
-def spread(values: list[float]) -> tuple[float, float | None]:
-    """Mean and sample deviation; a single value has none."""
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
-
-
-def paired(scores: dict[int, float], baseline: dict[int, float]) -> Record:
-    """The mean difference over the seeds that both have, and its standard error."""
-    differences = [score - baseline[seed] for seed, score in scores.items() if seed in baseline]
-    if not differences:
-        return {"difference": None, "standard_error": None, "pairs": 0, "significant": False}
-    mean, deviation = spread(differences)
-    error = None if deviation is None else deviation / math.sqrt(len(differences))
-    significant = error is not None and abs(mean) > 2 * error
-    return {"difference": mean, "standard_error": error, "pairs": len(differences), "significant": significant}
-
-
-def compare(members: list[Record]) -> list[Record]:
-    """One row per method, teacher, assistant and student, in the order of the members."""
-    groups: dict[tuple[str, ...], list[Record]] = {}
-    for member in members:
-        key = (member["row"], member["teacher"], member["assistant"], member["network"])
-        groups.setdefault(key, []).append(member)
-    baselines = {key[3]: _scores(group) for key, group in groups.items() if key[0] == "nokd"}
-    return [_row(key, group, baselines.get(key[3], {})) for key, group in groups.items()]
-
-
-def _row(key: tuple[str, ...], group: list[Record], baseline: dict[int, float]) -> Record:
-    scores, first = _scores(group), group[0]
-    mean, deviation = spread(list(scores.values()))
-    against = {} if key[0] == "nokd" else baseline
-    return {
-        **dict(zip(("method", "teacher", "assistant", "student"), key, strict=True)),
-        "mean": mean,
-        "deviation": deviation,
-        "seeds": len(scores),
-        **{name: first[name] for name in ("parameters", "steps", "fakes", "rho")},
-        **paired(scores, against),
-        "scores": {str(seed): score for seed, score in scores.items()},
-        "note": "",
-    }
-
-
-def _scores(group: list[Record]) -> dict[int, float]:
-    return {member["seed"]: member["test"] for member in group}
-
-
-# The records of a run
+NONE = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+SHOWN_DIGITS = 16  # of a digest; report.json has all
+SIZES = ["seeds", "parameters", "steps", "fakes", "rho"]
 
 
 @dataclass(frozen=True)
-class Results:
-    """The finished records of one run folder."""
+class Table:
+    """Cells as shown: the first `names` columns are words, the rest numbers; marks are by row and column."""
 
-    run: Run
-    preset: Preset
-    methods: dict[str, Record]  # NOKD first, then as in the preset
-    teachers: dict[str, Record]
-    students: dict[str, Record]  # by folder name
-    ablation: Record | None
-    data: Record | None
-    gan: Record | None
-    dre: Record | None
-    pool: Record | None
-    rho: Record | None
-
-    @property
-    def members(self) -> list[Record]:
-        return [member for record in self.methods.values() for member in record["members"]]
-
-    def records(self) -> dict[Path, Record]:
-        """Every record but those of the students, in the order in which they are made."""
-        run = self.run
-        upstream = {run.gan: self.gan, **{run.teacher(name): record for name, record in self.teachers.items()},
-                    run.dre: self.dre, run.pool: self.pool, run.rho: self.rho}  # fmt: skip
-        distilled = {run.distill(name): record for name, record in self.methods.items()}
-        every = {**upstream, **distilled, run.distill("ablation"): self.ablation}
-        return {path: record for path, record in every.items() if record}
-
-    def rho_used(self) -> float:
-        """The rho of the +fake students, else the one found, else 1: all fakes."""
-        used = [member["rho"] for member in self.members if member["rho"] is not None]
-        return float(used[0] if used else (self.rho or {}).get("best_rho", 1.0))
+    kind: ClassVar = "table"
+    header: list[str]
+    rows: list[list[str]]
+    names: int = 1
+    marks: list[dict[int, str]] = field(default_factory=list)  # better, worse or chosen
 
 
-def read(root: Path) -> Results:
-    """The results in a run folder; UserError when there are none."""
-    run = Run(root)
-    settings = preset.load(run.preset)
-    # A name with a dot was set aside.
-    paths = sorted(path for path in (root / "distill").glob("*.json") if "." not in path.stem)
-    distilled = {path.stem: record for path in paths if (record := _finished(path))}
-    if not distilled:
-        raise UserError(f"{root} has no finished students", DATA, "run `cgankd distill` first")
-    for name, record in distilled.items():
-        _check(run.distill(name), record)
-    order = dict.fromkeys(["nokd", *settings.distill.methods, *distilled])
-    methods = {name: distilled[name] for name in order if name in distilled and name != "ablation"}
-    teachers = {name: _finished(run.teacher(name)) for name in settings.teacher.networks}
-    names = {member["student"]: None for record in distilled.values() for member in record["members"]}
-    students = {name: _finished(run.student(name)) for name in names}
-    return Results(
-        run,
-        settings,
-        methods,
-        {name: record for name, record in teachers.items() if record},
-        {name: record for name, record in students.items() if record},
-        distilled.get("ablation"),
-        runs.read_json(run.data) if run.data.exists() else None,
-        *(_finished(path) for path in (run.gan, run.dre, run.pool, run.rho)),
-    )
+def methods(summaries: list[Record]) -> Table:
+    """Setting x teacher x student x method; the setting and its metric only where there are several runs."""
+    several = len(summaries) > 1
+    rows = [(one, row) for one in summaries for row in one["methods"]]
+    optional = {"setting": several, "assistant": any(row["assistant"] for _, row in rows), "metric": several}
+    columns = ("setting", "method", "teacher", "assistant", "student", "metric")
+    names = [name for name in columns if optional.get(name, True)]
+    cells = []
+    for one, row in rows:
+        words = {**row, "setting": one["name"], "metric": metric(one), "method": _method(row)}
+        cells.append([*(words[name] or NONE for name in names), *_results(one, row)])
+    score = "score" if several else metric(summaries[0], "test")
+    marks = [_difference_mark(row, len(names) + 1) for _, row in rows]
+    return Table([*names, score, "vs NOKD", *SIZES], cells, len(names), marks)
 
 
-def _finished(path: Path) -> Record | None:
-    record = runs.read_json(path) if path.exists() else {}
-    return record if record.get("finished") else None
+def terminal(summaries: list[Record]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the method table as far as 80 columns hold it; a star stands for bold."""
+    several = len(summaries) > 1
+    cells = []
+    for one in summaries:
+        for row in one["methods"]:
+            chain = " > ".join(filter(None, (row["teacher"], row["assistant"], row["student"])))
+            score, difference, *_ = _results(one, row)
+            star = "*" if row["significant"] else ""
+            setting = [one["name"]] if several else []
+            cells.append([*setting, _method(row), chain, score, difference + star])
+    return [*(["setting"] if several else []), "method", "networks", metric(summaries[0]), "vs NOKD"], cells
 
 
-def _check(path: Path, record: Record) -> None:
-    members = record.get("members")
-    if not members or not {"metric", "unit", "rows", "budget"} <= set(record) or any(MEMBER - set(m) for m in members):
-        raise UserError(f"{path}: not the results of students", DATA, "move it away and run `cgankd distill` again")
+def ablation(one: Record) -> Table:
+    """Each step of the method with the statistics of the method table."""
+    rows = one["ablation"]
+    cells = [[row["method"], *_results(one, row)] for row in rows]
+    marks = [_difference_mark(row, 2) for row in rows]
+    return Table(["step", metric(one, "test"), "vs NOKD", *SIZES], cells, marks=marks)
 
 
-def inputs(results: Results) -> dict[str, str]:
-    """The digest of every file that the page shows, by its place in the run folder; of the pool, its record."""
-    run = results.run
-    students = [run.student(name) for name in results.students]
-    logs = [log for group in loss_logs(results).values() for log in group.values()]
-    files = {run.preset, run.data, *results.records(), *students, *logs, *sample_sheets(run)[-1:]}
-    return {str(path.relative_to(run.root)): runs.file_digest(path) for path in sorted(files) if path.exists()}
+def search(one: Record) -> Table:
+    """The candidates for rho, the chosen one marked."""
+    rows = one["rho"]["table"]
+    cells = [[rho(row["rho"], "no fakes"), number(one, row["mean"]), number(one, row["deviation"]), str(row["num"])]
+             for row in rows]  # fmt: skip
+    marks = [dict.fromkeys(range(4), "chosen") if row["rho"] == one["rho"]["rho"] else {} for row in rows]
+    return Table(["rho", metric(one, "validation"), "deviation", "students"], cells, marks=marks)
 
 
-def sample_sheets(run: Run) -> list[Path]:
-    """The sample sheets of the GAN by step."""
-    return sorted((run.gan.parent / "samples").glob("*.png"))
-
-
-def loss_logs(results: Results) -> dict[str, dict[str, Path]]:
-    """The logs of losses: by what is trained; of the students, the first of each method."""
-    run = results.run
-    trained = [run.gan, *map(run.teacher, results.teachers), run.dre]
-    logs = [log for record in trained for log in sorted(record.parent.glob("**/metrics.jsonl"))]
-    groups = {str(log.parent.relative_to(run.root)): {"": log} for log in logs}
-    firsts = {name: run.student(record["members"][0]["student"]).parent for name, record in results.methods.items()}
-    return {**groups, "students": {name: folder / "metrics.jsonl" for name, folder in firsts.items()}}
-
-
-def losses(results: Results) -> dict[str, dict[str, list[tuple[int, float]]]]:
-    """Curves of (step, loss) by what is trained and by term; of the students, the sum of the terms by method."""
-    panels: dict[str, dict[str, list[tuple[int, float]]]] = {}
-    for title, group in loss_logs(results).items():
-        for name, log in group.items():
-            for row in _lines(log):
-                step = int(row.pop("step"))
-                for term, value in {name: sum(row.values())}.items() if name else row.items():
-                    panels.setdefault(title, {}).setdefault(term, []).append((step, value))
-    return panels
-
-
-def _lines(log: Path) -> Iterator[dict[str, float]]:
-    """The rows of a log; the last one may be torn."""
-    for line in log.read_text().splitlines() if log.exists() else []:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict) and "step" in row:
-            yield row
-
-
-# What the report says
-
-
-def summary(results: Results, name: str) -> Record:
-    """All numbers of the report on one run; this is what report.json holds."""
-    first = next(iter([*results.methods.values(), results.ablation]))
-    assert first, "read() refuses a run without results"
-    settings = results.preset
-    none_won = results.rho is not None and results.rho["rho"] is None
-    methods = [{**row, "note": NOT_RECOMMENDED if none_won and row["fakes"] else ""}
-               for row in compare(results.members)]  # fmt: skip
-    return {
-        "name": name,
-        "folder": str(results.run.root),
-        "source": settings.data.source,
-        "protocol": settings.data.protocol,
-        "splits": {split: part["num"] for split, part in (results.data or {}).get("rows", {}).items()},
-        **{key: first[key] for key in ("metric", "unit", "rows", "budget")},
-        "methods": methods,
-        "ablation": compare(results.ablation["members"]) if results.ablation else [],
-        "rho": results.rho and {key: results.rho[key] for key in ("rho", "best_rho", "standard_error", "table", "rows")},
-        "rho_used": results.rho_used(),
-        "teachers": teachers(results),
-        "filter": settings.generate.teacher,
-        "relabel": settings.distill.relabel,
-        "pool": results.pool and {key: results.pool[key] for key in ("per_label", "num_accepted", "labels")},
-        "ratio": results.dre and {key: results.dre.get(key) for key in ("mean_ratio", "effective_share")},
-        "warnings": [*harmful_teachers(results), *mixed(results)],
-        "published": settings.paper,
-        "students": results.members,
-        "artefacts": artefacts(results),
-        "made_on": made_on([*results.records().values(), *results.students.values()]),
-        "commands": commands(results),
-    }
-
-
-def teachers(results: Results) -> list[Record]:
-    """The teachers with their validation scores and what they do."""
-    filtering = results.preset.generate.teacher if results.pool else None
-    teaching = {member["teacher"] for member in results.members}
-    rows = []
-    for name, record in results.teachers.items():
-        roles = [role for role, held in (("filters", name == filtering), ("distils", name in teaching)) if held]
-        rows.append({"network": name, "parameters": record["parameters"], "validation": record["validation"],
-                     "roles": roles})  # fmt: skip
-    return rows
-
-
-def harmful_teachers(results: Results) -> list[str]:
-    """A warning for each teacher that does not beat, on the validation rows, students trained on labels alone."""
-    record = results.methods.get("nokd")
-    scores: dict[str, list[float]] = {}
-    for member in record["members"] if record else []:
-        scores.setdefault(member["network"], []).append(member["validation"])
-    return [
-        f"The teacher {name} has a validation {record['metric']} of {teacher['validation']:.3g} {record['unit']}, no better "
-        f"than the {mean:.3g} {record['unit']} of NOKD ({network} without a teacher). Labels and outputs of a bad teacher "
-        "do harm: train it for longer, or choose another network."
-        for name, teacher in results.teachers.items()
-        for network, mean in ((network, statistics.fmean(values)) for network, values in scores.items())
-        if record and teacher["validation"] >= mean
-    ]  # fmt: skip
-
-
-def mixed(results: Results) -> list[str]:
-    """Warnings where the records of a folder do not belong together."""
-    now = {"data": [results.data], "train-gan": [results.gan], "train-teacher": results.teachers.values(),
-           "fit-dre": [results.dre], "generate": [results.pool]}  # fmt: skip
-    contents = {stage: {record["content"] for record in records if record} for stage, records in now.items()}
-    places = {str(path.relative_to(results.run.root)): record for path, record in results.records().items()}
-    places |= {f"students/{name}": record for name, record in results.students.items()}
-    found = []
-    for place, record in places.items():
-        stale = [stage for stage, known in contents.items()
-                 if known and isinstance(used := record["recipe"].get(stage), str) and used not in known]  # fmt: skip
-        found += [f"{place} was made from another {' and '.join(stale)} than this folder holds now."] if stale else []
-    recipes = [results.students[m["student"]]["recipe"] for m in results.members if m["student"] in results.students]
-    if len({runs.digest([recipe.get("training"), recipe.get("epochs")]) for recipe in recipes}) > 1:
-        found.append("The students were not all trained with the same settings: differences to NOKD are not fair.")
-    return found
-
-
-def artefacts(results: Results) -> list[Record]:
-    """Where the records are, and their digests: of what an artefact was made from, and of its content."""
-    places = {**results.records(), **{results.run.student(name): record for name, record in results.students.items()}}
-    return [
-        {
-            "record": str(path.relative_to(results.run.root)),
-            **{key: record.get(key) for key in ("command", "digest", "content")},
-            "time": record.get("made_on", {}).get("time"),
-        }
-        for path, record in places.items()
+def teachers(one: Record) -> Table:
+    """The teachers with their validation scores."""
+    cells = [
+        [row["network"], " and ".join(row["uses"]) or NONE, number(one, row["validation"]), f"{row['parameters']:,}"]
+        for row in one["teachers"]
     ]
+    return Table(["teacher", "use", metric(one, "validation"), "parameters"], cells, 2)
 
 
-def made_on(records: Iterable[Record]) -> dict[str, str]:
-    """The machines and versions of the records, their distinct values joined; of the times the first and the last."""
-    values: dict[str, dict[str, None]] = {"cgankd": {}}
-    for record in records:
-        for key, value in {"cgankd": record.get("cgankd", __version__), **record.get("made_on", {})}.items():
-            values.setdefault(key, {})[str(value)] = None
-    times = sorted(values.pop("time", {}))
-    joined = {key: ", ".join(found) for key, found in values.items()}
-    return {**joined, "time": " to ".join(dict.fromkeys([*times[:1], *times[-1:]]))}
+def rejection(one: Record) -> Table:
+    """How rejection sampling went for each label."""
+    shares = ("acceptance", "clipped", "effective")
+    cells = [[str(row["name"]), *(f"{row[key]:.1%}" for key in shares), f"{row['bound']:.4g}"]
+             for row in one["pool"]["labels"]]  # fmt: skip
+    return Table(["label", "accepted", "clipped", "effective share", "bound"], cells)
 
 
-def commands(results: Results) -> list[str]:
-    """What makes the same run from its preset, saved as preset.toml."""
-    common = f"--preset preset.toml --out runs/{results.preset.name}"
-    extra = [f"cgankd distill {common} --method {name}" for name in results.methods
-             if name not in results.preset.distill.methods]  # fmt: skip
-    extra += [f"cgankd distill {common} --ablation"] if results.ablation else []
-    report = [f"cgankd report runs/{results.preset.name}"] if extra else []
-    return [f"cgankd run {common}", *extra, *report]
+def published(paper: Record) -> list[Table]:
+    """The preset's [paper] as it stands there: one table for all of its tables that have the same keys."""
+    groups: dict[tuple[str, ...], list[list[str]]] = {}
+
+    def collect(part: Record, path: str) -> None:
+        plain = {key: value for key, value in part.items() if not isinstance(value, dict)}
+        if plain:
+            groups.setdefault(tuple(plain), []).append([path or NONE, *map(_quoted, plain.values())])
+        for key in part.keys() - plain.keys():
+            collect(part[key], f"{path} {key}".strip())
+
+    collect(paper, "")
+    return [Table(["setting", *keys], rows) for keys, rows in groups.items()]
+
+
+def students(one: Record) -> Table:
+    """Every student with its own scores."""
+    words = ("row", "student", "teacher")
+    cells = [[*(member[key] or NONE for key in words), *(number(one, member[key]) for key in ("validation", "test"))]
+             for member in one["students"]]  # fmt: skip
+    return Table(["method", "folder in students/", "teacher", "validation", "test"], cells, 3)
+
+
+def digests(one: Record) -> Table:
+    """The beginnings of the digests of all artefacts."""
+    cells = [[row["record"], *(str(row[key])[:SHOWN_DIGITS] for key in ("digest", "content"))]
+             for row in one["artefacts"]]  # fmt: skip
+    return Table(["record", "made from", "content"], cells, 3)
+
+
+def machine(one: Record) -> Table:
+    """What the run was made on."""
+    return Table(["", "made on"], [[key, value] for key, value in one["made_on"].items()], 2)
+
+
+# Words and numbers
+
+
+def metric(one: Record, split: str = "") -> str:
+    """The metric with its unit."""
+    return f"{split} {one['metric']} ({one['unit']})".strip()
+
+
+def number(one: Record, value: float) -> str:
+    """A score: two decimals in a run whose scores reach ten, else three."""
+    scores = [row["mean"] for row in [*one["methods"], *one["ablation"]]]
+    return f"{value:.{2 if max(scores) >= 10 else 3}f}"
+
+
+def rho(value: float | None, none: str = NONE) -> str:
+    """A rho, or the words for none."""
+    return none if value is None else f"{value:g}"
+
+
+def _method(row: Record) -> str:
+    return f"{row['method']} †" if row["note"] else str(row["method"])
+
+
+def _results(one: Record, row: Record) -> list[str]:
+    """Score, difference and SIZES of a row."""
+    difference = row["difference"]
+    sign = MINUS if (difference or 0) < 0 else "+"
+    against = NONE if difference is None else sign + _with(one, abs(difference), row["standard_error"])
+    sizes = [str(row["seeds"]), *(f"{row[key]:,}" for key in ("parameters", "steps", "fakes"))]
+    return [_with(one, row["mean"], row["deviation"]), against, *sizes, rho(row["rho"])]
+
+
+def _with(one: Record, value: float, error: float | None) -> str:
+    return number(one, value) + ("" if error is None else f" ± {number(one, error)}")
+
+
+def _difference_mark(row: Record, column: int) -> dict[int, str]:
+    """Marks the difference only where it exceeds two standard errors."""
+    return {column: "better" if row["difference"] < 0 else "worse"} if row["significant"] else {}
+
+
+def _quoted(value: Any) -> str:
+    return " ± ".join(map(str, value)) if isinstance(value, list) else str(value)

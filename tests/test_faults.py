@@ -90,3 +90,111 @@ def test_the_comparison_notices_when_steps_are_not_seeded(chain, tmp_path):
     generator = {name: value for name, value in contents(broken).items() if "generator" in name}
     assert generator
     assert generator != {name: contents(whole)[name] for name in generator}
+
+
+def test_a_signal_between_steps_saves_and_continues_to_the_same_bits(chain, tmp_path):
+    kind, whole = chain
+    for stage, name in (("train-gan", "gan"), ("generate", "generate")):
+        cut = copy_inputs(whole, tmp_path / name, stage)
+        process = toy.start(stage, cut, kind, seconds=60.0)
+        while not list(cut.glob(f"{name}/**/metrics.jsonl" if name == "gan" else f"{name}/bounds.json")):
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGTERM)
+        process.join(20)
+        assert process.exitcode in (0, 75)
+        assert toy.build(stage, cut, kind, seconds=60.0) == 0
+        made = contents(cut)
+        assert made == {key: value for key, value in contents(whole).items() if key in made}
+
+
+def test_a_full_disk_ends_with_74_and_loses_nothing(chain, tmp_path):
+    kind, whole = chain
+    for stage in ("train-gan", "generate"):
+        root = copy_inputs(whole, tmp_path / stage, stage)
+        assert toy.build(stage, root, kind, **{"break": toy.small_disk}) == 74
+        assert "no space left" in (root / "error.txt").read_text()
+        assert not leftovers(root)
+        assert toy.build(stage, root, kind) == 0
+        made = contents(root)
+        assert made == {key: value for key, value in contents(whole).items() if key in made}
+
+
+def test_a_loss_that_is_not_finite_stops_and_is_not_saved(tmp_path):
+    assert toy.build("train-gan", tmp_path / "run", "digits", **{"break": toy.poisoned_loss}) == 70
+    message = (tmp_path / "run" / "error.txt").read_text()
+    assert "not finite at step 6" in message
+    assert "step-00000005" in message
+    kept = sorted(path.name for path in (tmp_path / "run" / "gan" / "checkpoints").iterdir())
+    assert kept == ["step-00000004", "step-00000005"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "gone"])
+def test_a_damaged_checkpoint_is_skipped_for_the_one_before(chain, tmp_path, damage):
+    kind, whole = chain
+    root = copy_inputs(whole, tmp_path / "run", "train-gan")
+    process = toy.start("train-gan", root, kind)
+    while len(list((root / "gan" / "checkpoints").glob("step-*"))) < 2:
+        time.sleep(0.005)
+    process.kill()
+    process.join()
+    file = max((root / "gan" / "checkpoints").glob("step-*")) / "state.safetensors"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    {"cut": lambda: file.write_bytes(data[: len(data) // 2]), "flip": lambda: file.write_bytes(data),
+     "empty": lambda: file.write_bytes(b""), "gone": file.unlink}[damage]()  # fmt: skip
+    assert toy.build("train-gan", root, kind) == 0
+    made = contents(root)
+    assert made == {key: value for key, value in contents(whole).items() if key in made}
+
+
+def test_a_pickle_in_the_place_of_weights_does_not_run(chain, tmp_path):
+    import pickle
+
+    class Payload:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "payload ran",)
+
+    kind, whole = chain
+    root = copy_inputs(whole, tmp_path / "run", "generate")
+    hostile = pickle.dumps(Payload())
+    record = runs.read_json(root / "gan" / "gan.json")
+    (root / "gan" / "generator.safetensors").write_bytes(hostile)
+    assert toy.build("generate", root, kind) == 65
+    assert "other content than recorded" in (root / "error.txt").read_text()
+    record["files"]["generator.safetensors"] = runs.file_digest(root / "gan" / "generator.safetensors")
+    runs.write_json(root / "gan" / "gan.json", record)  # an attacker who also mends the record
+    assert toy.build("generate", root, kind) == 65
+    assert "not the weights of" in (root / "error.txt").read_text()
+    assert not (tmp_path / "payload ran").exists()
+
+
+def test_a_pool_with_a_link_to_another_file_is_refused(chain, tmp_path):
+    import h5py
+
+    kind, whole = chain
+    root = copy_inputs(whole, tmp_path / "run", "distill")
+    shard = root / "generate" / "pool-00000.h5"
+    rows = fakes.read_shard(shard, tuple(fakes.COLUMNS))
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["images"] = rows.pop("images")
+    with h5py.File(shard, "w") as file:
+        for name, column in rows.items():
+            file[name] = column.astype("i1") if name == "accepted" else column
+        file["images"] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "images")
+    record = runs.read_json(root / "generate" / "pool.json")
+    record["files"][shard.name] = runs.file_digest(shard)
+    runs.write_json(root / "generate" / "pool.json", record)
+    assert toy.build("distill", root, kind) == 65
+    assert "link to another place" in (root / "error.txt").read_text()
+
+
+def test_memory_does_not_grow_with_the_number_of_fakes(chain, tmp_path):
+    kind, whole = chain
+    peaks = []
+    for per_label in (1200, 6000):
+        root = copy_inputs(whole, tmp_path / str(per_label), "generate")
+        report = tmp_path / f"{per_label}.json"
+        changes = [f"generate.per_label={per_label}", "generate.block=256"]
+        assert toy.build("generate", root, kind, *changes, report=str(report)) == 0
+        peaks.append(runs.read_json(report)["peak"])
+    assert peaks[1] - peaks[0] < 30 << 10, "KiB; the 48,000 further images are 36 MiB"

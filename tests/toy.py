@@ -107,3 +107,23 @@ def _child(stage: str, root: Path, kind: str, changes: tuple[str, ...], options:
 
 def ended_by_kill(process: BaseProcess) -> bool:
     return process.exitcode == -signal.SIGKILL
+
+
+def small_disk() -> None:
+    """From now on no file of this process may grow past 20,000 bytes: what a full disk does, for anyone."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+
+def poisoned_loss() -> None:
+    """The sixth step of a GAN has a loss that is not a number."""
+    from cgankd import engine
+
+    healthy = engine.Adversarial.__call__
+
+    def poisoned(self: Any, batch: Any, step: int) -> Any:
+        losses = healthy(self, batch, step)
+        return {name: value * float("nan") for name, value in losses.items()} if step == 5 else losses
+
+    engine.Adversarial.__call__ = poisoned  # type: ignore[method-assign]

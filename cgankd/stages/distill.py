@@ -18,6 +18,7 @@ def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
     else:
         groups = {method: {method: plan.method_students(method, preset, run, call)}
                   for method in plan.methods(preset, call)}  # fmt: skip
+    _note(groups, preset, run)
     artefacts = dict(zip(groups, plan.artefacts("distill", preset, run, call), strict=True))
     open_groups = {name: rows for name, rows in groups.items() if artefacts[name].state() != "done"}
     machine.barrier()
@@ -29,6 +30,16 @@ def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
         for name, rows in open_groups.items():
             _write(artefacts[name], rows, school, machine)
     machine.barrier()
+
+
+def _note(groups: dict[str, dict[str, list[Student]]], preset: Preset, run: Run) -> None:
+    """Says where the fakes asked for are not used, or not to be recommended."""
+    with_fakes = [name for name in groups if name.endswith("+fake")]
+    views = {student.view for name in with_fakes for students in groups[name].values() for student in students}
+    if None in views:
+        console.warn(f"rho is none: {', '.join(with_fakes)} train without fakes")
+    elif views and preset.distill.rho == "selected" and run.rho.exists() and read_json(run.rho)["rho"] is None:
+        console.warn("no fakes were better than any rho on validation rows: +fake methods are not recommended")
 
 
 def _train_all(students: list[Student], school: School, machine: Machine) -> None:

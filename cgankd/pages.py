@@ -1,0 +1,296 @@
+"""The report: one self-contained page of finished runs, and the same as Markdown and as JSON.
+
+What a page says is a list of blocks, written once; the template page.html.jinja and `markdown` only show them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from cgankd import __version__, console, figures, results, runs, tables
+from cgankd.errors import UserError
+from cgankd.fakes import Pool
+from cgankd.results import Record, Results
+from cgankd.tables import Table, metric
+
+TEMPLATE = Path(__file__).parent / "page.html.jinja"
+FEW = 5  # seeds, below which two standard errors mean little
+BUDGETS = {
+    "steps": "equal optimiser steps with and without fakes",
+    "epochs": "equal epochs, so that students with fakes take more steps",
+}
+
+
+@dataclass(frozen=True)
+class Heading:
+    kind: ClassVar = "heading"
+    text: str
+    level: int = 3
+
+
+@dataclass(frozen=True)
+class Text:
+    kind: ClassVar = "text"
+    text: str
+
+
+@dataclass(frozen=True)
+class Caution:
+    kind: ClassVar = "caution"
+    text: str
+
+
+@dataclass(frozen=True)
+class Code:
+    kind: ClassVar = "code"
+    text: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    kind: ClassVar = "picture"
+    uri: str
+    caption: str
+    style: str = "chart"  # or pixels, which keep their colours on a dark page
+
+
+@dataclass(frozen=True)
+class Sheets:
+    kind: ClassVar = "sheets"
+    sheets: list[figures.Sheet]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Folded:
+    kind: ClassVar = "folded"
+    text: str
+    blocks: "Sequence[Block]"
+
+
+Block = Heading | Text | Caution | Code | Table | Picture | Sheets | Folded
+
+
+def build(roots: list[Path], page: Path) -> Path:
+    """Writes `page`, and beside it report.md and report.json, unless they stand for these results; returns it."""
+    found = [results.read(root) for root in roots]
+    contents = [results.inputs(one) for one in found]
+    digest = runs.digest({"cgankd": __version__, "format": runs.FORMAT, "runs": contents})
+    summaries = [results.summary(one, name) for one, name in zip(found, _names(found), strict=True)]
+    if _stands(page, digest):
+        console.say("report: nothing to do")
+    else:
+        _write(page, digest, found, summaries)
+        console.say(f"report: {page}")
+    console.table("Students on the test rows (*: over two standard errors)", *tables.terminal(summaries))
+    return page
+
+
+def _names(found: list[Results]) -> list[str]:
+    """The names of the presets; with the folder where two runs share one."""
+    names = [one.preset.name for one in found]
+    return [f"{name} ({one.run.root})" if names.count(name) > 1 else name
+            for name, one in zip(names, found, strict=True)]  # fmt: skip
+
+
+def _stands(page: Path, digest: str) -> bool:
+    data = page.with_name("report.json")
+    try:
+        return page.exists() and data.exists() and runs.read_json(data).get("digest") == digest
+    except UserError:
+        return False
+
+
+def _write(page: Path, digest: str, found: list[Results], summaries: list[Record]) -> None:
+    from jinja2 import Environment, StrictUndefined
+
+    title = f"cgankd report: {', '.join(one['name'] for one in summaries)}"
+    blocks = overview(summaries)
+    for result, one in zip(found, summaries, strict=True):
+        blocks += [Heading(one["name"], 2), *section(result, one)]
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    html = environment.from_string(TEMPLATE.read_text()).render(title=title, blocks=blocks)
+    runs.write_bytes(page, html.encode())
+    runs.write_bytes(page.with_name("report.md"), markdown([Heading(title, 1), *blocks]).encode())
+    runs.write_json(page.with_name("report.json"), {"cgankd": __version__, "digest": digest, "runs": summaries})
+
+
+# The blocks
+
+
+def overview(summaries: list[Record]) -> list[Block]:
+    """The method table of all runs, and how to read it."""
+    rows = [row for one in summaries for row in one["methods"]]
+    if not rows:
+        return []
+    pairs = min((row["pairs"] for row in rows if row["pairs"]), default=FEW)
+    weak = f" With {pairs} seeds even that is weak evidence." if pairs < FEW else ""
+    notes = dict.fromkeys(f"† {row['note']}" for row in rows if row["note"])
+    measured = [
+        f"{one['name']}: {metric(one, 'test')} on {one['rows']:,} test rows, lower is better. "
+        f"Budget: {BUDGETS[one['budget']]}." for one in summaries
+    ]  # fmt: skip
+    reading = [
+        "One GAN, one teacher, k students (k: the column seeds): scores are the mean ± sample deviation over the "
+        "students' seeds, and another GAN or teacher would add to it.",
+        "vs NOKD: the mean ± standard error of the differences to NOKD, the same student from the same seed on real "
+        f"images and labels alone. Bold and coloured only where it exceeds two standard errors.{weak}",
+    ]
+    return [tables.methods(summaries), *map(Text, [*notes, *measured, *reading])]
+
+
+def section(found: Results, one: Record) -> list[Block]:
+    """All about one run but the method table."""
+    parts = (_data, _students, _ablation, _published, _search, _teachers)
+    blocks = [block for part in parts for block in part(one)]
+    return [*blocks, *_fakes(found, one), *_training(found), *_origin(found, one)]
+
+
+def _data(one: Record) -> list[Block]:
+    splits = ", ".join(f"{num:,} {split}" for split, num in one["splits"].items())
+    facts = f"Data: {one['source']}, protocol {one['protocol']}, rows: {splits}. Folder: {one['folder']}"
+    return [Text(facts), *map(Caution, one["cautions"])]
+
+
+def _students(one: Record) -> list[Block]:
+    caption = (
+        "Every student on the test rows: a dot per seed, the black bar their mean, the dashed line the mean of NOKD "
+        "for the same network. Further left is better."
+    )
+    return [Picture(figures.students(one["methods"], metric(one, "test")), caption)] if one["methods"] else []
+
+
+def _ablation(one: Record) -> list[Block]:
+    if not one["ablation"]:
+        return []
+    text = f"What each step adds for {one['ablation'][0]['student']}, with the statistics of the table above."
+    return [Heading("Ablation"), Text(text), tables.ablation(one)]
+
+
+def _published(one: Record) -> list[Block]:
+    if not one["published"]:
+        return []
+    text = "Quoted in the preset, not measured here; from other networks, data or budgets they compare only roughly."
+    return [Heading("Published numbers"), Text(text), *tables.published(one["published"])]
+
+
+def _search(one: Record) -> list[Block]:
+    found = one["rho"]
+    if not found:
+        return []
+    error = tables.number(one, found["standard_error"])
+    best = f"{found['best_rho']:g}, the largest within one standard error ({error}) of the best"
+    outcome = f"Chosen: {best}."
+    if found["rho"] is None:
+        outcome = f"No fakes won: no rho reaches the error without fakes. Students with fakes use {best}."
+    text = f"The share of fakes to keep, chosen on {found['rows']:,} validation rows, never on test rows. {outcome}"
+    caption = "Mean ± deviation of the students of each candidate on the validation rows; the chosen one is filled."
+    picture = Picture(figures.search(found["table"], found["rho"], metric(one, "validation")), caption)
+    return [Heading("Search for rho"), Text(text), tables.search(one), picture]
+
+
+def _teachers(one: Record) -> list[Block]:
+    return [Heading("Teachers"), tables.teachers(one)] if one["teachers"] else []
+
+
+def _fakes(found: Results, one: Record) -> list[Block]:
+    if not found.pool:
+        return []
+    pool, rho, facts, ratio = Pool(found.run.pool), one["rho_used"], one["pool"], one["ratio"]
+    text = f"{facts['num_accepted']:,} fakes, {facts['per_label']:,} per label; {one['filter']} filters at rho = {rho:g}."
+    if ratio:
+        share = f"effective sample share {ratio['effective_share']:.1%}"
+        text += f" Density ratio of fakes: mean {ratio['mean_ratio']:.3g} (1 expected), {share}."
+    used = {"hard": "the last panel's", "keep": "the third panel's: relabelling is off"}[one["relabel"]]
+    return [
+        Heading("Fakes"),
+        Text(text),
+        Sheets(
+            figures.sheets(pool, rho, found.preset.report.columns),
+            "Fakes by the label asked for. Subsampling should lose what looks unlike a real image, the filter what "
+            "does not show its label: the dropped ones should look worse than the kept ones.",
+        ),
+        Picture(
+            figures.labels(pool, rho),
+            "Labels of the fakes after each step. Raw and subsampled are level by construction; a filter that prefers "
+            f"some labels makes the third panel uneven. Students see {used}.",
+        ),
+        Picture(
+            figures.errors(pool, rho),
+            "Error of the teacher on each subsampled fake, against the label asked for. The filter keeps what lies "
+            "left of the cut.",
+        ),
+        Picture(
+            figures.acceptance(facts["labels"]),
+            "Rejection sampling by label. Little acceptance, a low effective sample share or many clipped ratios mean "
+            "a density ratio that is not to be trusted there.",
+        ),
+        Folded("Rejection sampling by label", [tables.rejection(one)]),
+    ]
+
+
+def _training(found: Results) -> list[Block]:
+    blocks: list[Block] = []
+    for sheet in results.sample_sheets(found.run)[-1:]:
+        uri = figures.data_uri(sheet.read_bytes(), "image/png")
+        blocks.append(Picture(uri, f"Samples of the GAN at {sheet.stem}, one label per row.", "pixels"))
+    if panels := results.losses(found):
+        caption = (
+            "Losses by step: what was logged faintly, its running mean in full. Of the students, the first of each "
+            "method; the terms of its loss are summed, so that levels differ between methods."
+        )
+        blocks.append(Picture(figures.curves(panels), caption))
+    return [Heading("Training"), *blocks] if blocks else []
+
+
+def _origin(found: Results, one: Record) -> list[Block]:
+    return [
+        Heading("How it was made"),
+        Text("With the preset below saved as preset.toml, this makes the same run:"),
+        Code("\n".join(one["commands"])),
+        Folded("Preset, as resolved", [Code(found.run.preset.read_text())]),
+        Folded("Every student", [tables.students(one)]),
+        Folded("Digests of the artefacts", [tables.digests(one)]),
+        Folded("Machine and versions", [tables.machine(one)]),
+    ]
+
+
+# Markdown
+
+
+def markdown(blocks: Sequence[Block]) -> str:
+    """The blocks as Markdown; of figures only the captions."""
+    return "\n\n".join(map(_markdown, blocks)) + "\n"
+
+
+def _markdown(block: Block) -> str:
+    match block:
+        case Heading():
+            return f"{'#' * block.level} {_escaped(block.text)}"
+        case Text():
+            return _escaped(block.text)
+        case Caution():
+            return f"> **Caution:** {_escaped(block.text)}"
+        case Code():
+            return "\n".join(f"    {line}" for line in block.text.splitlines())
+        case Table():
+            return _markdown_table(block)
+        case Picture() | Sheets():
+            return f"*Figure in index.html: {_escaped(block.caption)}*"
+        case Folded():
+            return f"**{_escaped(block.text)}**\n\n{markdown(block.blocks).rstrip()}"
+
+
+def _markdown_table(table: Table) -> str:
+    marks = table.marks or [{} for _ in table.rows]
+    body = [[f"**{_escaped(cell)}**" if column in marked else _escaped(cell) for column, cell in enumerate(row)]
+            for row, marked in zip(table.rows, marks, strict=True)]  # fmt: skip
+    rule = [":--" if column < table.names else "--:" for column in range(len(table.header))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in ([*map(_escaped, table.header)], rule, *body))
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return "".join(f"\\{letter}" if letter in "\\`*[]|" else letter for letter in text)

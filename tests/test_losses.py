@@ -1,0 +1,67 @@
+"""Losses against numbers worked out by hand."""
+
+import math
+
+import pytest
+import torch
+from torch import tensor
+
+from cgankd.losses import hinge_critic, hinge_generator, ratio_penalty, softened_kl, softplus_ratio
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def test_the_critics_hinge_counts_each_sample_by_its_weight():
+    real, fake = tensor([2.0, 0.5, -1.0]), tensor([-2.0, 0.0, 1.0])
+    ones = torch.ones(3)
+    # real: 0, 0.5, 2; fake: 0, 1, 2
+    assert hinge_critic(real, fake, ones, ones).item() == pytest.approx(2.5 / 3 + 3 / 3)
+    weights, fake_weights = tensor([5.0, 1.0, 0.5]), tensor([9.0, 0.25, 2.0])
+    assert hinge_critic(real, fake, weights, fake_weights).item() == pytest.approx(1.5 / 3 + 4.25 / 3)
+
+
+def test_the_generators_hinge_is_the_negative_mean_score():
+    assert hinge_generator(tensor([3.0, -1.0, 4.0])).item() == -2.0
+
+
+def test_softened_kl_is_t_squared_times_the_divergence_per_sample():
+    student, teacher = tensor([[0.0, 0.0], [0.0, 0.0]]), tensor([[0.0, 0.0], [4.0 * math.log(3), 0.0]])
+    # at T = 4 the teacher says (1/2, 1/2) and (3/4, 1/4), the student (1/2, 1/2) twice
+    expected = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    assert softened_kl(student, teacher, 4.0).item() == pytest.approx(16 * expected / 2, rel=1e-5)
+
+
+def test_softened_kl_is_zero_where_student_and_teacher_agree_up_to_a_constant():
+    logits = torch.randn(5, 7)
+    assert softened_kl(logits, logits + 3, 2.0).item() == pytest.approx(0, abs=1e-6)
+    assert softened_kl(logits, logits.flip(1), 2.0).item() > 0
+
+
+def test_the_ratio_loss_is_that_of_the_paper():
+    real, fake = [0.5, 2.0], [0.0, 1.0]
+    expected = (
+        sum(sigmoid(r) * r for r in fake) / 2
+        - sum(math.log1p(math.exp(r)) for r in fake) / 2
+        - sum(sigmoid(r) for r in real) / 2
+    )
+    assert softplus_ratio(tensor(real), tensor(fake)).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_ratio_loss_is_stationary_and_least_at_the_true_ratio():
+    # Real images show a three times in four, fakes twice: the true ratio is 1.5 at a and 0.5 at b.
+    def loss(ratio: torch.Tensor) -> torch.Tensor:
+        a, b = ratio
+        return softplus_ratio(torch.stack([a, a, a, b]), torch.stack([a, a, b, b]))
+
+    true = tensor([1.5, 0.5], requires_grad=True)
+    (gradient,) = torch.autograd.grad(loss(true), true)
+    torch.testing.assert_close(gradient, torch.zeros(2), atol=1e-7, rtol=0)
+    for other in ([1.0, 1.0], [1.6, 0.5], [1.5, 0.4], [0.0, 0.0]):
+        assert loss(tensor(other)) > loss(true)
+
+
+def test_the_penalty_is_the_squared_distance_of_the_mean_ratio_from_one():
+    assert ratio_penalty(tensor([1.0, 4.0])).item() == 2.25
+    assert ratio_penalty(tensor([0.5, 1.5])).item() == 0

@@ -1,0 +1,283 @@
+"""Networks: the published numbers of parameters, and layers against numpy or another order of the same sums."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cgankd.metrics import num_parameters
+from cgankd.models import GANS, NETWORKS, make_network
+from cgankd.models.blocks import ConditionalNorm, DownBlock, UpBlock, num_doublings
+from cgankd.models.cnn import Normalisation
+
+HALF = {"mean": [0.5] * 3, "std": [0.5] * 3}
+SMALL = [
+    {"name": "cnn", "trunk": "resnet8_x0_25", "outputs": 3, **HALF},
+    {"name": "cnn-features", "trunk": "resnet8_x0_25", "size": 16, "outputs": 3, **HALF},
+    {"name": "biggan", "size": 16, "latent": 5, "width": 2, "num_classes": 3},
+    {"name": "sngan", "size": 16, "latent": 5, "width": 2, "embedding": 8},
+    {"name": "sparse-autoencoder", "side": 16, "width": 2, "size": 32},
+    {"name": "class-index", "num_classes": 3},
+    {"name": "label-embedding", "size": 16},
+    {"name": "image-embedding", "trunk": "resnet8_x0_25", "size": 16, **HALF},
+    {"name": "ratio", "layers": "mlp3", "width": 64, "features": 6, "embedding": 4, "num_classes": 0, "dropout": 0.5,
+     "output": "relu"},
+]  # fmt: skip
+
+
+@pytest.fixture
+def without_initial_values(monkeypatch):
+    """Networks of published size are made in no time."""
+    for name in ("kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "uniform_", "normal_", "ones_", "zeros_"):
+        monkeypatch.setattr(nn.init, name, lambda weight, *given, **options: weight)
+
+
+def size_of(**architecture) -> int:
+    return num_parameters(make_network(architecture))
+
+
+# Published sizes
+
+
+@pytest.mark.parametrize(("trunk", "size"), [("resnet8", 78_042), ("resnet20", 272_474), ("resnet110", 1_730_714)])
+def test_the_cifar_resnets_have_their_published_size(without_initial_values, trunk, size):
+    assert size_of(name="cnn", trunk=trunk, outputs=10, **HALF) == size
+
+
+def test_the_gans_have_their_published_size(without_initial_values):
+    generator, discriminator = GANS["biggan"]
+    assert num_parameters(generator(size=32, latent=128, width=64, num_classes=10)) == 4_304_387
+    assert num_parameters(discriminator(size=32, width=64, num_classes=10)) == 4_207_361
+    generator, discriminator = GANS["sngan"]
+    assert num_parameters(generator(size=64, latent=256, width=64, embedding=128)) == 15_049_347
+    assert num_parameters(discriminator(size=64, width=64, embedding=128)) == 21_655_233
+
+
+def test_the_label_embedding_has_its_published_size(without_initial_values):
+    assert size_of(name="label-embedding", size=128) == 67_328
+
+
+@pytest.mark.parametrize(
+    ("layers", "size"), [("mlp3", 28_060_673), ("mlp5", 28_225_281), ("mlp7", 33_477_377), ("mlp9", 33_807_361)]
+)
+def test_the_ratio_networks_have_their_published_size(without_initial_values, layers, size):
+    common = {"name": "ratio", "width": 2048, "dropout": 0.5, "output": "relu", "layers": layers}
+    assert size_of(**common, features=12288, embedding=128, num_classes=0) == size
+
+
+def test_the_ratio_network_of_ten_classes_has_its_published_size(without_initial_values):
+    common = {"name": "ratio", "width": 2048, "dropout": 0.5, "output": "relu", "layers": "mlp5"}
+    assert size_of(**common, features=3072, embedding=0, num_classes=10) == 9_109_349
+
+
+def test_the_sparse_autoencoder_has_its_published_size(without_initial_values):
+    network = make_network({"name": "sparse-autoencoder", "side": 64, "width": 64, "size": 12288})
+    assert num_parameters(network.encode) == 7_073_664
+    assert num_parameters(network.decode) == 12_147_843
+    assert num_parameters(network.predict) == 27_864_065
+
+
+# All of them
+
+
+def test_every_network_that_can_be_saved_is_tried_here():
+    assert {architecture["name"] for architecture in SMALL} == set(NETWORKS)
+
+
+@pytest.mark.parametrize("architecture", SMALL, ids=lambda architecture: architecture["name"])
+def test_a_network_in_eval_mode_treats_each_sample_by_itself(architecture):
+    torch.manual_seed(0)
+    network = make_network(architecture).eval()
+    images, labels = torch.rand(6, 3, 16, 16) * 2 - 1, torch.rand(6)
+    inputs = {
+        "biggan": (torch.randn(6, 5), torch.arange(6) % 3),
+        "sngan": (torch.randn(6, 5), torch.rand(6, 8)),
+        "class-index": (torch.arange(6) % 3,),
+        "label-embedding": (labels,),
+        "ratio": (torch.rand(6, 6), torch.rand(6, 4)),
+    }.get(architecture["name"], (images,))
+    together = network(*inputs)
+    assert together.isfinite().all()
+    for row in range(6):
+        torch.testing.assert_close(network(*(part[row : row + 1] for part in inputs))[0], together[row])
+
+
+@pytest.mark.parametrize("name", ["biggan", "sngan"])
+@pytest.mark.parametrize("size", [8, 16, 32])
+def test_generators_draw_images_in_range_that_depend_on_noise_and_condition(name, size):
+    torch.manual_seed(0)
+    make_generator, make_discriminator = GANS[name]
+    conditions = {"num_classes": 3} if name == "biggan" else {"embedding": 8}
+    generator = make_generator(size=size, latent=5, width=2, **conditions).eval()
+    critic = make_discriminator(size=size, width=2, **conditions).eval()
+    z = torch.randn(2, 5)
+    first, second = (torch.tensor([0, 1]), torch.tensor([2, 1])) if name == "biggan" else (torch.rand(2, 8) for _ in "ab")
+    images, others = generator(z, first), generator(z, second)
+    assert images.shape == (2, 3, size, size)
+    assert images.abs().max() <= 1
+    assert not torch.equal(images[0], others[0])
+    assert not torch.equal(images[0], generator(z.flip(0), first)[0])
+    scores = critic(images, first)
+    assert scores.shape == (2,)
+    assert scores[0] != critic(images, second)[0]
+
+
+# Pieces
+
+
+def test_normalisation_is_that_of_pixels_between_zero_and_one():
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 4))
+    mean, std = np.array([0.1, 0.2, 0.3]).reshape(3, 1, 1), np.array([0.5, 0.4, 0.2]).reshape(3, 1, 1)
+    network = Normalisation(mean.ravel().tolist(), std.ravel().tolist())
+    found = network(torch.from_numpy(pixels / 127.5 - 1).float())
+    np.testing.assert_allclose(found.numpy(), (pixels / 255 - mean) / std, atol=1e-5)
+
+
+def test_the_conditional_norm_scales_by_one_plus_gain_and_adds_the_bias():
+    norm = ConditionalNorm(4, lambda size: nn.Embedding(3, size))
+    x, classes = torch.randn(5, 4, 2, 2) * 3 + 1, torch.tensor([0, 2, 1, 2, 0])
+    values = x.double().numpy()
+    normal = (values - values.mean((0, 2, 3), keepdims=True)) / np.sqrt(values.var((0, 2, 3), keepdims=True) + 1e-5)
+    gain, bias = (table.weight.detach().numpy()[classes.numpy()][:, :, None, None] for table in (norm.gain, norm.bias))
+    np.testing.assert_allclose(norm(x, classes).detach().numpy(), normal * (1 + gain) + bias, atol=1e-4)
+
+
+def test_the_up_block_equals_the_published_order_of_its_shortcut():
+    torch.manual_seed(0)
+    block = UpBlock(4, 6, lambda size: nn.Linear(8, size, bias=False)).eval()
+    x, h = torch.randn(2, 4, 4, 4), torch.randn(2, 8)
+    main = block.conv1(F.interpolate(F.relu(block.norm1(x, h)), scale_factor=2))
+    main = block.conv2(F.relu(block.norm2(main, h)))
+    torch.testing.assert_close(block(x, h), main + block.shortcut(F.interpolate(x, scale_factor=2)))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_down_block_equals_the_published_order_of_its_shortcut(first):
+    torch.manual_seed(0)
+    block = DownBlock(3, 6, down=True, first=first)
+    x = torch.randn(2, 3, 8, 8)
+    main = F.avg_pool2d(block.conv2(F.relu(block.conv1(x if first else F.relu(x)))), 2)
+    # published: the first block pools before its shortcut's convolution, later ones after; x itself is not rectified
+    shortcut = block.shortcut(F.avg_pool2d(x, 2)) if first else F.avg_pool2d(block.shortcut(x), 2)
+    torch.testing.assert_close(block(x), main + shortcut)
+
+
+@pytest.mark.parametrize("name", ["biggan", "sngan"])
+def test_every_weight_of_a_discriminator_has_spectral_norm_one(name):
+    torch.manual_seed(0)
+    conditions = {"num_classes": 3} if name == "biggan" else {"embedding": 8}
+    critic = GANS[name][1](size=16, width=2, **conditions)
+    condition = torch.arange(4) % 3 if name == "biggan" else torch.rand(4, 8)
+    for _ in range(60):  # power iteration goes on with every forward pass
+        critic(torch.zeros(4, 3, 16, 16), condition)
+    critic.eval()
+    layers = [layer for layer in critic.modules() if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding)]
+    assert len(layers) == len([key for key in critic.state_dict() if key.endswith("original")])
+    for layer in layers:
+        assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
+
+
+def test_discriminators_have_no_batch_norm_and_only_the_biggan_generator_is_spectrally_normalised():
+    for name, conditions in (("biggan", {"num_classes": 3}), ("sngan", {"embedding": 8})):
+        generator = GANS[name][0](size=16, latent=4, width=2, **conditions)
+        critic = GANS[name][1](size=16, width=2, **conditions)
+        assert not any(isinstance(layer, nn.BatchNorm2d) for layer in critic.modules())
+        assert any("parametrizations" in key for key in generator.state_dict()) == (name == "biggan")
+
+
+def test_the_projection_of_biggan_is_the_class_vector_times_the_summed_map():
+    torch.manual_seed(0)
+    critic = GANS["biggan"][1](size=8, width=2, num_classes=3).eval()
+    images, classes = torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 2, 1])
+    h = F.relu(critic.blocks(images)).sum((2, 3))
+    expected = h @ critic.score.weight[0] + critic.score.bias + (critic.project.weight[classes] * h).sum(1)
+    torch.testing.assert_close(critic(images, classes), expected)
+
+
+def test_the_ratio_is_positive_and_takes_the_condition_before_the_features():
+    torch.manual_seed(0)
+    for output, function in (("relu", F.relu), ("softplus", F.softplus)):
+        network = make_network({"name": "ratio", "layers": "mlp3", "width": 32, "features": 6, "embedding": 4,
+                                "num_classes": 0, "dropout": 0.5, "output": output}).eval()  # fmt: skip
+        features, condition = torch.randn(9, 6), torch.randn(9, 4)
+        expected = function(network.layers(torch.cat([condition, features], 1)))[:, 0]
+        assert torch.equal(network(features, condition), expected)
+        assert (expected >= 0).all()
+
+
+# models/ratio.py and models/embedding.py: GroupNorm(8, C) is the published one at C = 128 and more. With C = 8 each
+# group is one number and becomes 0 whatever it was; with C = 16 it is two and becomes +-1, which has no gradient.
+# The last hidden layer of mlp5 has width / 16 units: 16 in both presets that ship. Remedy, which leaves the published
+# networks as they are: nn.GroupNorm(max(1, min(8, outputs // 16)), outputs).
+groups_too_small = pytest.mark.xfail(strict=True, reason="models: GroupNorm(8, C) of few channels erases its input")
+
+
+@pytest.mark.parametrize(
+    "width", [pytest.param(64, marks=groups_too_small), pytest.param(256, marks=groups_too_small), 512]
+)
+def test_a_ratio_network_of_any_width_learns_which_half_a_feature_lies_in(width):
+    torch.manual_seed(0)
+    network = make_network({"name": "ratio", "layers": "mlp5", "width": width, "features": 8, "embedding": 0,
+                            "num_classes": 10, "dropout": 0.0, "output": "softplus"})  # fmt: skip
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    for _ in range(100):
+        features, classes = torch.randn(64, 8), torch.randint(10, (64,))
+        error = F.mse_loss(network(features, classes), (features[:, 0] > 0).float() + 0.5)
+        error.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert error.item() < 0.15, "a constant has 0.25"
+
+
+@pytest.mark.parametrize(
+    "size", [pytest.param(8, marks=groups_too_small), pytest.param(16, marks=groups_too_small), 32, 128]
+)
+def test_different_labels_have_different_embeddings(size):
+    torch.manual_seed(0)
+    embeddings = make_network({"name": "label-embedding", "size": size})(torch.linspace(0, 1, 50))
+    assert len(embeddings.detach().round(decimals=4).unique(dim=0)) > 40
+
+
+def test_label_embeddings_and_features_are_not_negative():
+    torch.manual_seed(0)
+    embedding = make_network({"name": "label-embedding", "size": 16})(torch.linspace(0, 1, 50))
+    features = make_network({"name": "sparse-autoencoder", "side": 16, "width": 2, "size": 32})(torch.randn(5, 3, 16, 16))
+    assert embedding.min() == 0 < embedding.max()
+    assert features.min() == 0 < features.max()
+
+
+@pytest.mark.parametrize("side", [8, 16, 32])
+def test_the_autoencoder_gives_images_back_in_their_size_from_a_code_of_the_asked_size(side):
+    network = make_network({"name": "sparse-autoencoder", "side": side, "width": 2, "size": 32})
+    features = network(torch.randn(4, 3, side, side))
+    assert features.shape == (4, 32)
+    assert network.decode(features).shape == (4, 3, side, side)
+    assert network.decode(features).abs().max() <= 1
+    assert network.predict(features).shape == (4, 1)
+
+
+def test_sides_are_four_times_a_power_of_two():
+    assert [num_doublings(side) for side in (4, 8, 16, 32, 64, 128)] == [0, 1, 2, 3, 4, 5]
+    for side in (5, 20, 24, 48):
+        with pytest.raises(AssertionError, match=str(side)):
+            num_doublings(side)
+
+
+def test_initial_weights_have_their_published_spread():
+    torch.manual_seed(0)
+    biggan = GANS["biggan"][0](size=32, latent=64, width=16, num_classes=10)
+    for name, weight in biggan.named_parameters():
+        if name.endswith("original"):
+            assert weight.std().item() == pytest.approx(0.02, rel=0.1), name
+    sngan = GANS["sngan"][0](size=16, latent=64, width=32, embedding=16)
+    bounds = {
+        "first.weight": (6 / (64 + 2048)) ** 0.5,
+        "blocks.0.conv1.weight": (2 * 6 / (128 * 9 + 64 * 9)) ** 0.5,
+        "blocks.0.shortcut.weight": (6 / (128 + 64)) ** 0.5,
+        "blocks.0.norm1.gain.weight": (1 / 16) ** 0.5,
+        "last.weight": (6 / (32 * 9 + 3 * 9)) ** 0.5,
+    }
+    for name, weight in sngan.named_parameters():
+        if name in bounds:
+            assert bounds[name] * 0.97 < weight.abs().max().item() <= bounds[name] * 1.0001, name

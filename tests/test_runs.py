@@ -1,0 +1,229 @@
+"""The run folder: digests, files that are whole or absent, the record of an artefact, the lock."""
+
+import errno
+import hashlib
+import json
+import os
+
+import pytest
+
+from cgankd import runs
+from cgankd.errors import UserError
+from cgankd.runs import Artefact
+
+MADE_ON = {"device": "cpu"}
+
+
+def artefact(root, recipe=None, **options) -> Artefact:
+    return Artefact(root / "gan" / "gan.json", "train-gan", recipe or {"gan": {"steps": 5, "width": 4}}, **options)
+
+
+def finish(made: Artefact, text: str = "weights", **facts) -> None:
+    made.begin()
+    (made.folder / "part.bin").write_text(text)
+    made.finish([made.folder / "part.bin"], made_on=MADE_ON, **facts)
+
+
+# Digests and files
+
+
+def test_a_digest_does_not_depend_on_the_order_of_keys_and_is_that_of_compact_json():
+    assert runs.digest({"b": [2, 3], "a": 1}) == runs.digest({"a": 1, "b": [2, 3]})
+    assert runs.digest({"a": 1, "b": [2, 3]}) == hashlib.sha256(b'{"a":1,"b":[2,3]}').hexdigest()
+    assert runs.digest({"a": 1}) != runs.digest({"a": 1.0}), "presets turn integers in float places into floats"
+
+
+def test_a_file_is_replaced_whole_and_its_digest_returned(tmp_path):
+    path = tmp_path / "new" / "file"
+    for data in (b"one", b"another"):
+        assert runs.write_bytes(path, data) == hashlib.sha256(data).hexdigest() == runs.file_digest(path)
+        assert path.read_bytes() == data
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "chmod"])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, call):
+    path = tmp_path / "file"
+    runs.write_bytes(path, b"old")
+
+    def fail(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(UserError, match="no space left") as caught:
+        runs.write_bytes(path, b"new")
+    assert caught.value.code == 74
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[1]", b"7", b"\xff\xfe", b"[" * 100_000], ids=lambda data: repr(data[:4]))
+def test_what_is_no_json_object_is_refused_with_its_name(tmp_path, data):
+    path = tmp_path / "x.json"
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"x\.json") as caught:
+        runs.read_json(path)
+    assert caught.value.code == 65
+
+
+def test_json_comes_back_as_it_was_written(tmp_path):
+    value = {"a": [1, 2.5, None, "ü"], "b": {"c": True}}
+    runs.write_json(tmp_path / "x.json", value)
+    assert runs.read_json(tmp_path / "x.json") == value
+
+
+def test_sweeping_removes_only_what_interrupted_writers_left(tmp_path):
+    (tmp_path / ".tmp-a").write_text("x")
+    (tmp_path / ".tmp-b" / "deep").mkdir(parents=True)
+    (tmp_path / "kept").write_text("x")
+    (tmp_path / ".lock").write_text("x")
+    runs.sweep(tmp_path)
+    runs.sweep(tmp_path / "absent")
+    assert {path.name for path in tmp_path.iterdir()} == {"kept", ".lock"}
+
+
+# Artefacts
+
+
+def test_every_input_of_a_stage_is_made_before_it():
+    made = {"data"}
+    for stage, inputs in runs.INPUTS.items():
+        assert set(inputs) <= made, stage
+        made.add(stage)
+
+
+def test_an_artefact_is_missing_then_begun_then_done_and_other_for_another_recipe(tmp_path):
+    made = artefact(tmp_path)
+    assert made.state() == "missing"
+    made.begin()
+    assert made.state() == "begun"
+    finish(made)
+    assert made.state() == "done"
+    assert artefact(tmp_path, {"gan": {"steps": 6, "width": 4}}).state() == "other"
+
+
+def test_beginning_again_keeps_what_was_begun_and_sweeps(tmp_path):
+    made = artefact(tmp_path)
+    made.begin()
+    before = made.record.stat().st_mtime_ns
+    (made.folder / ".tmp-x").write_text("torn")
+    (made.folder / "checkpoints").mkdir()
+    made.begin()
+    assert made.record.stat().st_mtime_ns == before
+    assert {path.name for path in made.folder.iterdir()} == {"gan.json", "checkpoints"}
+
+
+def test_the_digest_of_the_content_covers_files_and_facts_and_not_the_machine(tmp_path):
+    def content(name: str, text: str = "weights", **options) -> str:
+        made = artefact(tmp_path / name)
+        made.begin()
+        (made.folder / "part.bin").write_text(text)
+        made.finish([made.folder / "part.bin"], **{"made_on": MADE_ON, "score": 1.5, **options})
+        return runs.content_of(made.record, "train-gan")
+
+    same = content("a")
+    assert content("b", made_on={"device": "cuda", "threads": 9}) == same
+    assert content("c", text="Weights") != same
+    assert content("d", score=1.25) != same
+
+
+def test_a_record_says_how_the_artefact_was_made(tmp_path):
+    made = artefact(tmp_path)
+    finish(made, score=2.0)
+    record = runs.finished(made.record, "train-gan")
+    assert record["recipe"] == made.recipe
+    assert record["digest"] == made.digest
+    assert record["score"] == 2.0
+    assert record["files"] == {"part.bin": hashlib.sha256(b"weights").hexdigest()}
+    assert record["made_on"]["device"] == "cpu"
+    assert {"python", "torch", "numpy", "time"} <= set(record["made_on"])
+
+
+def test_a_missing_or_unfinished_artefact_names_the_command_that_makes_it(tmp_path):
+    made = artefact(tmp_path)
+    with pytest.raises(UserError, match="not found") as caught:
+        runs.finished(made.record, "train-gan")
+    assert "cgankd train-gan" in caught.value.hint
+    assert caught.value.code == 65
+    made.begin()
+    with pytest.raises(UserError, match="not finished") as caught:
+        runs.content_of(made.record, "train-gan")
+    assert "cgankd train-gan" in caught.value.hint
+
+
+def test_files_that_changed_or_went_are_noticed(tmp_path):
+    made = artefact(tmp_path)
+    finish(made)
+    assert runs.verify_files(made.record, "train-gan")["finished"]
+    (made.folder / "part.bin").write_text("Weights")
+    with pytest.raises(UserError, match=r"part\.bin has other content") as caught:
+        runs.verify_files(made.record, "train-gan")
+    assert "--rebuild" in caught.value.hint
+    (made.folder / "part.bin").unlink()
+    with pytest.raises(UserError, match=r"part\.bin is missing"):
+        runs.verify_files(made.record, "train-gan")
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname"])
+def test_a_record_cannot_name_files_outside_its_folder(tmp_path, name):
+    (tmp_path / "outside").write_text("x")
+    made = artefact(tmp_path)
+    finish(made)
+    runs.write_json(made.record, {**runs.read_json(made.record), "files": {name: "0" * 64}})
+    with pytest.raises(UserError, match="outside its folder"):
+        runs.verify_files(made.record, "train-gan")
+
+
+def test_setting_aside_keeps_every_old_artefact_under_its_digest(tmp_path):
+    made = artefact(tmp_path)
+    for text in ("one", "two", "three"):
+        finish(made, text)
+        made.set_aside()
+    names = {path.name: (path / "part.bin").read_text() for path in tmp_path.iterdir()}
+    old = f"gan.{made.digest[:8]}"
+    assert names == {old: "one", f"{old}-2": "two", f"{old}-3": "three"}
+
+
+def test_a_record_that_shares_its_folder_is_set_aside_alone(tmp_path):
+    made = artefact(tmp_path, owns_folder=False)
+    finish(made)
+    assert made.set_aside().name == f"gan.{made.digest[:8]}.json"
+    assert (tmp_path / "gan" / "part.bin").exists()
+    assert made.state() == "missing"
+
+
+def test_the_difference_names_the_keys_with_both_values(tmp_path):
+    finish(artefact(tmp_path))
+    assert artefact(tmp_path, {"gan": {"steps": 6, "width": 4}, "new": 1}).difference() == (
+        "gan.steps: 5 -> 6; new: - -> 1"
+    )
+    many = artefact(tmp_path, {f"key{index}": index for index in range(6)}).difference()
+    assert many.count("->") == 4
+    assert many.endswith("and 4 more")
+
+
+# The lock
+
+
+# runs.locked: filelock's Timeout is an OSError, so storage_errors turns it into code 74 before it is caught.
+@pytest.mark.xfail(strict=True, reason="runs.py: a folder in use ends with 74 (I/O) and not with 73 and its holder")
+def test_a_second_writer_is_refused_and_told_who_has_the_folder(tmp_path):
+    with runs.locked(tmp_path), pytest.raises(UserError, match=f"in use by process {os.getpid()} on ") as caught:
+        with runs.locked(tmp_path):
+            pytest.fail("two writers")
+    assert caught.value.code == 73
+
+
+def test_a_second_writer_never_gets_in(tmp_path):
+    with runs.locked(tmp_path):
+        with pytest.raises(UserError), runs.locked(tmp_path):
+            pytest.fail("two writers")
+        assert json.loads((tmp_path / ".lock.json").read_text())["pid"] == os.getpid(), "the holder stays named"
+
+
+def test_the_lock_is_free_again_after_an_error_inside(tmp_path):
+    with pytest.raises(KeyError), runs.locked(tmp_path):
+        raise KeyError
+    assert not (tmp_path / ".lock.json").exists()
+    with runs.locked(tmp_path):
+        assert (tmp_path / ".lock.json").exists()

@@ -1,0 +1,80 @@
+"""Classification and regression: conversions, errors and scores by hand."""
+
+import math
+
+import pytest
+import torch
+from torch import tensor
+
+from cgankd.task import Classification, Regression, make_task
+
+classes = Classification(["cat", "dog", "emu"])
+degrees = Regression(10.0, 90.0, "degrees")
+
+
+def test_a_record_makes_the_task_that_it_describes():
+    task = make_task({"kind": "class", "classes": ["a", "b"]})
+    assert isinstance(task, Classification)
+    assert task.outputs == 2
+    task = make_task({"kind": "continuous", "min": 1.0, "max": 61.0, "unit": "years"})
+    assert isinstance(task, Regression)
+    assert (task.minimum, task.maximum, task.unit) == (1.0, 61.0, "years")
+    with pytest.raises(ValueError, match="ordinal"):
+        make_task({"kind": "ordinal"})
+
+
+def test_class_labels_are_themselves():
+    labels = tensor([2, 0, 1])
+    assert torch.equal(classes.scale(labels), labels)
+    assert classes.grid(None).tolist() == [0, 1, 2]
+    assert [classes.name(label) for label in (0, 2.0)] == ["cat", "emu"]
+
+
+def test_continuous_labels_are_scaled_to_the_unit_interval_and_named_in_their_unit():
+    torch.testing.assert_close(degrees.scale(tensor([10.0, 30.0, 90.0])), tensor([0.0, 0.25, 1.0]))
+    assert degrees.name(0.25) == "30"
+    torch.testing.assert_close(degrees.grid(4), tensor([0.125, 0.375, 0.625, 0.875]))
+
+
+def test_class_errors_are_cross_entropies_in_nats_and_their_mean_is_the_loss():
+    outputs, labels = tensor([[0.0, 0.0, 0.0], [math.log(2), 0.0, 0.0]]), tensor([1, 0])
+    errors = classes.errors(outputs, labels)
+    torch.testing.assert_close(errors, tensor([math.log(3), math.log(2)]))
+    assert classes.loss(outputs, labels).item() == pytest.approx(errors.mean().item())
+
+
+def test_class_errors_are_fp32_whatever_the_outputs_are():
+    outputs = tensor([[12.0, 0.0, 0.0]], dtype=torch.bfloat16)
+    assert classes.errors(outputs, tensor([0])).item() == pytest.approx(2 * math.exp(-12), rel=1e-2)
+
+
+def test_class_scores_are_percent_of_wrong_answers():
+    outputs, labels = tensor([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0], [0, 1.0, 0]]), tensor([0, 1, 1, 0])
+    assert classes.score(outputs, labels) == 50.0
+    assert classes.relabel(outputs).tolist() == [0, 1, 2, 1]
+    # the constant answer is the most frequent class of the training labels
+    assert classes.constant_score(tensor([2, 1, 1, 0]), labels) == 50.0
+    assert classes.constant_score(tensor([2, 2, 0]), labels) == 100.0
+
+
+def test_regression_errors_are_in_the_labels_unit_and_outputs_are_clamped():
+    outputs, labels = tensor([[0.5], [1.7], [-0.2]]), tensor([0.25, 1.0, 0.5])
+    torch.testing.assert_close(degrees.errors(outputs, labels), tensor([20.0, 0.0, 40.0]))
+    assert degrees.score(outputs, labels) == pytest.approx(20.0)
+    torch.testing.assert_close(degrees.relabel(outputs), tensor([0.5, 1.0, 0.0]))
+
+
+def test_the_regression_loss_is_the_squared_error_of_unclamped_outputs():
+    assert degrees.loss(tensor([[0.5], [1.5]]), tensor([0.0, 1.0])).item() == pytest.approx(0.25)
+
+
+def test_the_constant_answer_of_regression_is_the_training_median():
+    assert degrees.constant_score(tensor([0.0, 0.5, 1.0]), tensor([0.25, 1.0])) == pytest.approx(80 * 0.375)
+
+
+def test_matching_a_teacher_that_one_equals_costs_nothing():
+    logits, values = torch.randn(4, 3), torch.rand(4, 1)
+    assert classes.match(logits, logits, 5.0).item() == pytest.approx(0, abs=1e-6)
+    assert degrees.match(values, values, 5.0).item() == 0
+    assert degrees.match(values, values + 0.1, 5.0).item() == pytest.approx(0.01)
+    assert degrees.match(values, values + 0.1, 1.0).item() == pytest.approx(0.01), "a value has no temperature"
