@@ -64,7 +64,9 @@ def newest(folder: Path, recipe: str, facts: dict[str, Any]) -> tuple[int, State
             continue
         if manifest.get("recipe") != recipe:
             raise UserError(f"{path} was made by other settings", DATA, "add --rebuild to move it aside")
-        changed = [f"{key} {manifest.get(key)} -> {value}" for key, value in facts.items() if manifest.get(key) != value]
+        changed = [
+            f"{key} {manifest.get(key)} -> {value}" for key, value in facts.items() if manifest.get(key) != value
+        ]
         if changed:
             warn(f"continuing from {path.name}, but not bit-identically: {', '.join(changed)}")
         return int(manifest["step"]), state

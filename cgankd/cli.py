@@ -41,18 +41,25 @@ class Precision(StrEnum):
 class Options:
     """What every building command takes. Settings live in the preset; these are about this call."""
 
-    preset: Annotated[str, typer.Option("--preset", "-p", help="Preset name or TOML file.", show_default="the folder's own, else digits")] = ""  # noqa: E501
-    set: Annotated[list[str], typer.Option("--set", "-s", help="Change a setting: table.key=value. Repeatable.")] = ()  # type: ignore[assignment]  # noqa: E501
+    preset: Annotated[
+        str,
+        typer.Option("--preset", "-p", help="Preset name or TOML file.", show_default="the folder's own, else digits"),
+    ] = ""
+    set: Annotated[list[str], typer.Option("--set", "-s", help="Change a setting: table.key=value. Repeatable.")] = ()  # type: ignore[assignment]
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.", show_default="runs/<preset>")] = Path()
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto
     precision: Annotated[Precision, typer.Option(help="Of the networks' arithmetic; auto is fp32.")] = Precision.auto
     num_processes: Annotated[int, typer.Option(min=1, max=1024, help="Processes on this machine.")] = 1
     deterministic: Annotated[bool, typer.Option("--deterministic", help="Deterministic kernels on a GPU.")] = False
-    seed: Annotated[int, typer.Option(min=-1, max=2**31, help="Same as --set seed=N.", show_default="of the preset")] = -1  # noqa: E501
+    seed: Annotated[
+        int, typer.Option(min=-1, max=2**31, help="Same as --set seed=N.", show_default="of the preset")
+    ] = -1
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Move what stands aside and build anew.")] = False
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved preset and what would be built.")] = False  # noqa: E501
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved preset and what would be built.")] = (
+        False
+    )
 
 
 def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -85,9 +92,7 @@ Export = Annotated[
 MethodName = Annotated[str, typer.Option("--method", "-m", help="One method instead of the preset's, e.g. takd+fake.")]
 StudentName = Annotated[str, typer.Option("--student", help="Only this student of distill.pairs.")]
 RhoValue = Annotated[str, typer.Option("--rho", help="Share of fakes to keep, or none for no fakes.")]
-Ablation = Annotated[
-    bool, typer.Option("--ablation", help="NOKD, raw fakes, + subsampling, + filter, + relabel.")
-]
+Ablation = Annotated[bool, typer.Option("--ablation", help="NOKD, raw fakes, + subsampling, + filter, + relabel.")]
 
 
 @command("train-gan")
@@ -139,7 +144,6 @@ def distill(options: Options, method: MethodName = "", student: StudentName = ""
             ablation: Ablation = False) -> None:  # fmt: skip
     """Train the students of the methods, each seed. Prints the path of each method's results."""
 
-
     def result(job: Any) -> list[Path]:
         from cgankd import plan
 
@@ -169,7 +173,7 @@ def run(options: Options, ablation: Ablation = False) -> None:
 @app.command("report")
 def report(
     folders: Annotated[list[Path] | None, typer.Argument(help="Run folders, or paths inside them.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the page.", show_default="the run's report/")] = Path(),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the page.", show_default="of the run")] = Path(),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes.")] = False,
 ) -> None:  # fmt: skip

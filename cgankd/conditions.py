@@ -36,7 +36,7 @@ def fit_condition(
 class EmbedImages(nn.Module):
     """Image -> h -> label: the squared error of the label read back."""
 
-    def __init__(self, task: Task, network: nn.Module) -> None:
+    def __init__(self, task: Task, network: Any) -> None:
         super().__init__()
         self.task, self.network = task, network
 
@@ -50,7 +50,7 @@ class EmbedLabels(nn.Module):
     `labels` (N,) come in the place of images: the training labels are all it sees.
     """
 
-    def __init__(self, task: Task, network: nn.Module, read: Any, noise: float) -> None:
+    def __init__(self, task: Task, network: Any, read: Any, noise: float) -> None:
         super().__init__()
         self.task, self.network, self.read, self.noise = task, network, read, noise
 
@@ -63,6 +63,7 @@ def _fit_embedding(task: Task, images: Images, settings: Embedding, architecture
                    seed: int, recipe: str, machine: Machine) -> nn.Module:  # fmt: skip
     seed_everything(seed, "condition", "weights")
     trunk = {"name": "image-embedding", "trunk": settings.network, "size": settings.size, **images.normalisation()}
+    image_network: Any
     image_network, label_network = make_network(trunk), make_network(architecture)
     if (folder / "embedding.json").exists():
         image_network = load_network(folder, "embedding", machine.device)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -57,7 +58,7 @@ def table(title: str, header: list[str], rows: list[list[str]]) -> None:
     for name in header:
         view.add_column(name, justify="left" if name == header[0] else "right")
     for row in rows:
-        view.add_row(*row)
+        view.add_row(*map(escape, row))
     _stderr.print(view)
 
 

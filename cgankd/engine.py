@@ -5,10 +5,11 @@ rank), so that training stopped anywhere continues with the same bits.
 """
 
 import copy
+import inspect
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -78,8 +79,10 @@ class Machine:
         """The module with gradients averaged over processes; buffers are aligned at checkpoints instead."""
         if self.num_processes == 1 or not any(parameter.requires_grad for parameter in module.parameters()):
             return module
-        devices = [self.device.index] if self.device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(module, device_ids=devices, **_no_buffer_sync())
+        options: dict[str, Any] = {_buffer_option(): False}
+        if self.device.type == "cuda":
+            options["device_ids"] = [self.device.index]
+        return nn.parallel.DistributedDataParallel(module, **options)
 
     def align(self, module: nn.Module) -> None:
         """Gives all processes the buffers of the first."""
@@ -100,10 +103,10 @@ class Machine:
             self.accelerator.wait_for_everyone()
 
 
-def _no_buffer_sync() -> dict[str, bool]:
-    # torch 2.13 renamed the option.
-    names = nn.parallel.DistributedDataParallel.__init__.__code__.co_varnames
-    return {"forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers": False}
+def _buffer_option() -> str:
+    # torch 2.13 renamed it.
+    names = inspect.signature(nn.parallel.DistributedDataParallel).parameters
+    return "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
 
 
 class Update(Protocol):
@@ -262,14 +265,14 @@ class Adversarial:
     def __init__(
         self,
         machine: Machine,
-        generator: nn.Module,
+        generator: Any,
         discriminator: nn.Module,
         condition: nn.Module,
         *,
         learning_rate: float,
         critic_learning_rate: float,
         betas: tuple[float, float],
-        diffaugment: list[str],
+        diffaugment: Sequence[str],
         flip: bool,
         ema_decay: float,
         ema_start: int,

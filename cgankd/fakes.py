@@ -110,7 +110,10 @@ def first_accepted(labels: np.ndarray, proposals: np.ndarray, accepted: np.ndarr
 
 
 def export(pool: Pool, view: View, path: Path, minimum: float, maximum: float) -> None:
-    """Writes a view in the published layout: `fake_images` uint8 (n, 3, S, S), `fake_labels` float64 (n,) in their unit."""
+    """Writes a view in the published layout: `fake_images` uint8 (n, 3, S, S), `fake_labels` float64 (n,).
+
+    Continuous labels are scaled back to their unit, from `minimum` to `maximum`.
+    """
     rows = pool.rows(view)
     labels = pool.labels(view, rows).astype(np.float64)
     scaled = labels if pool.columns["labels"].dtype.kind == "i" else minimum + labels * (maximum - minimum)

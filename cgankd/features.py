@@ -1,6 +1,7 @@
 """The feature space of the density ratio: a CNN's wide layer, or a sparse autoencoder's code."""
 
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,7 +18,7 @@ from cgankd.task import Task
 class CnnFeaturesObjective(nn.Module):
     """The task's loss of the logits that stand on the features."""
 
-    def __init__(self, task: Task, network: nn.Module) -> None:
+    def __init__(self, task: Task, network: Any) -> None:
         super().__init__()
         self.task, self.network = task, network
 
@@ -28,7 +29,7 @@ class CnnFeaturesObjective(nn.Module):
 class AutoencoderObjective(nn.Module):
     """Reconstruction, sparsity of the code, and the label predicted from it (cGAN-KD, supplement)."""
 
-    def __init__(self, task: Task, network: nn.Module, sparsity: float) -> None:
+    def __init__(self, task: Task, network: Any, sparsity: float) -> None:
         super().__init__()
         self.task, self.network, self.sparsity = task, network, sparsity
 

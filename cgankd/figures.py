@@ -6,12 +6,12 @@ n images of side S are uint8 (n, 3, S, S); labels are shown in their unit.
 import base64
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
+from cgankd.document import Sheet
 from cgankd.fakes import Pool, View
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def chart(draw: "Callable[P, Figure]") -> Callable[P, str]:
 
         buffer = io.BytesIO()
         with rc_context(STYLE):
-            draw(*args, **kwargs).savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+            figure = draw(*args, **kwargs)
+            figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
         return data_uri(buffer.getvalue(), "image/svg+xml")
 
     return drawn
@@ -58,12 +59,14 @@ def data_uri(data: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _panels(num: int, height: float, columns: int = 1, **shared: Any) -> "tuple[Figure, list[Axes]]":
-    """A figure of `num` panels in rows of `columns`."""
+def _panels(
+    num: int, height: float, columns: int = 1, *, width: float = WIDTH, **shared: Any
+) -> "tuple[Figure, list[Axes]]":
+    """A figure of `num` panels in rows of `columns`, `height` inches each."""
     from matplotlib.figure import Figure
 
     rows = -(-num // columns)
-    figure = Figure(figsize=(WIDTH, height * rows), layout="constrained")
+    figure = Figure(figsize=(width, height * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **shared).ravel()
     for empty in axes[num:]:
         empty.remove()
@@ -94,7 +97,7 @@ def students(rows: list[dict[str, Any]], axis: str) -> "Figure":
 @chart
 def search(table: list[dict[str, Any]], rho: float | None, axis: str) -> "Figure":
     """The search for rho: mean and deviation per candidate, the chosen one filled."""
-    figure, (axes,) = _panels(1, 2.6)
+    figure, (axes,) = _panels(1, 2.6, width=2.5 + 0.5 * len(table))
     for place, row in enumerate(table):
         chosen = row["rho"] == rho
         axes.errorbar([place], [row["mean"]], [row["deviation"]], fmt="o", color=BLUE if chosen else GREY, capsize=3,
@@ -127,14 +130,6 @@ def _smooth(values: np.ndarray, window: int = 11) -> np.ndarray:
 
 
 # The fake pool
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """Images under one title: a strip, as a data URI or empty, for each label."""
-
-    title: str
-    strips: list[tuple[str, str]]
 
 
 @chart
@@ -174,10 +169,12 @@ def errors(pool: Pool, rho: float) -> "Figure":
         axes.set_xscale("log")
     space = np.geomspace if skewed else np.linspace
     bins = space(every.min(), max(every.max(), every.min() * 1.01 + 1e-9), 61)
+    if len(kept):
+        cut = kept.max()
+        bins[max(1, np.abs(bins - cut).argmin())] = np.nextafter(cut, np.inf)  # no bar on both sides of it
+        axes.axvline(float(cut), color=RED, linestyle="--", label=f"cut at {cut:.3g}")
     axes.hist(every, bins=list(bins), color=GREY, alpha=0.5, label="all subsampled fakes")
     axes.hist(kept, bins=list(bins), color=BLUE, label="kept by the filter")
-    if len(kept):
-        axes.axvline(float(kept.max()), color=RED, linestyle="--", label=f"cut at {kept.max():.3g}")
     axes.set_xlabel(f"error of the teacher ({pool.record['error_unit']})")
     axes.set_ylabel("fakes")
     axes.legend()
@@ -190,7 +187,7 @@ def acceptance(rows: list[dict[str, Any]]) -> "Figure":
     figure, (axes,) = _panels(1, 2.4)
     places = range(len(rows))
     axes.bar(places, [row["acceptance"] for row in rows], color=BLUE, alpha=0.6, width=0.85, label="accepted")
-    axes.plot(places, [row["effective"] for row in rows], "o", color=GREEN, markersize=4, label="effective sample share")
+    axes.plot(places, [row["effective"] for row in rows], "o", color=GREEN, markersize=4, label="effective share")
     axes.plot(places, [row["clipped"] for row in rows], "x", color=RED, markersize=4, label="clipped")
     axes.set_ylim(-0.03, 1.05)
     axes.set_xlabel("label")

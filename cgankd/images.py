@@ -76,7 +76,7 @@ def _cutout(images: Tensor) -> Tensor:
 
 def _shift(images: Tensor, reach: int, fill: float) -> Tensor:
     """Moves each image by independent integers of [-reach, reach] along both axes."""
-    num, channels, side, _ = images.shape
+    num, _channels, side, _ = images.shape
     padded = F.pad(images, (reach, reach, reach, reach), value=fill)
     start = torch.randint(0, 2 * reach + 1, (2, num, 1), device=images.device)
     index = start + torch.arange(side, device=images.device)  # (2, N, S)

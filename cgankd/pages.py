@@ -1,75 +1,22 @@
 """The report: one self-contained page of finished runs, and the same as Markdown and as JSON.
 
-What a page says is a list of blocks, written once; the template page.html.jinja and `markdown` only show them.
+report.json holds the numbers as results.py finds them; the other two are one list of blocks, shown twice.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
-from cgankd import __version__, console, figures, results, runs, tables
+from cgankd import __version__, console, document, figures, results, runs, tables
+from cgankd.document import Block, Caution, Code, Folded, Heading, Picture, Sheets, Text
 from cgankd.errors import UserError
 from cgankd.fakes import Pool
 from cgankd.results import Record, Results
-from cgankd.tables import Table, metric
+from cgankd.tables import metric
 
-TEMPLATE = Path(__file__).parent / "page.html.jinja"
 FEW = 5  # seeds, below which two standard errors mean little
 BUDGETS = {
     "steps": "equal optimiser steps with and without fakes",
     "epochs": "equal epochs, so that students with fakes take more steps",
 }
-
-
-@dataclass(frozen=True)
-class Heading:
-    kind: ClassVar = "heading"
-    text: str
-    level: int = 3
-
-
-@dataclass(frozen=True)
-class Text:
-    kind: ClassVar = "text"
-    text: str
-
-
-@dataclass(frozen=True)
-class Caution:
-    kind: ClassVar = "caution"
-    text: str
-
-
-@dataclass(frozen=True)
-class Code:
-    kind: ClassVar = "code"
-    text: str
-
-
-@dataclass(frozen=True)
-class Picture:
-    kind: ClassVar = "picture"
-    uri: str
-    caption: str
-    style: str = "chart"  # or pixels, which keep their colours on a dark page
-
-
-@dataclass(frozen=True)
-class Sheets:
-    kind: ClassVar = "sheets"
-    sheets: list[figures.Sheet]
-    caption: str
-
-
-@dataclass(frozen=True)
-class Folded:
-    kind: ClassVar = "folded"
-    text: str
-    blocks: "Sequence[Block]"
-
-
-Block = Heading | Text | Caution | Code | Table | Picture | Sheets | Folded
 
 
 def build(roots: list[Path], page: Path) -> Path:
@@ -83,7 +30,7 @@ def build(roots: list[Path], page: Path) -> Path:
     else:
         _write(page, digest, found, summaries)
         console.say(f"report: {page}")
-    console.table("Students on the test rows (*: over two standard errors)", *tables.terminal(summaries))
+    console.table("On the test rows (*: over two standard errors; †: not recommended)", *tables.terminal(summaries))
     return page
 
 
@@ -103,16 +50,13 @@ def _stands(page: Path, digest: str) -> bool:
 
 
 def _write(page: Path, digest: str, found: list[Results], summaries: list[Record]) -> None:
-    from jinja2 import Environment, StrictUndefined
-
     title = f"cgankd report: {', '.join(one['name'] for one in summaries)}"
     blocks = overview(summaries)
     for result, one in zip(found, summaries, strict=True):
-        blocks += [Heading(one["name"], 2), *section(result, one)]
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    html = environment.from_string(TEMPLATE.read_text()).render(title=title, blocks=blocks)
-    runs.write_bytes(page, html.encode())
-    runs.write_bytes(page.with_name("report.md"), markdown([Heading(title, 1), *blocks]).encode())
+        blocks += [*([Heading(one["name"], 2)] if len(found) > 1 else []), *section(result, one)]
+    markdown = document.markdown([Heading(title, 1), *blocks])
+    runs.write_bytes(page, document.html(title, blocks).encode())
+    runs.write_bytes(page.with_name("report.md"), markdown.encode())
     runs.write_json(page.with_name("report.json"), {"cgankd": __version__, "digest": digest, "runs": summaries})
 
 
@@ -129,15 +73,16 @@ def overview(summaries: list[Record]) -> list[Block]:
     notes = dict.fromkeys(f"† {row['note']}" for row in rows if row["note"])
     measured = [
         f"{one['name']}: {metric(one, 'test')} on {one['rows']:,} test rows, lower is better. "
-        f"Budget: {BUDGETS[one['budget']]}." for one in summaries
-    ]  # fmt: skip
+        f"Budget: {BUDGETS[one['budget']]}."
+        for one in summaries
+    ]
     reading = [
-        "One GAN, one teacher, k students (k: the column seeds): scores are the mean ± sample deviation over the "
+        "One GAN, one teacher, k students (k: the column seeds). Scores are the mean ± sample deviation over the "
         "students' seeds, and another GAN or teacher would add to it.",
         "vs NOKD: the mean ± standard error of the differences to NOKD, the same student from the same seed on real "
         f"images and labels alone. Bold and coloured only where it exceeds two standard errors.{weak}",
     ]
-    return [tables.methods(summaries), *map(Text, [*notes, *measured, *reading])]
+    return [tables.methods(summaries), *(Text(text, "note") for text in [*notes, *measured, *reading])]
 
 
 def section(found: Results, one: Record) -> list[Block]:
@@ -155,7 +100,7 @@ def _data(one: Record) -> list[Block]:
 
 def _students(one: Record) -> list[Block]:
     caption = (
-        "Every student on the test rows: a dot per seed, the black bar their mean, the dashed line the mean of NOKD "
+        "Every student on the test rows: a dot per seed, the bar their mean, the dashed line the mean of NOKD "
         "for the same network. Further left is better."
     )
     return [Picture(figures.students(one["methods"], metric(one, "test")), caption)] if one["methods"] else []
@@ -180,10 +125,10 @@ def _search(one: Record) -> list[Block]:
     if not found:
         return []
     error = tables.number(one, found["standard_error"])
-    best = f"{found['best_rho']:g}, the largest within one standard error ({error}) of the best"
+    best = f"{found['best_rho']:g}, the largest within one standard error ({error}) of the lowest"
     outcome = f"Chosen: {best}."
     if found["rho"] is None:
-        outcome = f"No fakes won: no rho reaches the error without fakes. Students with fakes use {best}."
+        outcome = f"No fakes won: no rho reaches the error without fakes. Best with fakes: {best}."
     text = f"The share of fakes to keep, chosen on {found['rows']:,} validation rows, never on test rows. {outcome}"
     caption = "Mean ± deviation of the students of each candidate on the validation rows; the chosen one is filled."
     picture = Picture(figures.search(found["table"], found["rho"], metric(one, "validation")), caption)
@@ -198,7 +143,7 @@ def _fakes(found: Results, one: Record) -> list[Block]:
     if not found.pool:
         return []
     pool, rho, facts, ratio = Pool(found.run.pool), one["rho_used"], one["pool"], one["ratio"]
-    text = f"{facts['num_accepted']:,} fakes, {facts['per_label']:,} per label; {one['filter']} filters at rho = {rho:g}."
+    text = f"{facts['num_accepted']:,} fakes, {facts['per_label']:,} per label; {one['filter']} filters, rho = {rho:g}."
     if ratio:
         share = f"effective sample share {ratio['effective_share']:.1%}"
         text += f" Density ratio of fakes: mean {ratio['mean_ratio']:.3g} (1 expected), {share}."
@@ -234,7 +179,8 @@ def _training(found: Results) -> list[Block]:
     blocks: list[Block] = []
     for sheet in results.sample_sheets(found.run)[-1:]:
         uri = figures.data_uri(sheet.read_bytes(), "image/png")
-        blocks.append(Picture(uri, f"Samples of the GAN at {sheet.stem}, one label per row.", "pixels"))
+        step = sheet.stem.removeprefix("step-").lstrip("0")
+        blocks.append(Picture(uri, f"Samples of the GAN at step {step}, one label per row.", "pixels"))
     if panels := results.losses(found):
         caption = (
             "Losses by step: what was logged faintly, its running mean in full. Of the students, the first of each "
@@ -254,43 +200,3 @@ def _origin(found: Results, one: Record) -> list[Block]:
         Folded("Digests of the artefacts", [tables.digests(one)]),
         Folded("Machine and versions", [tables.machine(one)]),
     ]
-
-
-# Markdown
-
-
-def markdown(blocks: Sequence[Block]) -> str:
-    """The blocks as Markdown; of figures only the captions."""
-    return "\n\n".join(map(_markdown, blocks)) + "\n"
-
-
-def _markdown(block: Block) -> str:
-    match block:
-        case Heading():
-            return f"{'#' * block.level} {_escaped(block.text)}"
-        case Text():
-            return _escaped(block.text)
-        case Caution():
-            return f"> **Caution:** {_escaped(block.text)}"
-        case Code():
-            return "\n".join(f"    {line}" for line in block.text.splitlines())
-        case Table():
-            return _markdown_table(block)
-        case Picture() | Sheets():
-            return f"*Figure in index.html: {_escaped(block.caption)}*"
-        case Folded():
-            return f"**{_escaped(block.text)}**\n\n{markdown(block.blocks).rstrip()}"
-
-
-def _markdown_table(table: Table) -> str:
-    marks = table.marks or [{} for _ in table.rows]
-    body = [[f"**{_escaped(cell)}**" if column in marked else _escaped(cell) for column, cell in enumerate(row)]
-            for row, marked in zip(table.rows, marks, strict=True)]  # fmt: skip
-    rule = [":--" if column < table.names else "--:" for column in range(len(table.header))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in ([*map(_escaped, table.header)], rule, *body))
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    return "".join(f"\\{letter}" if letter in "\\`*[]|" else letter for letter in text)

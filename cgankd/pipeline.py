@@ -75,7 +75,8 @@ def _make_room(artefact: Artefact, allowed: bool) -> None:
     old = str(runs.read_json(artefact.record).get("digest"))[:8]
     if not allowed:
         raise UserError(
-            f"{artefact.record} was made from other settings ({old}, now {artefact.digest[:8]}): {artefact.difference()}",
+            f"{artefact.record} was made from other settings ({old}, now {artefact.digest[:8]}): "
+            f"{artefact.difference()}",
             DATA,
             "add --rebuild to move it aside and build anew, or choose another --out",
         )

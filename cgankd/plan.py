@@ -51,7 +51,7 @@ class Call:
     ablation: bool = False
 
 
-def artefacts(stage: str, preset: Preset, run: Run, call: Call = Call()) -> list[Artefact]:  # noqa: B008 (frozen)
+def artefacts(stage: str, preset: Preset, run: Run, call: Call = Call()) -> list[Artefact]:
     """The artefacts of a stage; UserError naming the command that makes a missing input."""
     match stage:
         case "train-gan":
@@ -77,7 +77,9 @@ def gan(preset: Preset, run: Run) -> Artefact:
 
 def teacher(network: str, preset: Preset, run: Run) -> Artefact:
     settings = _values(preset.teacher, exclude={"networks"})
-    return Artefact(run.teacher(network), "train-teacher", {"network": network, "teacher": settings, **_data(preset, run)})
+    return Artefact(
+        run.teacher(network), "train-teacher", {"network": network, "teacher": settings, **_data(preset, run)}
+    )
 
 
 def dre(preset: Preset, run: Run) -> Artefact:

@@ -69,22 +69,28 @@ class Recipe(Table):
     """How a supervised network is trained."""
 
     steps: Count = Field(description="optimiser steps")
-    batch: Count = Field(64, le=65536, description="images per step, over all processes")
+    batch: Count = Field(default=64, le=65536, description="images per step, over all processes")
     optimizer: Literal["sgd", "adam"] = "sgd"
-    learning_rate: Rate = Field(0.1, description="at the first step")
-    momentum: Fraction = Field(0.9, description="of sgd")
-    betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)] = Field([0.9, 0.999], description="of adam")
+    learning_rate: Rate = Field(default=0.1, description="at the first step")
+    momentum: Fraction = Field(default=0.9, description="of sgd")
+    betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)] = Field(
+        default=[0.9, 0.999], description="of adam"
+    )
     weight_decay: Weight = 0.0
-    schedule: Literal["constant", "cosine", "steps"] = Field("cosine", description="of the learning rate")
-    milestones: list[Fraction] = Field([], description="for `steps`: shares of the run after which it falls tenfold")
-    augment: list[Literal["crop", "flip"]] = Field([], description="random changes of the training images")
+    schedule: Literal["constant", "cosine", "steps"] = Field(default="cosine", description="of the learning rate")
+    milestones: list[Fraction] = Field(
+        default=[], description="for `steps`: shares of the run after which it falls tenfold"
+    )
+    augment: list[Literal["crop", "flip"]] = Field(default=[], description="random changes of the training images")
 
 
 class Data(Table):
     """Which images, and how they are split. Validation rows are seen by no upstream network."""
 
     source: Literal["digits", "digits-angle"]
-    size: Annotated[int, Field(ge=8, le=1024, multiple_of=8)] = Field(16, description="side of the images in pixels")
+    size: Annotated[int, Field(ge=8, le=1024, multiple_of=8)] = Field(
+        default=16, description="side of the images in pixels"
+    )
     num_train: Count = Field(description="training images; for classes split evenly")
     num_validation: Count = Field(description="images that only choose settings; the rest is for the test")
     protocol: Literal["clean"] = "clean"
@@ -94,38 +100,48 @@ class Embedding(Table):
     """The label embedding of a continuous label (CcGAN, Ding et al. 2021): image -> h -> label, then label -> h."""
 
     network: Cnn = Field(description="trunk of the network from images to h")
-    size: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] = Field(128, description="width of h")
+    size: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] = Field(default=128, description="width of h")
     images: Recipe = Field(description="training of image -> h -> label")
     labels: Recipe = Field(description="training of label -> h against the frozen h -> label")
-    noise: Annotated[float, Field(ge=0, le=1)] = Field(0.2, description="deviation added to labels in [0, 1]")
+    noise: Annotated[float, Field(ge=0, le=1)] = Field(default=0.2, description="deviation added to labels in [0, 1]")
 
 
 class Vicinity(Table):
     """Which real images count for a continuous label (CcGAN's HVDL and SVDL)."""
 
     kind: Literal["hard", "soft"] = "soft"
-    sigma: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="label noise; default: rule of thumb")
-    gaps: Annotated[float, Field(gt=0, le=1000)] = Field(2.0, description="width of the vicinity in largest label gaps")
+    sigma: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="label noise; default: rule of thumb"
+    )
+    gaps: Annotated[float, Field(gt=0, le=1000)] = Field(
+        default=2.0, description="width of the vicinity in largest label gaps"
+    )
 
 
 class Gan(Table):
     """The conditional GAN, trained with the hinge loss; its moving average is what later stages use."""
 
     network: GanName
-    width: Annotated[int, Field(ge=1, le=1024)] = Field(64, description="base number of channels")
-    latent: Count = Field(128, description="size of the latent vector z")
+    width: Annotated[int, Field(ge=1, le=1024)] = Field(default=64, description="base number of channels")
+    latent: Count = Field(default=128, description="size of the latent vector z")
     steps: Count = Field(description="generator steps")
-    batch: Count = Field(64, le=65536, description="images per generator step and per discriminator step")
-    critic_steps: Annotated[int, Field(ge=1, le=100)] = Field(1, description="discriminator steps per generator step")
+    batch: Count = Field(default=64, le=65536, description="images per generator step and per discriminator step")
+    critic_steps: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=1, description="discriminator steps per generator step"
+    )
     learning_rate: Rate = 2e-4
-    critic_learning_rate: Rate | None = Field(None, description="of the discriminator; default: the same")
+    critic_learning_rate: Rate | None = Field(default=None, description="of the discriminator; default: the same")
     betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)] = [0.0, 0.999]
-    flip: bool = Field(False, description="mirror real images at random")
-    diffaugment: list[Literal["color", "translation", "cutout"]] = Field([], description="on all the discriminator sees")
-    ema_decay: Fraction = Field(0.999, description="of the generator's moving average")
-    ema_start: Annotated[int, Field(ge=0)] = Field(0, description="step before which the average is a plain copy")
-    embedding: Embedding | None = Field(None, description="for a continuous label")
-    vicinity: Vicinity | None = Field(None, description="for a continuous label")
+    flip: bool = Field(default=False, description="mirror real images at random")
+    diffaugment: list[Literal["color", "translation", "cutout"]] = Field(
+        [], description="on all the discriminator sees"
+    )
+    ema_decay: Fraction = Field(default=0.999, description="of the generator's moving average")
+    ema_start: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="step before which the average is a plain copy"
+    )
+    embedding: Embedding | None = Field(default=None, description="for a continuous label")
+    vicinity: Vicinity | None = Field(default=None, description="for a continuous label")
 
 
 class Teacher(Recipe):
@@ -137,20 +153,20 @@ class Teacher(Recipe):
 class Features(Recipe):
     """The feature extractor of the density ratio: a CNN for classes, a sparse autoencoder for a continuous label."""
 
-    network: Cnn | None = Field(None, description="trunk of the CNN, for classes")
-    width: Annotated[int, Field(ge=1, le=1024)] = Field(64, description="base channels of the autoencoder")
+    network: Cnn | None = Field(default=None, description="trunk of the CNN, for classes")
+    width: Annotated[int, Field(ge=1, le=1024)] = Field(default=64, description="base channels of the autoencoder")
     size: Annotated[int, Field(ge=16, le=65536, multiple_of=16)] = Field(description="number of features")
-    sparsity: Weight = Field(1e-3, description="weight of the mean feature in the autoencoder's loss")
+    sparsity: Weight = Field(default=1e-3, description="weight of the mean feature in the autoencoder's loss")
 
 
 class Dre(Recipe):
     """Conditional density ratio estimation with the softplus loss in feature space (cDRE-F-SP)."""
 
     network: RatioName = "mlp5"
-    width: Annotated[int, Field(ge=8, le=8192, multiple_of=8)] = Field(2048, description="first hidden width")
+    width: Annotated[int, Field(ge=8, le=8192, multiple_of=8)] = Field(default=2048, description="first hidden width")
     dropout: Fraction = 0.5
-    penalty: Weight = Field(1e-3, description="lambda: weight of (mean ratio of fakes - 1)^2")
-    output: Literal["relu", "softplus"] = Field("relu", description="what keeps the ratio positive")
+    penalty: Weight = Field(default=1e-3, description="lambda: weight of (mean ratio of fakes - 1)^2")
+    output: Literal["relu", "softplus"] = Field(default="relu", description="what keeps the ratio positive")
     features: Features
 
 
@@ -159,12 +175,16 @@ class Generate(Table):
 
     teacher: Cnn = Field(description="which of the teachers scores")
     per_label: Count = Field(description="images to accept for each label")
-    labels: Count | None = Field(None, description="for a continuous label: how many evenly spaced labels")
-    block: Annotated[int, Field(ge=2, le=65536)] = Field(256, description="images computed together")
-    burn_in: Count = Field(1000, description="images per bound from which the bound of the ratio is taken")
-    bound_quantile: Annotated[float, Field(gt=0, le=1)] = Field(0.99, description="larger ratios are clipped")
-    bound_bins: Count = Field(1, description="for a continuous label: ranges of labels with a bound of their own")
-    max_proposals: Count = Field(100, description="proposals per image to accept after which a label has failed")
+    labels: Count | None = Field(default=None, description="for a continuous label: how many evenly spaced labels")
+    block: Annotated[int, Field(ge=2, le=65536)] = Field(default=256, description="images computed together")
+    burn_in: Count = Field(default=1000, description="images per bound from which the bound of the ratio is taken")
+    bound_quantile: Annotated[float, Field(gt=0, le=1)] = Field(default=0.99, description="larger ratios are clipped")
+    bound_bins: Count = Field(
+        default=1, description="for a continuous label: ranges of labels with a bound of their own"
+    )
+    max_proposals: Count = Field(
+        default=100, description="proposals per image to accept after which a label has failed"
+    )
 
 
 class Rho(Table):
@@ -183,16 +203,20 @@ class Distill(Recipe):
     )
     seeds: Seeds
     rho: Annotated[float, Field(gt=0, le=1)] | Literal["selected", "none"] = "selected"
-    relabel: Literal["hard", "keep"] = Field("hard", description="labels of fakes: the teacher's, or those asked for")
-    nfake: Count | None = Field(None, description="fakes to draw, for classes balanced by label; default: all")
-    fake_share: Annotated[float, Field(gt=0, lt=1)] | Literal["proportional"] = Field(
-        0.5, description="share of fakes in a batch"
+    relabel: Literal["hard", "keep"] = Field(
+        default="hard", description="labels of fakes: the teacher's, or those asked for"
     )
-    budget: Literal["steps", "epochs"] = Field("steps", description="what runs with and without fakes have in common")
-    epochs: Count | None = Field(None, description="for the budget `epochs`")
-    label_weight: Weight = Field(0.5, description="blkd, takd: weight of the loss on labels")
-    match_weight: Weight = Field(0.5, description="blkd, takd: weight of the loss on the teacher's outputs")
-    temperature: Annotated[float, Field(gt=0, le=100)] = Field(5.0, description="of the softened distributions")
+    nfake: Count | None = Field(default=None, description="fakes to draw, for classes balanced by label; default: all")
+    fake_share: Annotated[float, Field(gt=0, lt=1)] | Literal["proportional"] = Field(
+        default=0.5, description="share of fakes in a batch"
+    )
+    budget: Literal["steps", "epochs"] = Field(
+        default="steps", description="what runs with and without fakes have in common"
+    )
+    epochs: Count | None = Field(default=None, description="for the budget `epochs`")
+    label_weight: Weight = Field(default=0.5, description="blkd, takd: weight of the loss on labels")
+    match_weight: Weight = Field(default=0.5, description="blkd, takd: weight of the loss on the teacher's outputs")
+    temperature: Annotated[float, Field(gt=0, le=100)] = Field(default=5.0, description="of the softened distributions")
 
     @model_validator(mode="after")
     def _epochs(self) -> "Distill":
@@ -204,7 +228,7 @@ class Distill(Recipe):
 class Report(Table):
     """The report."""
 
-    columns: Annotated[int, Field(ge=1, le=100)] = Field(10, description="fakes shown per label")
+    columns: Annotated[int, Field(ge=1, le=100)] = Field(default=10, description="fakes shown per label")
 
 
 class Preset(Table):
@@ -220,7 +244,7 @@ class Preset(Table):
     rho: Rho
     distill: Distill
     report: Report = Report()
-    paper: dict[str, Any] = Field({}, description="published numbers of this setting; not used by any stage")
+    paper: dict[str, Any] = Field(default={}, description="published numbers of this setting; not used by any stage")
 
     @model_validator(mode="after")
     def _teachers(self) -> "Preset":
@@ -342,7 +366,9 @@ def _explain(path: Path, error: ValidationError) -> str:
     """The faults of a preset, one line each."""
     lines = []
     for fault in error.errors()[:5]:
-        parts = [str(part) for part in fault["loc"] if not str(part).startswith(("function-", "literal[", "constrained-"))]
+        parts = [
+            str(part) for part in fault["loc"] if not str(part).startswith(("function-", "literal[", "constrained-"))
+        ]
         key = ".".join(parts) or "preset"
         if fault["type"] == "extra_forbidden":
             lines.append(f"unknown key {key}{did_you_mean(parts[-1], _keys(parts[:-1]))}")

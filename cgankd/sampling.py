@@ -8,6 +8,7 @@ the pool does not depend on processes or interruptions; a shard that stands is n
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from cgankd.fakes import first_accepted, read_shard, write_shard
 from cgankd.images import to_float, to_uint8
 from cgankd.preset import Generate
 from cgankd.randomness import generator
-from cgankd.ratio import bounds
+from cgankd.ratio import bounds, effective_share
 from cgankd.task import Task
 
 SHARD_BYTES = 8 << 20  # of images
@@ -31,7 +32,7 @@ class Sampler:
     """The networks that make and judge fakes."""
 
     task: Task
-    generator: nn.Module
+    generator: Any
     condition: nn.Module
     features: nn.Module
     ratio: nn.Module
@@ -125,8 +126,8 @@ def draw_pool(sampler: Sampler, settings: Generate, folder: Path, machine: Machi
                 raise UserError("generate stopped", STOPPED, "whole shards are kept; the same command continues")
             np.add.at(proposed, label, 1)
             for path in names:
-                rows = read_shard(path, ("labels", "accepted"))
-                taken = rows["labels"][rows["accepted"]]
+                written = read_shard(path, ("labels", "accepted"))
+                taken = written["labels"][written["accepted"]]
                 accepted += np.bincount(_index(sampler, taken), minlength=num_labels)
             shards += names
             show(int(accepted.clip(max=wanted).sum()), f"{accepted.sum() / proposed.sum():.0%} of proposals")
@@ -169,7 +170,7 @@ def _draw_shard(sampler: Sampler, settings: Generate, bound: np.ndarray, label: 
         part = slice(start, start + settings.block)
         drawn = sampler.draw("fake", label[part], number[part], settings.block)
         ratios = drawn["ratios"].cpu().numpy().astype(np.float32)
-        accepted = drawn["uniform"].cpu().numpy() * bound[label[part]] <= ratios
+        accepted = drawn["uniform"].cpu().numpy() * bound[label[part]] < ratios
         keep = accepted | (number[part] < settings.per_label)
         rows = {
             "images": drawn["pixels"].cpu().numpy(),
@@ -185,10 +186,10 @@ def _draw_shard(sampler: Sampler, settings: Generate, bound: np.ndarray, label: 
     write_shard(path, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
-def health(sampler: Sampler, columns: dict[str, np.ndarray], per_label: int, bound: np.ndarray) -> list[dict[str, float]]:
+def health(
+    sampler: Sampler, columns: dict[str, np.ndarray], per_label: int, bound: np.ndarray
+) -> list[dict[str, float]]:
     """Per label over its first n proposals: acceptance, clipped share, effective sample share, bound."""
-    from cgankd.ratio import effective_share
-
     place = _index(sampler, columns["labels"])
     raw = columns["proposals"] < per_label
     rows = []

@@ -33,6 +33,20 @@ class Source:
             total.update(np.ascontiguousarray(array).data)
         return total.hexdigest()
 
+    def seen(self, split: str) -> dict[str, str]:
+        """What an artefact records of the rows it was trained on."""
+        return {"split": split, "rows": hashlib.sha256(self.rows[split].tobytes()).hexdigest()}
+
+    def check_unseen(self, seen: dict[str, str], name: str) -> None:
+        """UserError where what `name` was trained on is not known to leave the validation rows out."""
+        known = [split for split in SPLITS if self.seen(split) == seen]
+        if not known or np.isin(self.rows["validation"], self.rows[known[0]]).any():
+            raise UserError(
+                f"{name} was trained on rows that may include the validation rows, so rho cannot be chosen on them",
+                DATA,
+                "build it again on this split with --rebuild",
+            )
+
 
 def load(settings: Data, seed: int) -> Source:
     """The images of `settings`, split by `seed`; UserError when they do not suffice."""
@@ -48,8 +62,7 @@ def identify(settings: Data, seed: int, run: runs.Run) -> str:
         if known.get("asked") == asked:
             return str(known["content"])
     source = load(settings, seed)
-    rows = {split: {"num": len(rows), "digest": hashlib.sha256(rows.tobytes()).hexdigest()}
-            for split, rows in source.rows.items()}  # fmt: skip
+    rows = {split: {"num": len(rows), **source.seen(split)} for split, rows in source.rows.items()}
     known = {"asked": asked, "content": source.digest(), "label": source.label, "rows": rows}
     if run.root.is_dir():
         runs.write_json(run.data, known)

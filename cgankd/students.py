@@ -26,7 +26,7 @@ class School:
 
     def __init__(self, preset: Preset, run: Run, machine: Machine) -> None:
         self.preset, self.run, self.machine = preset, run, machine.alone()
-        source = sources.load(preset.data, preset.seed)
+        self.source = source = sources.load(preset.data, preset.seed)
         self.task = make_task(source.label)
         self.splits = {split: images_of(source, split, self.task).to(machine.device) for split in sources.SPLITS}
         self.real = self.splits["train"]

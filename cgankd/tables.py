@@ -1,25 +1,14 @@
 """The tables of the report: numbers become text, with marks for what may be read out of them."""
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
+from cgankd.document import Table
 from cgankd.results import Record
 
 NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 SHOWN_DIGITS = 16  # of a digest; report.json has all
-SIZES = ["seeds", "parameters", "steps", "fakes", "rho"]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as shown: the first `names` columns are words, the rest numbers; marks are by row and column."""
-
-    kind: ClassVar = "table"
-    header: list[str]
-    rows: list[list[str]]
-    names: int = 1
-    marks: list[dict[int, str]] = field(default_factory=list)  # better, worse or chosen
+SIZES = ["seeds", "rho", "fakes", "steps", "parameters"]
 
 
 def methods(summaries: list[Record]) -> Table:
@@ -49,7 +38,8 @@ def terminal(summaries: list[Record]) -> tuple[list[str], list[list[str]]]:
             star = "*" if row["significant"] else ""
             setting = [one["name"]] if several else []
             cells.append([*setting, _method(row), chain, score, difference + star])
-    return [*(["setting"] if several else []), "method", "networks", metric(summaries[0]), "vs NOKD"], cells
+    header = ["setting", "method", "networks", "score"] if several else ["method", "networks", metric(summaries[0])]
+    return [*header, "vs NOKD"], cells
 
 
 def ablation(one: Record) -> Table:
@@ -94,11 +84,12 @@ def published(paper: Record) -> list[Table]:
         plain = {key: value for key, value in part.items() if not isinstance(value, dict)}
         if plain:
             groups.setdefault(tuple(plain), []).append([path or NONE, *map(_quoted, plain.values())])
-        for key in part.keys() - plain.keys():
-            collect(part[key], f"{path} {key}".strip())
+        for key, value in part.items():
+            if key not in plain:
+                collect(value, f"{path} {key}".strip())
 
     collect(paper, "")
-    return [Table(["setting", *keys], rows) for keys, rows in groups.items()]
+    return [Table(["", *keys], rows) for keys, rows in groups.items()]
 
 
 def students(one: Record) -> Table:
@@ -149,8 +140,8 @@ def _results(one: Record, row: Record) -> list[str]:
     difference = row["difference"]
     sign = MINUS if (difference or 0) < 0 else "+"
     against = NONE if difference is None else sign + _with(one, abs(difference), row["standard_error"])
-    sizes = [str(row["seeds"]), *(f"{row[key]:,}" for key in ("parameters", "steps", "fakes"))]
-    return [_with(one, row["mean"], row["deviation"]), against, *sizes, rho(row["rho"])]
+    sizes = [str(row["seeds"]), rho(row["rho"]), *(f"{row[key]:,}" for key in SIZES[2:])]
+    return [_with(one, row["mean"], row["deviation"]), against, *sizes]
 
 
 def _with(one: Record, value: float, error: float | None) -> str:

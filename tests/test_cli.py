@@ -129,10 +129,10 @@ def test_a_gpu_that_is_absent_is_an_error(tmp_path):
 
 @pytest.mark.slow
 def test_finished_stages_answer_in_pipelines(chain, tmp_path):
-    kind, root = write_chain(chain, tmp_path)
+    _kind, root = write_chain(chain, tmp_path)
     rho = cgankd("select-rho", "--out", root, folder=tmp_path).stdout.strip()
     assert rho == "none" or 0 < float(rho) <= 1
-    shell = f"test -f \"$({sys.executable} -m cgankd train-gan --out run)\" && echo yes"
+    shell = f'test -f "$({sys.executable} -m cgankd train-gan --out run)" && echo yes'
     assert subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True).stdout == "yes\n"
     results = {}
     for name in ("train-gan", "train-teacher", "fit-dre", "generate", "select-rho", "distill"):
@@ -146,7 +146,7 @@ def test_finished_stages_answer_in_pipelines(chain, tmp_path):
 
 @pytest.mark.slow
 def test_distill_at_a_given_rho_feeds_report_through_xargs(chain, tmp_path):
-    kind, root = write_chain(chain, tmp_path)
+    _kind, root = write_chain(chain, tmp_path)
     python = f"{sys.executable} -m cgankd"
     shell = f"{python} distill --out run --rho 0.5 --method fake --rebuild | xargs {python} report"
     done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True)

@@ -195,7 +195,9 @@ def test_one_flipped_bit_of_an_array_is_noticed(tmp_path):
     refused(tmp_path / "x.h5", "cannot be read")
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", b"\x89PNG\r\n\x1a\n" * 100, b"PK\x03\x04" * 1000, pickle.dumps({"a": 1})])
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"\x89PNG\r\n\x1a\n" * 100, b"PK\x03\x04" * 1000, pickle.dumps({"a": 1})]
+)
 def test_what_is_no_hdf5_is_refused(tmp_path, data):
     (tmp_path / "x.h5").write_bytes(data)
     refused(tmp_path / "x.h5", "not a readable HDF5 file")

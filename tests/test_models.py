@@ -112,7 +112,9 @@ def test_generators_draw_images_in_range_that_depend_on_noise_and_condition(name
     generator = make_generator(size=size, latent=5, width=2, **conditions).eval()
     critic = make_discriminator(size=size, width=2, **conditions).eval()
     z = torch.randn(2, 5)
-    first, second = (torch.tensor([0, 1]), torch.tensor([2, 1])) if name == "biggan" else (torch.rand(2, 8) for _ in "ab")
+    first, second = (
+        (torch.tensor([0, 1]), torch.tensor([2, 1])) if name == "biggan" else (torch.rand(2, 8) for _ in "ab")
+    )
     images, others = generator(z, first), generator(z, second)
     assert images.shape == (2, 3, size, size)
     assert images.abs().max() <= 1
@@ -242,7 +244,9 @@ def test_different_labels_have_different_embeddings(size):
 def test_label_embeddings_and_features_are_not_negative():
     torch.manual_seed(0)
     embedding = make_network({"name": "label-embedding", "size": 16})(torch.linspace(0, 1, 50))
-    features = make_network({"name": "sparse-autoencoder", "side": 16, "width": 2, "size": 32})(torch.randn(5, 3, 16, 16))
+    features = make_network({"name": "sparse-autoencoder", "side": 16, "width": 2, "size": 32})(
+        torch.randn(5, 3, 16, 16)
+    )
     assert embedding.min() == 0 < embedding.max()
     assert features.min() == 0 < features.max()
 

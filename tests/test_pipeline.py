@@ -30,7 +30,7 @@ def test_every_stage_is_done_and_a_second_call_builds_nothing(chain):
 
 
 def test_results_have_every_seed_and_a_score_of_each_split(chain):
-    kind, root = chain
+    _kind, root = chain
     for method in ("nokd", "nokd+fake"):
         result = runs.read_json(runs.Run(root).distill(method))
         assert [member["seed"] for member in result["members"]] == [0, 1]

@@ -57,7 +57,9 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[1]", b"7", b"\xff\xfe", b"[" * 100_000], ids=lambda data: repr(data[:4]))
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[1]", b"7", b"\xff\xfe", b"[" * 100_000], ids=lambda data: repr(data[:4])
+)
 def test_what_is_no_json_object_is_refused_with_its_name(tmp_path, data):
     path = tmp_path / "x.json"
     path.write_bytes(data)

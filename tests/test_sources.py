@@ -94,7 +94,13 @@ def test_the_digest_covers_pixels_labels_splits_and_meaning(source):
     pixels[5, 0, 0, 0] ^= 1
     labels[5] += 1
     rows = {**source.rows, "train": source.rows["train"][:-1]}
-    digests = {changed(), changed(images=pixels), changed(labels=labels), changed(rows=rows), changed(label={"kind": "x"})}
+    digests = {
+        changed(),
+        changed(images=pixels),
+        changed(labels=labels),
+        changed(rows=rows),
+        changed(label={"kind": "x"}),
+    }
     assert len(digests) == 5
 
 

@@ -3,6 +3,8 @@
 N images of side S -> features (N, D) >= 0 from a 4x4 map (Ding et al., cGAN-KD supplement).
 """
 
+import itertools
+
 from torch import Tensor, nn
 
 from cgankd.models.blocks import num_doublings
@@ -29,7 +31,7 @@ class SparseAutoencoder(nn.Module):
         code = size // 16
         widths = [3, *(width << power for power in range(depth))]
         encoder: list[nn.Module] = []
-        for index, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+        for index, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
             encoder += [*_halve(inputs, outputs), *(_refine(outputs) if index < depth - 1 else [])]
         self.encode = nn.Sequential(*encoder, nn.Conv2d(widths[-1], code, 3, 1, 1), nn.ReLU(), nn.Flatten())
         decoder: list[nn.Module] = []
@@ -40,7 +42,7 @@ class SparseAutoencoder(nn.Module):
         )
         hidden = [size, max(8, size // 6), max(8, size // 12), max(8, size // 24), max(8, size // 96)]
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(hidden, hidden[1:], strict=False):
+        for inputs, outputs in itertools.pairwise(hidden):
             layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU()]
         self.predict = nn.Sequential(*layers, nn.Linear(hidden[-1], 1))
 

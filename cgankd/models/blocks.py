@@ -84,6 +84,6 @@ def initialise(module: nn.Module, rule: Callable[[Tensor], object]) -> None:
     """Applies `rule` to the weight of every convolution, linear layer and embedding, normalised or not."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding):
-            weight = layer.parametrizations.weight.original if hasattr(layer, "parametrizations") else layer.weight
+            weights = [value for name, value in layer.named_parameters() if "weight" in name]
             with torch.no_grad():
-                rule(weight)
+                rule(weights[0])

@@ -1,7 +1,8 @@
 """The multilayer perceptrons that estimate the conditional density ratio from features and condition."""
 
+import itertools
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 HIDDEN = {  # shares of the first width, as published: 2048, 1024, ...
@@ -23,12 +24,12 @@ class RatioNetwork(nn.Module):
                  dropout: float, output: str) -> None:  # fmt: skip
         super().__init__()
         self.embed = nn.Embedding(num_classes, num_classes) if num_classes else nn.Identity()
-        self.output = {"relu": F.relu, "softplus": F.softplus}[output]
+        self.positive: nn.Module = {"relu": nn.ReLU, "softplus": nn.Softplus}[output]()
         widths = [features + (num_classes or embedding), *(max(8, width // share) for share in HIDDEN[layers])]
         hidden: list[nn.Module] = []
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in itertools.pairwise(widths):
             hidden += [nn.Linear(inputs, outputs), nn.GroupNorm(8, outputs), nn.ReLU(), nn.Dropout(dropout)]
         self.layers = nn.Sequential(*hidden, nn.Linear(widths[-1], 1))
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
-        return self.output(self.layers(torch.cat([self.embed(condition), features], 1))).squeeze(1)
+        return self.positive(self.layers(torch.cat([self.embed(condition), features], 1))).squeeze(1)

@@ -4,6 +4,10 @@ N images of side S, conditioned on an embedding h (N, E) of the label. The width
 map is 4 x 4 x (S / 4) `width` wide; only the discriminator is spectrally normalised.
 """
 
+import itertools
+
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -21,7 +25,7 @@ class SnganGenerator(nn.Module):
         self.first = nn.Linear(latent, widths[0] * 16)
         self.blocks = nn.ModuleList(
             UpBlock(inputs, outputs, lambda size: nn.Linear(embedding, size, bias=False))
-            for inputs, outputs in zip(widths, widths[1:], strict=False)
+            for inputs, outputs in itertools.pairwise(widths)
         )
         self.norm = nn.BatchNorm2d(width)
         self.last = nn.Conv2d(width, 3, 3, padding=1)
@@ -44,7 +48,7 @@ class SnganDiscriminator(nn.Module):
         widths = [3, *(width << power for power in range(depth))]
         self.blocks = nn.Sequential(
             *(DownBlock(inputs, outputs, down=True, first=inputs == 3, convolution=conv)
-              for inputs, outputs in zip(widths, widths[1:], strict=False)),
+              for inputs, outputs in itertools.pairwise(widths)),
             DownBlock(widths[-1], 2 * widths[-1], down=False, convolution=conv),
         )  # fmt: skip
         features = 2 * widths[-1] * 16
@@ -57,13 +61,13 @@ class SnganDiscriminator(nn.Module):
         return self.score(h).squeeze(1) + (self.project(condition) * h).sum(1)
 
 
-def _xavier(module: nn.Module) -> None:
+def _xavier(module: Any) -> None:
     """Xavier-uniform: gain sqrt(2) for 3x3 convolutions inside blocks, 1 for all else but conditional norms."""
     initialise(module, lambda weight: nn.init.xavier_uniform_(weight))
-    for block in module.blocks:  # type: ignore[union-attr]
+    for block in module.blocks:
         for conv in (block.conv1, block.conv2):
             initialise(conv, lambda weight: nn.init.xavier_uniform_(weight, gain=2**0.5))
-    for block in module.blocks:  # type: ignore[union-attr]
+    for block in module.blocks:
         for norm in (getattr(block, "norm1", None), getattr(block, "norm2", None)):
             if norm is not None:
                 norm.gain.reset_parameters()

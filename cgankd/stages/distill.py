@@ -55,7 +55,12 @@ def _train_all(students: list[Student], school: School, machine: Machine) -> Non
 def _write(artefact: Artefact, rows: dict[str, list[Student]], school: School, machine: Machine) -> None:
     members = [_member(row, student, school) for row, students in rows.items() for student in students]
     distill, task = school.preset.distill, school.task
-    facts = {"metric": task.metric, "unit": task.unit, "rows": len(school.splits["test"]), "budget": distill.budget}
+    facts: dict[str, Any] = {
+        "metric": task.metric,
+        "unit": task.unit,
+        "rows": len(school.splits["test"]),
+        "budget": distill.budget,
+    }
     artefact.finish(made_on=machine.facts, members=members, **facts)
 
 

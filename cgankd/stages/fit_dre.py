@@ -65,9 +65,11 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
         files = save_network(folder, "ratio", ratio, architecture)
         files += [folder / "features.safetensors", folder / "features.json"]
         health = {"mean_ratio": ratios.mean().item(), "effective_share": effective_share(ratios)}
-        artefact.finish(files, made_on=machine.facts, **health)
+        artefact.finish(files, made_on=machine.facts, seen=source.seen("train"), **health)
         checkpoint.remove(folder / "ratio-training" / "checkpoints")
-        console.say("density ratio of fakes: mean {mean_ratio:.3g}, effective share {effective_share:.0%}".format(**health))
+        console.say(
+            "density ratio of fakes: mean {mean_ratio:.3g}, effective share {effective_share:.0%}".format(**health)
+        )
     machine.barrier()
 
 

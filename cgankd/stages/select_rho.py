@@ -15,6 +15,8 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
     """Trains the students of the search and chooses rho."""
     artefact = plan.rho(preset, run)
     school = School(preset, run, machine)
+    for record in (run.gan, run.dre, run.teacher(preset.generate.teacher)):
+        school.source.check_unseen(read_json(record).get("seen", {}), str(record.parent))
     students = plan.rho_students(preset)
     with console.progress("rho: students", len(students)) as show:
         for index, student in enumerate(students):
@@ -30,7 +32,11 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
                             "seed": student.seed, "validation": read_json(record)["validation"],
                             "student": record.parent.name})  # fmt: skip
         chosen = choose(members)
-        facts = {"metric": school.task.metric, "unit": school.task.unit, "rows": len(school.splits["validation"])}
+        facts: dict[str, Any] = {
+            "metric": school.task.metric,
+            "unit": school.task.unit,
+            "rows": len(school.splits["validation"]),
+        }
         artefact.finish(made_on=machine.facts, members=members, **chosen, **facts)
         rows = [[_name(row["rho"]), f"{row['mean']:.3f}", f"{row['deviation']:.3f}"] for row in chosen["table"]]
         console.table(f"validation {school.task.metric} ({school.task.unit})", ["rho", "mean", "deviation"], rows)
@@ -46,8 +52,10 @@ def choose(members: list[dict[str, Any]]) -> dict[str, Any]:
     groups: dict[float | None, list[float]] = {}
     for member in members:
         groups.setdefault(member["rho"], []).append(member["validation"])
-    table = [{"rho": rho, "mean": statistics.fmean(scores), "deviation": deviation(scores), "num": len(scores)}
-             for rho, scores in groups.items()]  # fmt: skip
+    table: list[dict[str, Any]] = [
+        {"rho": rho, "mean": statistics.fmean(scores), "deviation": deviation(scores), "num": len(scores)}
+        for rho, scores in groups.items()
+    ]
     with_fakes = [row for row in table if row["rho"] is not None]
     best = min(with_fakes, key=lambda row: row["mean"])
     error = best["deviation"] / math.sqrt(best["num"])

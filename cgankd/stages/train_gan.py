@@ -65,6 +65,6 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
         folder = artefact.folder
         files = save_network(folder, "generator", update.average, architecture)
         files += [folder / "condition.safetensors", folder / "condition.json"]
-        artefact.finish(files, made_on=machine.facts, label=source.label, steps=settings.steps)
+        artefact.finish(files, made_on=machine.facts, label=source.label, seen=source.seen("train"))
         checkpoint.remove(folder / "checkpoints")
     machine.barrier()

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from cgankd import checkpoint, console, plan, sources
-from cgankd.data import Batches, Images, images_of
+from cgankd.data import Batches, images_of
 from cgankd.engine import Machine, Supervised, fit
 from cgankd.errors import DIVERGED, UserError
 from cgankd.methods.nokd import Nokd
@@ -14,25 +14,24 @@ from cgankd.networks import save_network
 from cgankd.preset import Preset
 from cgankd.randomness import seed_everything
 from cgankd.runs import Artefact, Run
+from cgankd.sources import Source
 from cgankd.task import Task, make_task
 
 
 def run(preset: Preset, run: Run, machine: Machine) -> None:
     """Trains the teachers of the preset that do not stand yet."""
     source = sources.load(preset.data, preset.seed)
-    task = make_task(source.label)
-    splits = {split: images_of(source, split, task).to(machine.device) for split in ("train", "validation")}
     for network in preset.teacher.networks:
         artefact = plan.teacher(network, preset, run)
         done = artefact.state() == "done"
         machine.barrier()
         if not done:
-            _train(network, artefact, preset, task, splits, machine)
+            _train(network, artefact, preset, source, machine)
 
 
-def _train(name: str, artefact: Artefact, preset: Preset, task: Task, splits: dict[str, Images],
-           machine: Machine) -> None:  # fmt: skip
-    settings, real, validation = preset.teacher, splits["train"], splits["validation"]
+def _train(name: str, artefact: Artefact, preset: Preset, source: Source, machine: Machine) -> None:
+    settings, task = preset.teacher, make_task(source.label)
+    real, validation = (images_of(source, split, task).to(machine.device) for split in ("train", "validation"))
     if machine.is_main:
         artefact.begin()
     machine.barrier()
@@ -46,7 +45,7 @@ def _train(name: str, artefact: Artefact, preset: Preset, task: Task, splits: di
         score = check(task, name, outputs_of(network, validation), real.labels, validation.labels)
         files = save_network(artefact.folder, "network", network, architecture)
         artefact.finish(files, made_on=machine.facts, network=name, parameters=num_parameters(network),
-                        validation=score)  # fmt: skip
+                        validation=score, seen=source.seen("train"))  # fmt: skip
         checkpoint.remove(artefact.folder / "checkpoints")
         console.say(f"teacher {name}: validation {task.metric} {score:.3g} {task.unit}")
     machine.barrier()

@@ -1,0 +1,299 @@
+"""The report, from run folders made by hand."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cgankd import fakes, pages, preset, results, runs, tables
+from cgankd.errors import DATA, UserError
+from cgankd.runs import Artefact, Run
+
+HOSTILE = "<script>alert(1)</script>"
+SETTINGS = [
+    'teacher.networks=["resnet8_x2"]',
+    'generate.teacher="resnet8_x2"',
+    'distill.pairs=[["resnet8_x2", "resnet8_x0_5", "resnet8_x0_25"]]',
+    'paper={nokd = 8.42, "nokd+fake" = [6.83, 0.1]}',
+]
+NOKD = {0: 10.0, 1: 12.0, 2: 14.0}  # mean 12, deviation 2
+FAKE = {0: 9.0, 1: 10.0, 2: 11.0}  # mean 10, deviation 1; differences -1, -2, -3
+BLKD = {0: 11.0, 1: 10.0, 2: 15.0}  # differences 1, -2, 1
+
+
+def finish(record: Path, command: str, payload=(), recipe=None, **facts) -> None:
+    made_on = {"device": "cpu", "processes": 1}
+    Artefact(record, command, recipe or {}).finish(payload, made_on=made_on, **facts)
+
+
+def members(row: str, scores: dict[int, float], *, teacher: str = "", rho: float | None = None) -> list[dict]:
+    return [
+        {"row": row, "seed": seed, "teacher": teacher, "assistant": "", "rho": rho, "network": "resnet8_x0_25",
+         "parameters": 5214, "steps": 60, "fakes": 4 if rho else 0, "validation": score, "test": score,
+         "student": f"{row}-seed{seed}"}
+        for seed, score in scores.items()
+    ]  # fmt: skip
+
+
+def distilled(run: Run, method: str, rows: list[dict]) -> None:
+    finish(run.distill(method), "distill", members=rows, metric="error", unit="%", rows=1397, budget="steps")
+
+
+def write_pool(run: Run) -> None:
+    """Six fakes of two classes, three per label; the fourth of class 0 replaces a proposal that was not accepted."""
+    labels = np.array([0, 0, 0, 1, 1, 1, 0])
+    shard = run.pool.parent / "pool-00000.h5"
+    rows = {"images": np.arange(7 * 3 * 64, dtype=np.uint8).reshape(7, 3, 8, 8), "labels": labels,
+            "proposals": np.array([0, 1, 2, 0, 1, 2, 3]), "accepted": np.array([1, 0, 1, 1, 1, 1, 1], bool),
+            "ratios": np.ones(7, np.float32), "outputs": np.zeros((7, 2), np.float32),
+            "errors": np.array([0.1, 9, 0.2, 5, 0.3, 6, 7], np.float32), "relabels": 1 - labels}  # fmt: skip
+    fakes.write_shard(shard, rows)
+    health = {"acceptance": 0.75, "clipped": 0.125, "effective": 0.5, "bound": 1.5}
+    names = [{"label": 0, "name": HOSTILE, **health}, {"label": 1, "name": "$b_", **health}]
+    label = {"kind": "class", "classes": [HOSTILE, "$b_"]}
+    finish(run.pool, "generate", [shard], per_label=3, num_accepted=6, label=label, labels=names, error_unit="nats")
+
+
+def make_run(root: Path, *, rho: float | None = 0.5, teacher: float = 5.0, name: str = "digits") -> Path:
+    """A finished run folder without networks."""
+    run = Run(root)
+    settings = preset.load("digits", [f"name={name}", *SETTINGS])
+    runs.write_bytes(run.preset, f"# {HOSTILE}\n{preset.dump(settings)}".encode())
+    distilled(run, "nokd", members("nokd", NOKD))
+    distilled(run, "nokd+fake", members("nokd+fake", FAKE, rho=0.5))
+    distilled(run, "blkd", members("blkd", BLKD, teacher="resnet8_x2"))
+    finish(run.teacher("resnet8_x2"), "train-teacher", network="resnet8_x2", parameters=308650, validation=teacher)
+    table = [
+        {"rho": None, "mean": 43.5, "deviation": 2.12, "num": 3},
+        {"rho": 0.5, "mean": 41.25, "deviation": 1, "num": 3},
+    ]
+    finish(run.rho, "select-rho", rho=rho, best_rho=0.5, standard_error=0.577, table=table, rows=200)
+    write_pool(run)
+    finish(run.gan, "train-gan", steps=2)
+    runs.write_bytes(run.gan.parent / "metrics.jsonl", b'{"step": 1, "critic": 2.5}\n{"step": 2, "critic": 1.5}\n{"st')
+    return root
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A run folder with a hostile name and its page."""
+    root = make_run(tmp_path_factory.mktemp("runs") / "<script>x", rho=None, teacher=20.0)
+    ablation = members("nokd", NOKD) + members("raw fakes", BLKD, rho=1.0) + members("+ filter", FAKE, rho=0.5)
+    distilled(Run(root), "ablation", ablation)
+    return root, pages.build([root], root / "report" / "index.html")
+
+
+def text_of(page: Path) -> str:
+    """The words of a page, tags removed."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.read_text()))
+
+
+# Statistics
+
+
+def test_spread_is_mean_and_sample_deviation():
+    assert results.spread([10.0, 12.0, 14.0]) == (12.0, 2.0)
+    assert results.spread([10.0]) == (10.0, None)
+
+
+def test_differences_are_paired_by_seed():
+    found = results.paired(FAKE, NOKD)
+    assert found["difference"] == -2.0
+    assert found["standard_error"] == pytest.approx(1 / math.sqrt(3))
+    assert found["pairs"] == 3
+    assert found["significant"]
+
+
+def test_differences_use_only_seeds_that_both_have():
+    found = results.paired({1: 13.0, 2: 13.0, 7: 99.0}, NOKD)
+    assert (found["difference"], found["pairs"]) == (0.0, 2)
+    assert found["standard_error"] == pytest.approx(1.0)  # of 1 and -1: deviation sqrt(2), over sqrt(2)
+
+
+def test_a_difference_inside_two_standard_errors_is_not_significant():
+    found = results.paired({0: 11.0, 1: 12.5, 2: 14.0}, NOKD)  # 1, 0.5, 0: mean 0.5, deviation 0.5
+    assert found["standard_error"] == pytest.approx(0.5 / math.sqrt(3))
+    assert not found["significant"]
+
+
+def test_one_pair_or_none_is_never_significant():
+    assert results.paired({0: 1.0}, NOKD) == {
+        "difference": -9.0,
+        "standard_error": None,
+        "pairs": 1,
+        "significant": False,
+    }
+    assert results.paired({9: 1.0}, NOKD)["difference"] is None
+
+
+def test_rows_are_compared_with_nokd_of_the_same_network():
+    other = [{**member, "network": "resnet20"} for member in members("blkd", BLKD)]
+    rows = results.compare([*members("nokd", NOKD), *members("nokd+fake", FAKE, rho=0.5), *other])
+    assert [(row["method"], row["student"], row["difference"]) for row in rows] == [
+        ("nokd", "resnet8_x0_25", None),
+        ("nokd+fake", "resnet8_x0_25", -2.0),
+        ("blkd", "resnet20", None),
+    ]
+    assert rows[1]["scores"] == {"0": 9.0, "1": 10.0, "2": 11.0}
+
+
+# What is read
+
+
+def test_no_results_name_the_command_that_makes_them(tmp_path: Path):
+    run = Run(tmp_path)
+    runs.write_bytes(run.preset, preset.dump(preset.load("digits")).encode())
+    distilled(run, "nokd.1234abcd", members("nokd", NOKD))  # set aside
+    Artefact(run.distill("blkd"), "distill", {}).begin()  # not finished
+    with pytest.raises(UserError, match="no finished students") as caught:
+        pages.build([tmp_path], tmp_path / "index.html")
+    assert caught.value.code == DATA
+    assert caught.value.hint == "run `cgankd distill` first"
+
+
+def test_a_record_without_results_is_refused_by_name(tmp_path: Path):
+    run = Run(make_run(tmp_path))
+    finish(run.distill("blkd"), "distill", members=[{"row": "blkd"}])
+    with pytest.raises(UserError, match=r"distill/blkd\.json"):
+        results.read(tmp_path)
+
+
+def test_an_artefact_of_another_input_is_pointed_out(tmp_path: Path):
+    run = Run(make_run(tmp_path))
+    finish(run.dre, "fit-dre", recipe={"train-gan": "0" * 64}, mean_ratio=1.0, effective_share=0.9)
+    found = results.read(tmp_path)
+    assert results.mixed(found) == ["dre/dre.json was made from another result of train-gan than stands here."]
+
+
+def test_students_of_different_training_are_pointed_out(tmp_path: Path):
+    run = Run(make_run(tmp_path))
+    finish(run.student("nokd-seed0"), "distill", recipe={"training": {"steps": 60}})
+    finish(run.student("blkd-seed0"), "distill", recipe={"training": {"steps": 90}})
+    assert "not all trained with the same settings" in results.mixed(results.read(tmp_path))[0]
+
+
+def test_a_torn_last_line_of_a_log_is_left_out(tmp_path: Path):
+    found = results.losses(results.read(make_run(tmp_path)))
+    assert found == {"gan": {"critic": [(1, 2.5), (2, 1.5)]}}
+
+
+def test_only_a_teacher_that_loses_to_nokd_is_a_caution(tmp_path: Path):
+    assert results.harmful_teachers(results.read(make_run(tmp_path / "good", teacher=11.9))) == []
+    (caution,) = results.harmful_teachers(results.read(make_run(tmp_path / "bad", teacher=12.0)))
+    assert "resnet8_x2 has a validation error of 12 %, no better than the 12 % of resnet8_x0_25" in caution
+
+
+# The page
+
+
+def test_the_page_holds_the_numbers(built: tuple[Path, Path]):
+    text = text_of(built[1])
+    for expected in ("12.00 ± 2.00", "10.00 ± 1.00", f"{tables.MINUS}2.00 ± 0.58", "+0.00 ± 1.00", "1,397 test rows",
+                     "equal optimiser steps", "One GAN, one teacher, k students", "lower is better", "5,214",
+                     "raw fakes", "43.50", "41.25", "6.83 ± 0.1", "75.0%", "cgankd run --preset"):  # fmt: skip
+        assert expected in text, expected
+
+
+def test_only_what_exceeds_two_standard_errors_is_marked(built: tuple[Path, Path]):
+    cells = re.findall(r'<td class="\s*(better|worse)">([^<]*)</td>', built[1].read_text())
+    assert cells == [("better", f"{tables.MINUS}2.00 ± 0.58")] * 2  # method table and ablation
+
+
+def test_rows_with_fakes_are_not_recommended_where_no_fakes_won(built: tuple[Path, Path], tmp_path: Path):
+    assert "nokd+fake †" in text_of(built[1])
+    assert "† not recommended: no fakes won the search for rho" in text_of(built[1])
+    one = results.summary(results.read(make_run(tmp_path, rho=0.5)), "digits")
+    assert [row["note"] for row in one["methods"]] == ["", "", ""]
+
+
+def test_a_bad_teacher_stands_in_a_box(built: tuple[Path, Path]):
+    assert (
+        '<p class="caution" role="note">The teacher resnet8_x2 has a validation error of 20 %' in built[1].read_text()
+    )
+
+
+def test_names_cannot_put_tags_into_the_page(built: tuple[Path, Path]):
+    page = built[1].read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;x" in page  # the folder
+    assert page.count("&lt;script&gt;alert(1)") >= 3  # the label and the preset
+    markdown = built[1].with_name("report.md").read_text()
+    prose = [line for line in markdown.splitlines() if not line.startswith("    ")]  # the rest is code
+    assert "<script" not in "\n".join(prose)
+
+
+def test_the_page_needs_nothing_from_outside(built: tuple[Path, Path]):
+    page = built[1].read_text()
+    assert all(source.startswith("data:image/") for source in re.findall(r'src="([^"]*)"', page))
+    assert not re.search(r"href=|url\(|@import", page)
+
+
+def test_markdown_and_json_hold_the_same_numbers(built: tuple[Path, Path]):
+    markdown = built[1].with_name("report.md").read_text()
+    data = json.loads(built[1].with_name("report.json").read_text())
+    row = data["runs"][0]["methods"][1]
+    assert (row["mean"], row["deviation"], row["difference"]) == (10.0, 1.0, -2.0)
+    assert f"| 10.00 ± 1.00 | **{tables.MINUS}2.00 ± 0.58** | 3 | 0.5 | 4 | 60 | 5,214 |" in markdown
+    assert data["runs"][0]["artefacts"][0]["record"] == "gan/gan.json"
+    assert len(data["runs"][0]["artefacts"][0]["content"]) == 64
+
+
+def test_a_second_build_writes_nothing_and_needs_no_library(built: tuple[Path, Path], monkeypatch, capsys):
+    root, page = built
+    for library in ("matplotlib", "jinja2"):
+        monkeypatch.setitem(sys.modules, library, None)
+    times = [path.stat().st_mtime_ns for path in sorted(page.parent.iterdir())]
+    assert pages.build([root], page) == page
+    assert [path.stat().st_mtime_ns for path in sorted(page.parent.iterdir())] == times
+    said = capsys.readouterr().err
+    assert "report: nothing to do" in said
+    assert "10.00 ± 1.00" in said
+
+
+def test_a_changed_result_or_a_broken_report_is_built_again(tmp_path: Path):
+    root = make_run(tmp_path)
+    page = root / "report" / "index.html"
+    before = results.inputs(results.read(root))
+    distilled(Run(root), "blkd", members("blkd", {0: 1.0}, teacher="resnet8_x2"))
+    after = results.inputs(results.read(root))
+    assert {place for place in after if after[place] != before[place]} == {"distill/blkd.json"}
+    runs.write_bytes(page, b"old")
+    runs.write_bytes(page.with_name("report.json"), b"{")
+    pages.build([root], page)
+    assert "1.00" in text_of(page)
+
+
+def test_several_runs_share_one_table(tmp_path: Path):
+    roots = [make_run(tmp_path / "a"), make_run(tmp_path / "b", name="other")]
+    found = [results.summary(results.read(root), name) for root, name in zip(roots, ("digits", "other"), strict=True)]
+    table = tables.methods(found)
+    assert table.header[:5] == ["setting", "method", "teacher", "student", "metric"]
+    assert [row[:2] for row in table.rows] == [[name, method] for name in ("digits", "other")
+                                               for method in ("nokd", "nokd+fake", "blkd")]  # fmt: skip
+    assert table.marks[1] == {6: "better"}
+    assert table.header[6] == "vs NOKD"
+
+
+def test_runs_of_one_preset_are_told_apart_by_their_folders(tmp_path: Path):
+    found = [results.read(make_run(tmp_path / name)) for name in ("a", "b")]
+    assert pages._names(found) == [f"digits ({tmp_path}/a)", f"digits ({tmp_path}/b)"]
+
+
+def test_a_run_without_pool_search_or_nokd_has_a_page(tmp_path: Path):
+    run = Run(tmp_path)
+    runs.write_bytes(run.preset, preset.dump(preset.load("digits")).encode())
+    distilled(run, "ablation", members("nokd", NOKD))
+    page = pages.build([tmp_path], tmp_path / "out" / "index.html")
+    assert "Ablation" in text_of(page)
+    assert "Search for rho" not in text_of(page)
+
+
+def test_importing_the_report_is_light():
+    code = "import sys, cgankd.pages; print({'torch', 'matplotlib', 'jinja2'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
