@@ -41,6 +41,7 @@ class Machine:
             raise UserError("--device cuda: no CUDA device is available", UNAVAILABLE, "use --device cpu or auto")
         if device != "cpu" and gpus and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > gpus:
             raise UserError(f"more processes than the {gpus} CUDA devices here", UNAVAILABLE, "lower --num-processes")
+        device = ("cuda" if gpus else "cpu") if device == "auto" else device
         if deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
@@ -49,7 +50,7 @@ class Machine:
         self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed)
         self.device = self.accelerator.device
         self.rank, self.num_processes = self.accelerator.process_index, self.accelerator.num_processes
-        if self.num_processes != asked or (device != "auto" and self.device.type != device):
+        if self.num_processes != asked or self.device.type != device:
             raise UserError(
                 f"asked for {asked} processes on {device}, got {self.num_processes} on {self.device.type}", UNAVAILABLE
             )

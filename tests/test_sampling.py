@@ -193,7 +193,7 @@ def test_the_pool_is_the_same_for_any_number_of_processes(tmp_path, small_shards
     made = sampler(0.1, 0.4, 0.9, continuous=continuous)
     alone = Crew().draw(made, asked, tmp_path / "1")
     together = Crew(num).draw(made, asked, tmp_path / "2")
-    assert len(list((tmp_path / "1").glob("pool-*.h5"))) > 8
+    assert len(list((tmp_path / "1").glob("pool-*.h5"))) >= 8
     assert same(alone, together)
     for path in (tmp_path / "1").iterdir():
         assert path.read_bytes() == (tmp_path / "2" / path.name).read_bytes(), path.name

@@ -1,0 +1,84 @@
+"""Several processes on one machine: started by the command itself or by another launcher."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import toy
+from test_cli import write_chain
+
+from cgankd import fakes, preset, runs
+
+pytestmark = pytest.mark.slow
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def start(launcher: list[str], *arguments: object, folder: Path) -> subprocess.Popen[str]:
+    call = [sys.executable, *launcher, "-m", "cgankd", *map(str, arguments)]
+    return subprocess.Popen(call, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=200)
+    return process.returncode, out, err
+
+
+def test_two_processes_train_and_draw_the_pool_of_one(tmp_path):
+    file = tmp_path / "toy.toml"
+    file.write_text(preset.dump(toy.settings("digits")))
+    for command in ("train-gan", "train-teacher"):
+        code, out, err = finish(start([], command, "-p", file, "--out", "two", "--num-processes", 2, folder=tmp_path))
+        assert code == 0, err
+        assert out.strip().endswith(".safetensors")
+    assert runs.read_json(tmp_path / "two" / "gan" / "gan.json")["made_on"]["processes"] == 2
+    assert toy.build("fit-dre", tmp_path / "two", "digits", seconds=60.0) == 0
+    shutil.copytree(tmp_path / "two", tmp_path / "one")
+    assert toy.build("generate", tmp_path / "one", "digits") == 0
+    code, out, err = finish(start([], "generate", "--out", "two", "--num-processes", 2, folder=tmp_path))
+    assert code == 0, err
+    one, two = (sorted((tmp_path / name / "generate").glob("pool-*.h5")) for name in ("one", "two"))
+    assert [path.name for path in one] == [path.name for path in two]
+    for mine, theirs in zip(one, two, strict=True):
+        rows, others = (fakes.read_shard(path, tuple(fakes.COLUMNS)) for path in (mine, theirs))
+        assert all((rows[name] == others[name]).all() for name in fakes.COLUMNS)
+
+
+def test_students_of_two_processes_are_those_of_one(chain, tmp_path):
+    kind, root = write_chain(chain, tmp_path)
+    before = {path.name: path.read_bytes() for path in (root / "students").rglob("network.safetensors")}
+    expected = runs.read_json(root / "distill" / "nokd.json")["members"]
+    shutil.rmtree(root / "students")
+    shutil.rmtree(root / "distill")
+    code, _, err = finish(start([], "distill", "--out", "run", "--num-processes", 2, folder=tmp_path))
+    assert code == 0, err
+    assert runs.read_json(root / "distill" / "nokd.json")["members"] == expected
+    assert before
+
+
+def test_sigterm_to_two_processes_saves_and_continues(tmp_path):
+    file = tmp_path / "toy.toml"
+    file.write_text(preset.dump(toy.settings("digits", "gan.steps=3000")))
+    call = ("train-gan", "-p", file, "--out", "run", "--num-processes", 2)
+    process = start([], *call, folder=tmp_path)
+    while not list((tmp_path / "run").glob("gan/metrics.jsonl")):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.1)
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    code, _, err = finish(process)
+    assert code == 75, err
+    assert list((tmp_path / "run" / "gan" / "checkpoints").glob("step-*"))
+
+
+def test_torchrun_starts_the_same_command(tmp_path):
+    file = tmp_path / "toy.toml"
+    file.write_text(preset.dump(toy.settings("digits", "teacher.steps=60")))
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node=2"]
+    code, out, err = finish(start(launcher, "train-teacher", "-p", file, "--device", "cpu", folder=tmp_path))
+    assert code == 0, err
+    assert out.count("network.safetensors") == 1, "only the first process prints"

@@ -1,0 +1,168 @@
+"""Students: trained once, the same bits anywhere, taught by their chain, on the fakes of their view."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from cgankd import fakes, preset, runs
+from cgankd.engine import Machine
+from cgankd.fakes import View
+from cgankd.models import make_network
+from cgankd.networks import save_network
+from cgankd.plan import Student
+from cgankd.runs import Artefact, Run
+from cgankd.students import School, _batches, train_student
+
+STUDENT, TEACHER = "resnet8_x0_0625", "resnet8_x0_125"
+CHANGES = ["data.size=8", "data.num_train=50", "data.num_validation=50", f"teacher.networks=['{TEACHER}']",
+           f"generate.teacher='{TEACHER}'", f"distill.pairs=[['{TEACHER}', '{STUDENT}', '{STUDENT}']]",
+           "distill.steps=4", "distill.batch=16", "distill.learning_rate=0.05", "distill.schedule=cosine"]  # fmt: skip
+
+
+def set_up(root, *changes: str) -> School:
+    """A run with a teacher and a pool that are just random."""
+    run, draws = Run(root), np.random.default_rng(0)
+    torch.manual_seed(0)
+    made = Artefact(run.teacher(TEACHER), "train-teacher", {})
+    made.begin()
+    architecture = {"name": "cnn", "trunk": TEACHER, "outputs": 10, "mean": [0.3] * 3, "std": [0.4] * 3}
+    made.finish(save_network(made.folder, "network", make_network(architecture), architecture), made_on={})
+    pool = Artefact(run.pool, "generate", {})
+    pool.begin()
+    num = 120
+    fakes.write_shard(pool.folder / "pool-00000.h5", {
+        "images": draws.integers(0, 256, (num, 3, 8, 8), dtype=np.uint8), "labels": np.arange(num) % 10,
+        "proposals": np.arange(num) // 10, "accepted": np.ones(num, bool), "ratios": np.ones(num, np.float32),
+        "outputs": draws.random((num, 10), dtype=np.float32), "errors": draws.random(num, dtype=np.float32),
+        "relabels": draws.integers(10, size=num),
+    })  # fmt: skip
+    pool.finish([pool.folder / "pool-00000.h5"], made_on={}, per_label=12)
+    return School(preset.load("digits", [*CHANGES, *changes]), run, Machine("cpu"))
+
+
+@pytest.fixture(scope="module")
+def school(tmp_path_factory):
+    return set_up(tmp_path_factory.mktemp("school"))
+
+
+def weights(record) -> dict[str, torch.Tensor]:
+    return load_file(record.parent / "network.safetensors")
+
+
+def same(one, other) -> bool:
+    return all(torch.equal(value, weights(other)[name]) for name, value in weights(one).items())
+
+
+KINDS = {
+    "nokd": Student(STUDENT, "nokd", 0),
+    "nokd+fake": Student(STUDENT, "nokd", 0, view=View(rho=0.5)),
+    "blkd": Student(STUDENT, "blkd", 0, TEACHER),
+    "takd+fake": Student(STUDENT, "takd", 0, TEACHER, STUDENT, View(rho=0.5)),
+}
+
+
+@pytest.fixture(scope="module")
+def trained(school):
+    return {name: train_student(student, school) for name, student in KINDS.items()}
+
+
+def test_a_student_is_trained_once_and_records_its_score(school, trained):
+    record = runs.verify_files(trained["nokd+fake"], "distill")
+    assert (record["network"], record["steps"], record["fakes"]) == (STUDENT, 4, 60)
+    assert record["validation"] == school.score(school.load(KINDS["nokd+fake"]), "validation")
+    assert record["parameters"] == sum(value.numel() for name, value in weights(trained["nokd"]).items()
+                                       if "running" not in name and "num_batches" not in name
+                                       and "normalise" not in name)  # fmt: skip
+    assert {path.name for path in trained["nokd"].parent.iterdir()} == {
+        "student.json", "network.json", "network.safetensors", "metrics.jsonl"}  # fmt: skip
+    before = trained["nokd"].stat().st_mtime_ns
+    assert train_student(KINDS["nokd"], school) == trained["nokd"]
+    assert trained["nokd"].stat().st_mtime_ns == before
+
+
+def test_a_student_has_the_same_bits_in_another_folder_and_in_another_order(trained, tmp_path):
+    other = set_up(tmp_path)
+    for name in reversed(KINDS):
+        assert same(train_student(KINDS[name], other), trained[name]), name
+
+
+def test_seed_method_and_fakes_each_make_another_student(school, trained):
+    again = train_student(Student(STUDENT, "nokd", 1), school)
+    assert not same(again, trained["nokd"])
+    assert not same(trained["nokd+fake"], trained["nokd"])
+    assert not same(trained["blkd"], trained["nokd"])
+
+
+def test_takd_trains_its_assistant_first_and_learns_from_it(school, trained):
+    assistants = [path for path in (school.run.root / "students").iterdir() if "-blkd+fake-" in path.name]
+    assert len(assistants) == 1
+    recipe = runs.read_json(trained["takd+fake"])["recipe"]
+    assert recipe["assistant"] == runs.read_json(assistants[0] / "student.json")["digest"]
+    direct = train_student(Student(STUDENT, "blkd", 0, TEACHER, view=View(rho=0.5)), school)
+    assert direct.parent == assistants[0]
+    assert not same(direct, trained["takd+fake"])
+
+
+def test_the_teacher_is_not_changed_by_its_students(school, trained):
+    runs.verify_files(school.run.teacher(TEACHER), "train-teacher")
+    teacher = school.teacher(school.run.teacher(TEACHER), "train-teacher")
+    assert teacher is school.teacher(school.run.teacher(TEACHER), "train-teacher"), "loaded once"
+    assert set(weights(trained["blkd"])) == set(weights(trained["nokd"])), "and no part of them"
+
+
+def test_students_are_normalised_by_the_real_images_alone(school, trained):
+    source = school.splits["train"].pixels.double() / 255
+    for record in trained.values():
+        described = runs.read_json(record.parent / "network.json")
+        assert described["mean"] == pytest.approx(source.mean((0, 2, 3)).tolist())
+
+
+def test_the_fakes_of_a_view_are_its_rows_with_its_labels(school):
+    for view in (View(rho=0.5), View(rho=0.5, relabel="keep"), View(num=30)):
+        rows = school.pool.rows(view, school.preset.seed)
+        found = school.fakes(view)
+        assert found.labels.tolist() == school.pool.labels(view, rows).tolist()
+        np.testing.assert_array_equal(found.pixels.numpy(), school.pool.images(rows))
+
+
+def test_a_batch_has_the_asked_share_of_fakes(tmp_path):
+    school = set_up(tmp_path, "distill.fake_share=0.25")
+    batches, steps = _batches(Student(STUDENT, "nokd", 0, view=View(rho=0.5)), school)
+    assert steps == 4
+    real, fake = batches.parts
+    assert (real.size, fake.size) == (12, 4)
+    assert len(fake.images) == 60
+    images, labels = batches(0)
+    assert len(images) == len(labels) == 16
+
+
+def test_proportional_fakes_join_the_real_images(tmp_path):
+    school = set_up(tmp_path, "distill.fake_share=proportional")
+    batches, _ = _batches(Student(STUDENT, "nokd", 0, view=View(rho=0.5)), school)
+    assert len(batches.images) == 50 + 60
+    assert batches.size == 16
+
+
+def test_a_budget_of_epochs_counts_batches_of_all_images(tmp_path):
+    school = set_up(tmp_path, "distill.budget=epochs", "distill.epochs=3")
+    assert _batches(Student(STUDENT, "nokd", 0), school)[1] == 3 * 4  # 50 images in batches of 16
+    assert _batches(Student(STUDENT, "nokd", 0, view=View(rho=0.5)), school)[1] == 3 * 7  # 110 images
+
+
+def test_students_of_one_seed_see_the_same_real_images_with_and_without_distillation(school):
+    (plain, _), (with_fakes, _) = (_batches(KINDS[name], school) for name in ("nokd", "nokd+fake"))
+    again, _ = _batches(KINDS["blkd"], school)
+    other, _ = _batches(Student(STUDENT, "nokd", 1), school)
+    assert torch.equal(plain(2)[0], again(2)[0])
+    assert not torch.equal(plain(2)[0], other(2)[0])
+    assert len(with_fakes(2)[0]) == len(plain(2)[0]), "equal batches, so that steps are comparable"
+
+
+def test_all_splits_are_scored_by_the_task(school):
+    class Zero(torch.nn.Module):
+        def forward(self, images):
+            return torch.eye(10)[torch.zeros(len(images), dtype=torch.int64)]
+
+    for split, images in school.splits.items():
+        assert school.score(Zero(), split) == pytest.approx(100 * (images.labels != 0).float().mean().item())
