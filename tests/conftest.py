@@ -3,9 +3,19 @@
 import os
 
 import pytest
+import torch
 import toy
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk():
+    """Files are written as ever, but this process does not wait until they are on the platter."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
 
 
 @pytest.fixture(scope="session", params=["digits", "digits-angle"])

@@ -11,6 +11,8 @@ from cgankd.errors import UserError
 from cgankd.sources import Source
 from cgankd.task import Classification, Regression
 
+ALONE = Share()
+
 
 def numbered(num: int) -> Images:
     """Images whose every pixel is their number."""
@@ -18,7 +20,7 @@ def numbered(num: int) -> Images:
     return Images(pixels, torch.arange(num))
 
 
-def batches(num: int = 10, size: int = 4, seed: int = 0, share: Share = Share(), stream: str = "x") -> Batches:
+def batches(num: int = 10, size: int = 4, seed: int = 0, share: Share = ALONE, stream: str = "x") -> Batches:
     return Batches(numbered(num), size, seed=seed, stream=stream, share=share)
 
 
@@ -111,8 +113,8 @@ def test_mixed_batches_hold_fixed_numbers_of_each_part_in_order():
 
 def test_a_round_of_classes_has_real_images_for_each_critic_step_and_uniform_fake_classes():
     images = Images(numbered(40).pixels, torch.arange(40) % 4)
-    rounds = ClassRounds(images, 8, 2, Classification(list("abcd")), seed=0, share=Share())
-    plain = Batches(images, 8, seed=0, stream="gan", share=Share())
+    rounds = ClassRounds(images, 8, 2, Classification(list("abcd")), seed=0, share=ALONE)
+    plain = Batches(images, 8, seed=0, stream="gan", share=ALONE)
     made = [rounds(step) for step in range(100)]
     for step in (0, 7, 50):
         for part, critique in enumerate(made[step].critiques):
@@ -145,7 +147,7 @@ def test_the_rounds_of_two_processes_are_the_round_of_one(kind):
 
     for step in (0, 5):
         parts = zip(shared(make(Share(0, 2)), step), shared(make(Share(1, 2)), step), strict=True)
-        for whole, (even, odd) in zip(shared(make(Share()), step), parts, strict=True):
+        for whole, (even, odd) in zip(shared(make(ALONE), step), parts, strict=True):
             assert torch.equal(torch.stack([even, odd], 1).flatten(0, 1), whole)
 
 
@@ -158,11 +160,11 @@ def test_the_rule_of_thumb_gives_the_published_widths(per_label, sigma):
     assert len(labels) == 450 * per_label
     assert rule_of_thumb(labels) == pytest.approx(sigma, abs=5e-8)
     images = Images(torch.zeros(len(labels), 3, 1, 1, dtype=torch.uint8), labels)
-    rounds = VicinalRounds(images, 4, 1, kind="soft", sigma=None, gaps=2.0, seed=0, share=Share())
+    rounds = VicinalRounds(images, 4, 1, kind="soft", sigma=None, gaps=2.0, seed=0, share=ALONE)
     assert rounds.sigma == pytest.approx(sigma, abs=5e-8)
     assert rounds.nu == pytest.approx(50_625, rel=1e-9)
     assert rounds.radius == pytest.approx(0.0116812, abs=5e-8)
-    hard = VicinalRounds(images, 4, 1, kind="hard", sigma=0.1, gaps=2.0, seed=0, share=Share())
+    hard = VicinalRounds(images, 4, 1, kind="hard", sigma=0.1, gaps=2.0, seed=0, share=ALONE)
     assert (hard.sigma, hard.radius) == (0.1, pytest.approx(0.0044444, abs=5e-8))
 
 
@@ -173,7 +175,7 @@ def vicinal(kind: str, size: int = 64) -> VicinalRounds:
     labels = labels[draws.permutation(len(labels))]
     pixels = np.rint(labels * 255).astype(np.uint8)[:, None, None, None].repeat(3, 1)
     images = Images(torch.from_numpy(pixels), torch.from_numpy(labels))
-    return VicinalRounds(images, size, 1, kind=kind, sigma=None, gaps=0.3, seed=0, share=Share())
+    return VicinalRounds(images, size, 1, kind=kind, sigma=None, gaps=0.3, seed=0, share=ALONE)
 
 
 @pytest.mark.parametrize("kind", ["hard", "soft"])
@@ -239,7 +241,7 @@ def test_targets_are_uniform_over_distinct_labels_with_normal_noise():
 def test_real_images_are_uniform_within_their_vicinity():
     labels = torch.tensor([0.0, 0.1, 0.5, 0.52, 0.54, 1.0])
     images = Images(torch.arange(6, dtype=torch.uint8).view(6, 1, 1, 1).expand(6, 3, 1, 1), labels)
-    rounds = VicinalRounds(images, 30_000, 1, kind="hard", sigma=1e-9, gaps=0.1, seed=0, share=Share())
+    rounds = VicinalRounds(images, 30_000, 1, kind="hard", sigma=1e-9, gaps=0.1, seed=0, share=ALONE)
     target, rows = rounds.vicinity(torch.Generator().manual_seed(0))
     middle = rows[(target - 0.52).abs() < 1e-6]  # its vicinity holds rows 2, 3 and 4
     counts = torch.bincount(middle, minlength=6)
@@ -250,7 +252,7 @@ def test_real_images_are_uniform_within_their_vicinity():
 def test_empty_vicinities_are_drawn_again_with_the_same_label():
     labels = torch.tensor([0.0, 1.0])
     images = Images(torch.zeros(2, 3, 1, 1, dtype=torch.uint8), labels)
-    rounds = VicinalRounds(images, 2000, 1, kind="hard", sigma=0.15, gaps=0.1, seed=0, share=Share())
+    rounds = VicinalRounds(images, 2000, 1, kind="hard", sigma=0.15, gaps=0.1, seed=0, share=ALONE)
     target, rows = rounds.vicinity(torch.Generator().manual_seed(0))
     assert ((rounds.labels[rows] - target).abs() <= 0.1).all()
     chosen = rounds._choose(torch.Generator().manual_seed(0))
@@ -270,4 +272,4 @@ def test_a_vicinal_round_is_a_function_of_seed_and_step_alone():
 def test_a_single_distinct_label_is_refused():
     images = Images(torch.zeros(3, 3, 1, 1, dtype=torch.uint8), torch.full((3,), 0.5))
     with pytest.raises(UserError, match="distinct"):
-        VicinalRounds(images, 4, 1, kind="soft", sigma=None, gaps=2.0, seed=0, share=Share())
+        VicinalRounds(images, 4, 1, kind="soft", sigma=None, gaps=2.0, seed=0, share=ALONE)

@@ -18,7 +18,7 @@ from cgankd.preset import Recipe
 from cgankd.task import Classification
 
 TASK = Classification(["a", "b", "c"])
-STEPS = 12
+STEPS = 10
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +48,16 @@ def supervised(machine: Machine, **recipe) -> Supervised:
 
 def adversarial(machine: Machine, name: str = "biggan", **changes) -> Adversarial:
     torch.manual_seed(2)
-    conditions = {"num_classes": 3} if name == "biggan" else {"embedding": 32}
     make_generator, make_discriminator = GANS[name]
-    condition = (
-        {"name": "class-index", "num_classes": 3} if name == "biggan" else {"name": "label-embedding", "size": 32}
-    )
+    if name == "biggan":
+        sizes, condition = {"num_classes": 3}, {"name": "class-index", "num_classes": 3}
+    else:
+        sizes, condition = {"embedding": 32}, {"name": "label-embedding", "size": 32}
     options = {"learning_rate": 2e-3, "critic_learning_rate": 1e-3, "betas": (0.0, 0.9), "flip": True, "ema_decay": 0.9,
                "diffaugment": ["color", "translation", "cutout"], "ema_start": 4, **changes}  # fmt: skip
-    return Adversarial(machine, make_generator(size=8, latent=4, width=1, **conditions),
-                       make_discriminator(size=8, width=1, **conditions), make_network(condition), **options)  # fmt: skip
+    generator = make_generator(size=8, latent=4, width=1, **sizes)
+    discriminator = make_discriminator(size=8, width=1, **sizes)
+    return Adversarial(machine, generator, discriminator, make_network(condition), **options)
 
 
 def batches(size: int = 8) -> Batches:
@@ -122,9 +123,8 @@ def test_training_stopped_anywhere_continues_to_the_same_bits(tmp_path, machine,
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("case", ["sgd", "biggan"])
-def test_a_run_that_dies_between_checkpoints_repeats_the_lost_steps(tmp_path, machine, monkeypatch, case):
-    make, data = CASES[case]
+def test_a_run_that_dies_between_checkpoints_repeats_the_lost_steps(tmp_path, machine, monkeypatch):
+    make, data = CASES["sgd"]
     whole = train(make(machine), data(), tmp_path / "whole", machine)
     monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0)  # after every step
     made = data()
@@ -156,7 +156,7 @@ def test_the_bits_do_not_depend_on_what_was_drawn_before(tmp_path, machine):
 
 def test_finished_training_is_not_repeated(tmp_path, machine):
     stopped, again = supervised(machine), supervised(machine)
-    with pytest.raises(UserError, match="stopped at step 12"):
+    with pytest.raises(UserError, match=f"stopped at step {STEPS}"):
         train(stopped, stopping(batches(), STEPS - 1), tmp_path, machine)
     signals._received = 0
     taken = []
@@ -198,7 +198,7 @@ def test_metrics_are_repaired_before_rows_are_added(tmp_path, machine):
     signals._received = 0
     train(supervised(machine), batches(), tmp_path, machine)
     assert log.read_text().startswith(kept)
-    assert [row["step"] for row in rows(tmp_path)] == list(range(1, 13))
+    assert [row["step"] for row in rows(tmp_path)] == list(range(1, STEPS + 1))
     assert all(set(row) == {"step", "label"} and math.isfinite(row["label"]) for row in rows(tmp_path))
 
 
@@ -348,13 +348,12 @@ def test_augmentation_is_that_of_the_recipe(machine):
 
 
 def a_round(critic_steps: int = 1, num: int = 6) -> Round:
-    made = []
+    labels, made = torch.arange(num) % 3, []
     for part in range(critic_steps):
-        draws = torch.Generator().manual_seed(part)
-        labels = torch.arange(num) % 3
-        made.append(Critique(torch.rand(num, 3, 8, 8, generator=draws) * 2 - 1, labels, (labels + 1) % 3, (labels + 2) % 3,
-                             torch.linspace(0.5, 1, num), torch.linspace(1, 0.25, num)))  # fmt: skip
-    return Round(made, torch.arange(num) % 3)
+        real = torch.rand(num, 3, 8, 8, generator=torch.Generator().manual_seed(part)) * 2 - 1
+        weights, fake_weights = torch.linspace(0.5, 1, num), torch.linspace(1, 0.25, num)
+        made.append(Critique(real, labels, (labels + 1) % 3, (labels + 2) % 3, weights, fake_weights))
+    return Round(made, labels)
 
 
 def test_a_step_reports_the_weighted_hinge_losses_and_moves_both_networks(machine):
@@ -382,7 +381,6 @@ def test_a_step_reports_the_weighted_hinge_losses_and_moves_both_networks(machin
     for network, other in ((update.generator, twin.generator), (update.discriminator, twin.discriminator)):
         for name, value in network.state_dict().items():
             torch.testing.assert_close(value, other.state_dict()[name], msg=name)
-            # Adam moves by about its rate whatever the gradient is, so a gradient that is zero is compared exactly above
 
 
 def test_the_critic_steps_once_per_critique_and_the_generator_once_per_round(machine):

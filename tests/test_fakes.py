@@ -1,5 +1,7 @@
 """The fake pool: which rows a view has and how they are labelled, by loops over small pools."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -97,7 +99,7 @@ def test_rho_keeps_that_share_of_the_smallest_errors_ties_by_row(tmp_path, rho):
 def test_a_smaller_rho_keeps_a_subset(tmp_path):
     pool = pool_of(tmp_path, made_up(), per_label=8)
     views = [set(pool.rows(View(rho=rho)).tolist()) for rho in (0.2, 0.4, 0.8, 1.0)]
-    assert all(small < large for small, large in zip(views, views[1:], strict=False))
+    assert all(small < large for small, large in itertools.pairwise(views))
 
 
 def test_rows_whose_errors_are_all_equal_are_kept_in_the_asked_number(tmp_path):

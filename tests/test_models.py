@@ -171,13 +171,13 @@ def test_every_weight_of_a_discriminator_has_spectral_norm_one(name):
     conditions = {"num_classes": 3} if name == "biggan" else {"embedding": 8}
     critic = GANS[name][1](size=16, width=2, **conditions)
     condition = torch.arange(4) % 3 if name == "biggan" else torch.rand(4, 8)
-    for _ in range(60):  # power iteration goes on with every forward pass
+    for _ in range(40):  # power iteration goes on with every forward pass
         critic(torch.zeros(4, 3, 16, 16), condition)
     critic.eval()
     layers = [layer for layer in critic.modules() if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding)]
     assert len(layers) == len([key for key in critic.state_dict() if key.endswith("original")])
     for layer in layers:
-        assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
+        assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.1)
 
 
 def test_discriminators_have_no_batch_norm_and_only_the_biggan_generator_is_spectrally_normalised():
@@ -215,15 +215,13 @@ def test_the_ratio_is_positive_and_takes_the_condition_before_the_features():
 groups_too_small = pytest.mark.xfail(strict=True, reason="models: GroupNorm(8, C) of few channels erases its input")
 
 
-@pytest.mark.parametrize(
-    "width", [pytest.param(64, marks=groups_too_small), pytest.param(256, marks=groups_too_small), 512]
-)
+@pytest.mark.parametrize("width", [pytest.param(256, marks=groups_too_small), 512])
 def test_a_ratio_network_of_any_width_learns_which_half_a_feature_lies_in(width):
     torch.manual_seed(0)
     network = make_network({"name": "ratio", "layers": "mlp5", "width": width, "features": 8, "embedding": 0,
                             "num_classes": 10, "dropout": 0.0, "output": "softplus"})  # fmt: skip
-    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
-    for _ in range(100):
+    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+    for _ in range(60):
         features, classes = torch.randn(64, 8), torch.randint(10, (64,))
         error = F.mse_loss(network(features, classes), (features[:, 0] > 0).float() + 0.5)
         error.backward()

@@ -207,8 +207,6 @@ def test_the_difference_names_the_keys_with_both_values(tmp_path):
 # The lock
 
 
-# runs.locked: filelock's Timeout is an OSError, so storage_errors turns it into code 74 before it is caught.
-@pytest.mark.xfail(strict=True, reason="runs.py: a folder in use ends with 74 (I/O) and not with 73 and its holder")
 def test_a_second_writer_is_refused_and_told_who_has_the_folder(tmp_path):
     with runs.locked(tmp_path), pytest.raises(UserError, match=f"in use by process {os.getpid()} on ") as caught:
         with runs.locked(tmp_path):

@@ -257,7 +257,7 @@ def test_a_later_round_asks_for_what_is_missing_at_the_rate_seen_so_far():
 
 def test_a_round_never_goes_past_the_limit_of_proposals():
     made = sampler(0.5)
-    label, number = sampling._next_round(np.array([190]), np.array([10]), 100, 2, made)
+    _, number = sampling._next_round(np.array([190]), np.array([10]), 100, 2, made)
     assert number.tolist() == list(range(190, 200))
     with pytest.raises(UserError, match="label class 0: only 10 of 100 images accepted in 200 proposals") as caught:
         sampling._next_round(np.array([200]), np.array([10]), 100, 2, made)
@@ -271,7 +271,7 @@ def test_a_label_that_is_hardly_ever_accepted_ends_with_its_name(tmp_path):
 
     made = sampler(0.5, 0.5)
     made = Sampler(**{**vars(made), "ratio": Rare()})
-    with pytest.raises(UserError, match="label class 1: only .* of 40 images accepted in 120 proposals") as caught:
+    with pytest.raises(UserError, match=r"label class 1: only .* of 40 images accepted in 120 proposals") as caught:
         Crew().draw(made, settings(max_proposals=3), tmp_path)
     assert caught.value.code == 70
     assert "max_proposals" in caught.value.hint
