@@ -56,6 +56,8 @@ def newest(folder: Path, recipe: str, facts: dict[str, Any]) -> tuple[int, State
         try:
             manifest = runs.read_json(path / "manifest.json")
             data = (path / "state.safetensors").read_bytes()
+            if manifest.get("step") != int(path.name[5:]):
+                raise UserError(f"{path}: its manifest is that of another step", DATA)
             if runs.hashlib.sha256(data).hexdigest() != manifest.get("sha256"):
                 raise UserError(f"{path}: its content does not match its checksum", DATA)
             state = load(data)

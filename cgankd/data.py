@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cgankd.errors import USAGE, UserError
+from cgankd.errors import DATA, USAGE, UserError
 from cgankd.images import to_float
 from cgankd.randomness import generator
 from cgankd.sources import Source
@@ -171,6 +171,8 @@ class VicinalRounds:
         self.targets = self.labels.unique()
         self.size, self.critic_steps, self.seed, self.share = size, critic_steps, seed, share
         self.sigma = rule_of_thumb(self.labels) if sigma is None else sigma
+        if len(self.targets) < 2:
+            raise UserError("the training images have one distinct label, so there is no vicinity to learn from", DATA)
         kappa = gaps * self.targets.diff().max().item()
         self.soft = kind == "soft"
         self.nu = 1 / kappa**2

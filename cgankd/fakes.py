@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cgankd import hdf5, runs
+from cgankd.console import warn
 from cgankd.errors import DATA, UserError
 
 COLUMNS = {"images": (4, "u"), "labels": (1, "if"), "proposals": (1, "i"), "accepted": (1, "b"),
@@ -93,11 +94,19 @@ class Pool:
         rng = np.random.default_rng([seed, 0xFA4E])
         labels = self.labels(view, kept)
         if labels.dtype.kind == "f":
-            return np.sort(rng.permutation(kept)[: view.num])
-        groups = np.unique(self.columns["labels"])
-        shares = np.full(len(groups), view.num // len(groups)) + (np.arange(len(groups)) < view.num % len(groups))
-        drawn = [rng.permutation(kept[labels == label])[:share] for label, share in zip(groups, shares, strict=True)]
+            drawn = [rng.permutation(kept)[: view.num]]
+        else:
+            drawn = self._balanced(kept, labels, view.num, rng)
+        found = sum(map(len, drawn))
+        if found < view.num:
+            warn(f"{found} instead of {view.num} fakes: some labels have too few after filtering")
         return np.sort(np.concatenate(drawn))
+
+    def _balanced(self, kept: np.ndarray, labels: np.ndarray, num: int, rng: np.random.Generator) -> list[np.ndarray]:
+        """Rows of each label the generator was asked for: as many of one as of another, to one."""
+        groups = np.unique(self.columns["labels"])
+        shares = np.full(len(groups), num // len(groups)) + (np.arange(len(groups)) < num % len(groups))
+        return [rng.permutation(kept[labels == label])[:share] for label, share in zip(groups, shares, strict=True)]
 
 
 def first_accepted(labels: np.ndarray, proposals: np.ndarray, accepted: np.ndarray, num: int) -> np.ndarray:

@@ -28,12 +28,21 @@ def save_network(folder: Path, name: str, network: nn.Module, architecture: dict
 def load_network(folder: Path, name: str, device: torch.device) -> nn.Module:
     """The network `name` of `folder`, in eval mode and without gradients; UserError when it does not fit."""
     weights, architecture = folder / f"{name}.safetensors", runs.read_json(folder / f"{name}.json")
-    if architecture.get("name") not in NETWORKS:
+    if str(architecture.get("name")) not in NETWORKS:
         raise UserError(f"{folder / name}.json: unknown network {architecture.get('name')!r}", DATA)
     try:
         network = make_network(architecture)
         network.load_state_dict(load(weights.read_bytes()))
-    except (OSError, SafetensorError, TypeError, KeyError, ValueError, RuntimeError) as error:
+    except (
+        OSError,
+        SafetensorError,
+        TypeError,
+        KeyError,
+        ValueError,
+        RuntimeError,
+        AttributeError,
+        AssertionError,
+    ) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{weights}: not the weights of {architecture['name']} ({reason})", DATA,
                         "only safetensors files are read; build it again with --rebuild") from error  # fmt: skip

@@ -174,6 +174,8 @@ def method_students(method: str, preset: Preset, run: Run, call: Call) -> list[S
 
 def ablation_students(preset: Preset, run: Run, call: Call) -> dict[str, list[Student]]:
     """The students of each row of the ablation."""
+    if (call.rho or preset.distill.rho) == "none":
+        raise UserError("the ablation adds fakes step by step, but rho is none", USAGE, "name a rho, e.g. --rho 0.7")
     full = distill_view(preset, run, call)
 
     def view(row: View | None) -> View | None:

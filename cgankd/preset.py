@@ -50,13 +50,28 @@ def did_you_mean(name: str, known: Any) -> str:
     return f"; did you mean {near[0]}?" if near else f" (known: {', '.join(known)})"
 
 
+def check_distinct(values: list[Any]) -> list[Any]:
+    """A list without repetitions: equal students are one, and would be counted twice."""
+    if len(set(values)) < len(values):
+        raise ValueError("an entry stands there twice")
+    return values
+
+
+def check_side(size: int) -> int:
+    """A side that the GANs can draw: 4 doubled."""
+    if size & (size - 1):
+        raise ValueError("GANs draw images of side 8, 16, 32, 64, ...")
+    return size
+
+
 Cnn = Annotated[str, AfterValidator(check_cnn)]
 Method = Annotated[str, AfterValidator(check_method)]
 Count = Annotated[int, Field(ge=1, le=10**8)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, le=10)]
 Weight = Annotated[float, Field(ge=0, le=1000)]
-Seeds = Annotated[list[Annotated[int, Field(ge=0, le=2**31)]], Field(min_length=1, max_length=1000)]
+Distinct = AfterValidator(check_distinct)
+Seeds = Annotated[list[Annotated[int, Field(ge=0, le=2**31)]], Field(min_length=1, max_length=1000), Distinct]
 
 
 class Table(BaseModel):
@@ -88,7 +103,7 @@ class Data(Table):
     """Which images, and how they are split. Validation rows are seen by no upstream network."""
 
     source: Literal["digits", "digits-angle"]
-    size: Annotated[int, Field(ge=8, le=1024, multiple_of=8)] = Field(
+    size: Annotated[int, Field(ge=8, le=1024), AfterValidator(check_side)] = Field(
         default=16, description="side of the images in pixels"
     )
     num_train: Count = Field(description="training images; for classes split evenly")
@@ -104,6 +119,12 @@ class Embedding(Table):
     images: Recipe = Field(description="training of image -> h -> label")
     labels: Recipe = Field(description="training of label -> h against the frozen h -> label")
     noise: Annotated[float, Field(ge=0, le=1)] = Field(default=0.2, description="deviation added to labels in [0, 1]")
+
+    @model_validator(mode="after")
+    def _no_images(self) -> "Embedding":
+        if self.labels.augment:
+            raise ValueError("labels.augment: labels are numbers, there is nothing to augment")
+        return self
 
 
 class Vicinity(Table):
@@ -147,7 +168,7 @@ class Gan(Table):
 class Teacher(Recipe):
     """The teachers: one filters and relabels the fakes, others may distil."""
 
-    networks: Annotated[list[Cnn], Field(min_length=1)]
+    networks: Annotated[list[Cnn], Field(min_length=1), Distinct]
 
 
 class Features(Recipe):
@@ -190,14 +211,14 @@ class Generate(Table):
 class Rho(Table):
     """The search for rho: the share of fakes that the teacher's error keeps."""
 
-    grid: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
+    grid: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1), Distinct]
     seeds: Seeds
 
 
 class Distill(Recipe):
     """The students."""
 
-    methods: Annotated[list[Method], Field(min_length=1)]
+    methods: Annotated[list[Method], Field(min_length=1), Distinct]
     pairs: Annotated[list[Annotated[list[Cnn], Field(min_length=3, max_length=3)]], Field(min_length=1)] = Field(
         description="[teacher, assistant, student], the assistant for takd"
     )
@@ -222,6 +243,8 @@ class Distill(Recipe):
     def _epochs(self) -> "Distill":
         if (self.budget == "epochs") != (self.epochs is not None):
             raise ValueError('budget = "epochs" and the key epochs go together')
+        if self.batch < 2 and self.fake_share != "proportional":
+            raise ValueError("batch: a batch of 1 cannot hold real and fake images")
         return self
 
 
@@ -323,7 +346,8 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         return tables
     if not isinstance(base, str):
         raise UserError(f"{path}: extends must be the name of a preset, found {base!r}", USAGE)
-    parent = _find(base)
+    beside = path.parent / base
+    parent = _find(beside if base.endswith(".toml") and beside.is_file() else base)
     if parent.resolve() in (*seen, path.resolve()):
         raise UserError(f"{path}: extends itself through {base}", USAGE)
     inherited = _read(parent, (*seen, path.resolve()))
@@ -334,7 +358,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 def _parse(text: bytes, where: str) -> dict[str, Any]:
     try:
         return tomli.loads(text.decode())
-    except (tomli.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: not valid TOML: {error or 'nested too deep'}", USAGE) from error
 
 
@@ -352,8 +376,8 @@ def _apply(tables: dict[str, Any], change: str) -> None:
         raise UserError(f"--set {change}: expected table.key=value, e.g. --set gan.steps=2000", USAGE)
     try:
         value = tomli.loads(f"value = {text}")["value"]
-    except tomli.TOMLDecodeError:
-        value = text  # a bare word
+    except (ValueError, RecursionError):
+        value = text  # a bare word, or what the check of its type will refuse
     *parents, last = key.strip().split(".")
     for parent in parents:
         tables = tables.setdefault(parent, {})

@@ -22,4 +22,7 @@ def generator(seed: int, *name: str | int) -> torch.Generator:
 
 def seed_everything(seed: int, *name: str | int) -> None:
     """Seeds torch's global generators of all devices for the draw `name`."""
-    torch.manual_seed(seed_of(seed, *name))
+    value = seed_of(seed, *name)
+    torch.default_generator.manual_seed(value)  # torch.manual_seed would look for every kind of device each time
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(value)

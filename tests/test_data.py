@@ -196,6 +196,14 @@ def test_the_vicinity_is_that_of_a_loop_over_all_labels(kind):
     assert empty > 10, "the test covers empty vicinities"
 
 
+def test_labels_at_the_very_edge_of_a_vicinity_belong_to_it():
+    images = Images(torch.zeros(4, 3, 1, 1, dtype=torch.uint8), torch.tensor([0.0, 0.25, 0.5, 1.0]))
+    rounds = VicinalRounds(images, 4, 1, kind="hard", sigma=None, gaps=0.5, seed=0, share=ALONE)
+    assert rounds.radius == 0.25
+    low, high = rounds._range(torch.tensor([0.25, 0.75, 1.25], dtype=torch.float64))
+    assert (low.tolist(), high.tolist()) == ([0, 2, 3], [3, 4, 4])
+
+
 @pytest.mark.parametrize("kind", ["hard", "soft"])
 def test_a_vicinal_critique_is_what_its_definition_says(kind):
     rounds = vicinal(kind)
@@ -267,8 +275,6 @@ def test_a_vicinal_round_is_a_function_of_seed_and_step_alone():
     assert not torch.equal(first(1).labels, first(2).labels)
 
 
-# data.py, VicinalRounds: the largest of no gaps does not exist; the UserError would name the labels.
-@pytest.mark.xfail(strict=True, reason="data.py: a single distinct label ends with torch's error about max()")
 def test_a_single_distinct_label_is_refused():
     images = Images(torch.zeros(3, 3, 1, 1, dtype=torch.uint8), torch.full((3,), 0.5))
     with pytest.raises(UserError, match="distinct"):

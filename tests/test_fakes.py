@@ -224,8 +224,6 @@ def test_records_and_views_survive_a_second_reading(tmp_path):
     assert again.rows(View(rho=0.5)).tolist() == pool.rows(View(rho=0.5)).tolist()
 
 
-# fakes.py, _draw: decisions.md asks for a report of the shortfall; distill then trains on fewer fakes than nfake.
-@pytest.mark.xfail(strict=True, reason="fakes.py: a label with fewer fakes than its share is passed over in silence")
 def test_a_shortfall_is_reported(tmp_path, capsys):
     rows = {**made_up(), "relabels": np.zeros(60, np.int64)}
     pool_of(tmp_path, rows, per_label=20).rows(View(num=30))

@@ -109,8 +109,6 @@ def test_a_description_that_makes_no_network_is_refused(saved, description, word
     refused(folder, words)
 
 
-# networks.py, load_network: `in NETWORKS` needs a hashable name; AttributeError and AssertionError are not caught.
-@pytest.mark.xfail(strict=True, reason="networks.py: some wrong descriptions end with a traceback")
 @pytest.mark.parametrize(
     "description",
     [{**CNN, "name": ["cnn"]}, {**CNN, "trunk": 5}, {**GENERATOR, "size": 20}],

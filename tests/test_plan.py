@@ -335,10 +335,6 @@ def test_the_ablation_is_one_artefact_beside_those_of_the_methods(run):
     }
 
 
-# plan.py, distill_view: says "expected a number in (0, 1] or none" of --rho none, and of distill.rho = "none".
-@pytest.mark.xfail(
-    strict=True, reason="plan.py: the ablation of a preset without fakes is refused with a wrong message"
-)
 def test_an_ablation_without_fakes_is_refused_in_its_own_words(run):
     with pytest.raises(UserError, match="ablation"):
         plan.artefacts("distill", settings("distill.rho=none"), run, Call(ablation=True))

@@ -20,7 +20,9 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 def start(launcher: list[str], *arguments: object, folder: Path) -> subprocess.Popen[str]:
     call = [sys.executable, *launcher, "-m", "cgankd", *map(str, arguments)]
-    return subprocess.Popen(call, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        call, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -49,7 +51,7 @@ def test_two_processes_train_and_draw_the_pool_of_one(tmp_path):
 
 
 def test_students_of_two_processes_are_those_of_one(chain, tmp_path):
-    kind, root = write_chain(chain, tmp_path)
+    _, root = write_chain(chain, tmp_path)
     before = {path.name: path.read_bytes() for path in (root / "students").rglob("network.safetensors")}
     expected = runs.read_json(root / "distill" / "nokd.json")["members"]
     shutil.rmtree(root / "students")

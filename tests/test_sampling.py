@@ -183,6 +183,18 @@ def test_images_are_accepted_at_the_rate_of_their_ratio(tmp_path):
     assert abs((rows["ratios"][kept] == 1).mean() - 0.8) < 4 * math.sqrt(0.8 * 0.2 / 2000)
 
 
+def test_each_label_is_measured_by_its_own_bound(tmp_path):
+    class Scaled(nn.Module):
+        def forward(self, features, condition):
+            return Steps(0.25, 0.25)(features, condition) * (1 + 9 * condition)
+
+    made = Sampler(**{**vars(sampler(0.25, 0.25)), "ratio": Scaled()})
+    rows = Crew().draw(made, settings(per_label=500, block=256, burn_in=512), tmp_path)
+    for label in range(2):
+        rate = rows["accepted"][(rows["labels"] == label) & (rows["proposals"] < 500)].mean()
+        assert abs(rate - 0.625) < 4 * math.sqrt(0.625 * 0.375 / 500)
+
+
 # Whoever draws it
 
 

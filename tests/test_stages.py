@@ -55,9 +55,6 @@ def test_the_deviation_is_that_of_a_sample():
     assert select_rho.deviation([3.0]) == 0.0
 
 
-# select_rho.py, choose: takes the deviation over seeds and networks together, so that networks of different strength
-# make the standard error large and a rho that is worse for each of them is chosen.
-@pytest.mark.xfail(strict=True, reason="select_rho.py: the spread between networks counts as one between seeds")
 def test_the_standard_error_is_over_seeds_and_not_over_networks():
     scores = {0.5: {"weak": 20.0, "strong": 10.0}, 1.0: {"weak": 22.0, "strong": 12.0}}
     found = [{"rho": rho, "network": network, "seed": seed, "validation": score + 0.1 * seed}

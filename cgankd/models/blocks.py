@@ -73,6 +73,12 @@ class DownBlock(nn.Module):
         return F.avg_pool2d(h, 2) + self.shortcut(F.avg_pool2d(x, 2))
 
 
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group norm of 8 groups, as published, or fewer so that none has less than 16 channels: normalising a few
+    numbers by their own mean and deviation leaves little of what they said."""
+    return nn.GroupNorm(max(1, min(8, channels // 16)), channels)
+
+
 def num_doublings(size: int) -> int:
     """How often a 4x4 map is doubled to reach `size`."""
     steps = (size // 4).bit_length() - 1

@@ -5,6 +5,7 @@ N images, labels in [0, 1], embeddings h (N, E) >= 0.
 
 from torch import Tensor, nn
 
+from cgankd.models.blocks import group_norm
 from cgankd.models.cnn import Normalisation, make_trunk
 
 
@@ -33,7 +34,7 @@ class LabelEmbedding(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for inputs in (1, size, size, size):
-            layers += [nn.Linear(inputs, size), nn.GroupNorm(8, size), nn.ReLU()]
+            layers += [nn.Linear(inputs, size), group_norm(size), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(size, size), nn.ReLU())
 
     def forward(self, labels: Tensor) -> Tensor:

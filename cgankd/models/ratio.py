@@ -5,6 +5,8 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from cgankd.models.blocks import group_norm
+
 HIDDEN = {  # shares of the first width, as published: 2048, 1024, ...
     "mlp3": (1, 2, 4),
     "mlp5": (1, 2, 4, 8, 16),
@@ -28,7 +30,7 @@ class RatioNetwork(nn.Module):
         widths = [features + (num_classes or embedding), *(max(8, width // share) for share in HIDDEN[layers])]
         hidden: list[nn.Module] = []
         for inputs, outputs in itertools.pairwise(widths):
-            hidden += [nn.Linear(inputs, outputs), nn.GroupNorm(8, outputs), nn.ReLU(), nn.Dropout(dropout)]
+            hidden += [nn.Linear(inputs, outputs), group_norm(outputs), nn.ReLU(), nn.Dropout(dropout)]
         self.layers = nn.Sequential(*hidden, nn.Linear(widths[-1], 1))
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ map is 4 x 4 x (S / 4) `width` wide; only the discriminator is spectrally normal
 """
 
 import itertools
-
 from typing import Any
 
 import torch.nn.functional as F

@@ -49,9 +49,10 @@ def choose(members: list[dict[str, Any]]) -> dict[str, Any]:
 
     The score of a candidate is the mean over seeds and networks; its standard error is that over seeds.
     """
-    groups: dict[float | None, list[float]] = {}
+    by_seed: dict[float | None, dict[int, list[float]]] = {}
     for member in members:
-        groups.setdefault(member["rho"], []).append(member["validation"])
+        by_seed.setdefault(member["rho"], {}).setdefault(member["seed"], []).append(member["validation"])
+    groups = {rho: [statistics.fmean(scores) for scores in seeds.values()] for rho, seeds in by_seed.items()}
     table: list[dict[str, Any]] = [
         {"rho": rho, "mean": statistics.fmean(scores), "deviation": deviation(scores), "num": len(scores)}
         for rho, scores in groups.items()
