@@ -49,7 +49,10 @@ class Options:
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.", show_default="runs/<preset>")] = Path()
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto
     precision: Annotated[Precision, typer.Option(help="Of the networks' arithmetic; auto is fp32.")] = Precision.auto
-    num_processes: Annotated[int, typer.Option(min=1, max=1024, help="Processes on this machine.")] = 1
+    num_processes: Annotated[
+        int,
+        typer.Option(min=0, max=1024, help="Processes on this machine; 0: one, for students on a CPU one per core."),
+    ] = 0
     deterministic: Annotated[bool, typer.Option("--deterministic", help="Deterministic kernels on a GPU.")] = False
     seed: Annotated[
         int, typer.Option(min=-1, max=2**31, help="Same as --set seed=N.", show_default="of the preset")

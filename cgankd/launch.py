@@ -16,7 +16,7 @@ GRACE = 30  # seconds that processes have to save after a signal
 def launch(work: dict[str, Any], num_processes: int) -> None:
     """Performs the work here, or in `num_processes` processes on this machine."""
     if "LOCAL_RANK" in os.environ:
-        if num_processes not in (1, int(os.environ["WORLD_SIZE"])):
+        if num_processes not in (0, 1, int(os.environ["WORLD_SIZE"])):
             raise UserError(f"--num-processes {num_processes}, but started as {os.environ['WORLD_SIZE']}", USAGE)
         _perform(work)
     elif num_processes == 1:

@@ -3,6 +3,7 @@
 Nothing here imports torch before something has to be built.
 """
 
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from cgankd.plan import Call
 from cgankd.preset import Preset
 from cgankd.runs import Artefact, Run
 
+STUDENTS = ("select-rho", "distill")  # stages that train whole students side by side
+MAX_PROCESSES = 8  # each holds torch, half a GiB
 BUILDING = ("train-gan", "train-teacher", "fit-dre", "generate", "select-rho", "distill")
 
 
@@ -25,7 +28,7 @@ class Job:
     run: Run
     device: str = "auto"
     precision: str = "auto"
-    num_processes: int = 1
+    num_processes: int = 0  # 0: one, and for students on a CPU one per core
     deterministic: bool = False
     rebuild: bool = False
     call: Call = field(default_factory=Call)
@@ -87,17 +90,33 @@ def _execute(stage: str, job: Job) -> None:
     values = asdict(job.call)
     work = {"stage": stage, "preset": job.preset.model_dump(), "root": str(job.run.root), "device": job.device,
             "precision": job.precision, "deterministic": job.deterministic, "call": values}  # fmt: skip
-    launch.launch(work, job.num_processes)
+    launch.launch(work, job.num_processes or _num_processes(stage, job))
+
+
+def _num_processes(stage: str, job: Job) -> int:
+    """One, and for students on a CPU one per core: small networks gain nothing from a second thread."""
+    if "LOCAL_RANK" in os.environ:
+        return 1
+    if stage not in STUDENTS or job.device == "cuda" or (job.device == "auto" and Path("/dev/nvidiactl").exists()):
+        return 1
+    missing = sum(
+        artefact.state() != "done" for artefact in plan.student_artefacts(stage, job.preset, job.run, job.call)
+    )
+    return max(1, min(os.cpu_count() or 1, MAX_PROCESSES, missing // 4))
 
 
 def perform(work: dict[str, Any]) -> None:
     """Runs a stage in this process, which is the only one or one of several."""
+    import torch
+
     from cgankd.engine import Machine
     from cgankd.stages import distill, fit_dre, generate, select_rho, train_gan, train_teacher
 
     preset, run = Preset.model_validate(work["preset"]), Run(Path(work["root"]))
     precision = "fp32" if work["precision"] == "auto" else work["precision"]
     machine = Machine(work["device"], precision, work["deterministic"])
+    if work["stage"] in STUDENTS and machine.device.type == "cpu":
+        torch.set_num_threads(1)  # so that students do not depend on how many processes share the work
     match work["stage"]:
         case "train-gan":
             train_gan.run(preset, run, machine)

@@ -118,6 +118,18 @@ def ablation(preset: Preset, run: Run, call: Call) -> Artefact:
     return Artefact(run.distill("ablation"), "distill", recipe, owns_folder=False)
 
 
+def student_artefacts(stage: str, preset: Preset, run: Run, call: Call) -> list[Artefact]:
+    """All students that `select-rho` or `distill` trains, assistants included."""
+    if stage == "select-rho":
+        students = rho_students(preset)
+    elif call.ablation:
+        students = [student for row in ablation_students(preset, run, call).values() for student in row]
+    else:
+        students = [s for method in methods(preset, call) for s in method_students(method, preset, run, call)]
+    previous = [student.previous for student in students if student.previous]
+    return [student_artefact(student, preset, run) for student in dict.fromkeys([*previous, *students])]
+
+
 def student_artefact(student: Student, preset: Preset, run: Run) -> Artefact:
     """A student's place, named after all that it depends on and shared by every stage that asks for it."""
     settings = preset.distill
