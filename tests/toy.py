@@ -24,7 +24,7 @@ TOY = [
     "data.num_train=40", "data.num_validation=200",
     "gan.width=1", "gan.latent=8", "gan.steps=24", "gan.batch=8", "gan.ema_start=4",
     "teacher.networks=['resnet8_x0_25']", "teacher.steps=150", "teacher.batch=16",
-    "dre.width=32", "dre.steps=20", "dre.batch=8", "dre.penalty=10.0",
+    "dre.width=32", "dre.steps=20", "dre.batch=8", "dre.penalty=10.0", "dre.output='softplus'",
     "dre.features.size=32", "dre.features.steps=12", "dre.features.batch=8",
     "generate.teacher='resnet8_x0_25'", "generate.per_label=12", "generate.block=16", "generate.burn_in=16",
     "rho.grid=[0.5, 1.0]", "rho.seeds=[0]",
