@@ -6,18 +6,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 PLAIN_SECONDS = float(os.environ.get("CGANKD_PROGRESS_SECONDS", "30"))
 
 _stderr = Console(stderr=True, highlight=False)
 _quiet = False
-_bars: Progress | None = None
+_bars: "Progress | None" = None
 _last_line = time.monotonic()
 
 
@@ -54,6 +55,8 @@ def table(title: str, header: list[str], rows: list[list[str]]) -> None:
     """A small table for people."""
     if _silent():
         return
+    from rich.table import Table  # here and below: an error message shall not wait for what it does not use
+
     view = Table(title=title, title_justify="left")
     for name in header:
         view.add_column(name, justify="left" if name == header[0] else "right")
@@ -84,6 +87,15 @@ def progress(title: str, total: int, start: int = 0) -> Iterator[Callable[[int, 
 
 
 def _bar(title: str, total: int, start: int) -> Iterator[Callable[[int, str], None]]:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     global _bars
     outermost = _bars is None
     if _bars is None:
