@@ -220,7 +220,8 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(tmp_path):
         if not part:
             break
         shown += part
-    assert process.wait() == 0
+    os.close(parent)
+    out, _ = process.communicate()
+    assert process.returncode == 0
     assert "━".encode() in shown
-    assert process.stdout is not None
-    assert process.stdout.read().decode().strip().endswith("network.safetensors")
+    assert out.decode().strip().endswith("network.safetensors")
