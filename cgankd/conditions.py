@@ -19,7 +19,7 @@ def fit_condition(
     task: Task, images: Images, settings: Embedding | None, *, folder: Path, seed: int, recipe: str, machine: Machine
 ) -> nn.Module:
     """Trains the condition, or loads it where an interrupted run has left it; saved as folder/condition."""
-    if (folder / "condition.json").exists():
+    if machine.found(folder / "condition.json"):
         return load_network(folder, "condition", machine.device)
     if settings is None:
         architecture: dict[str, Any] = {"name": "class-index", "num_classes": task.outputs}
@@ -65,7 +65,7 @@ def _fit_embedding(task: Task, images: Images, settings: Embedding, architecture
     trunk = {"name": "image-embedding", "trunk": settings.network, "size": settings.size, **images.normalisation()}
     image_network: Any
     image_network, label_network = make_network(trunk), make_network(architecture)
-    if (folder / "embedding.json").exists():
+    if machine.found(folder / "embedding.json"):
         image_network = load_network(folder, "embedding", machine.device)
     else:
         batches = Batches(images, settings.images.batch, seed=seed, stream="embedding images", share=machine.share)

@@ -99,6 +99,12 @@ class Machine:
         distributed.all_reduce(votes, distributed.ReduceOp.MAX)
         return votes.bool().tolist()
 
+    def found(self, path: Path) -> bool:
+        """Whether `path` stands; all processes have looked before any of them can go on and make it."""
+        stands = path.exists()
+        self.barrier()
+        return stands
+
     def barrier(self) -> None:
         if self.num_processes > 1:
             self.accelerator.wait_for_everyone()

@@ -46,7 +46,7 @@ def fit_features(
     task: Task, images: Images, settings: Features, *, folder: Path, seed: int, recipe: str, machine: Machine
 ) -> nn.Module:
     """Trains the extractor, or loads it where an interrupted run has left it; saved as folder/features."""
-    if (folder / "features.json").exists():
+    if machine.found(folder / "features.json"):
         return load_network(folder, "features", machine.device)
     seed_everything(seed, "features", "weights")
     if task.features == "cnn":
