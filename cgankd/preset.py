@@ -18,7 +18,11 @@ from cgankd.errors import USAGE, UserError
 MAX_FILE = 1 << 20
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
-CnnName = Literal["resnet8", "resnet20", "resnet110"]
+CnnName = Literal[
+    "resnet8", "resnet20", "resnet110", "resnet18", "resnet34", "resnet50", "resnet18-uda", "resnet50-uda",
+    "vgg11", "vgg13", "vgg16", "vgg19", "densenet121", "mobilenetv2", "shufflenetv2", "efficientnet-b0",
+]  # fmt: skip
+ANY_WIDTH = ("resnet8", "resnet20", "resnet110")
 GanName = Literal["biggan", "sngan"]
 RatioName = Literal["mlp3", "mlp5", "mlp7", "mlp9"]
 MethodName = Literal["nokd", "blkd", "takd", "sskd", "blkd+uda"]
@@ -30,6 +34,8 @@ def check_cnn(name: str) -> str:
     base, _, width = name.partition("_x")
     if base not in get_args(CnnName) or (width and not re.fullmatch(r"\d+(_\d+)?", width)):
         raise ValueError(f"unknown network{did_you_mean(base, get_args(CnnName))}, at another width e.g. resnet8_x0_25")
+    if width and base not in ANY_WIDTH:
+        raise ValueError(f"{base} has one width; {', '.join(ANY_WIDTH)} have any")
     return name
 
 
@@ -71,6 +77,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, le=10)]
 Weight = Annotated[float, Field(ge=0, le=1000)]
 Distinct = AfterValidator(check_distinct)
+Nfake = (
+    Count | Annotated[list[Annotated[int, Field(ge=0, le=10**8)]], Field(min_length=1, max_length=100), Distinct] | None
+)
 Seeds = Annotated[list[Annotated[int, Field(ge=0, le=2**31)]], Field(min_length=1, max_length=1000), Distinct]
 
 
@@ -102,13 +111,38 @@ class Recipe(Table):
 class Data(Table):
     """Which images, and how they are split. Validation rows are seen by no upstream network."""
 
-    source: Literal["digits", "digits-angle"]
+    source: Literal["digits", "digits-angle", "cifar10", "tiny-imagenet", "h5", "folder", "csv"]
+    path: str | None = Field(default=None, description="the file or folder of the images, for sources that need one")
+    test: str | None = Field(default=None, description="the file or folder of the test images, where `path` has none")
     size: Annotated[int, Field(ge=8, le=1024), AfterValidator(check_side)] = Field(
         default=16, description="side of the images in pixels"
     )
     num_train: Count = Field(description="training images; for classes split evenly")
-    num_validation: Count = Field(description="images that only choose settings; the rest is for the test")
-    protocol: Literal["clean"] = "clean"
+    num_validation: Count = Field(description="images that only choose settings")
+    num_test: Count | None = Field(default=None, description="test images; default: all that the source has")
+    protocol: Literal["clean", "paper"] = Field(
+        default="clean", description="paper: validation rows are training rows too, as published"
+    )
+    range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = Field(
+        default=None, description="smallest and largest value of a continuous label; absent for classes"
+    )
+    unit: str = Field(default="", max_length=32, description="of a continuous label, e.g. degrees")
+    skip_broken: bool = Field(default=False, description="leave out images that cannot be read, and count them")
+
+    @model_validator(mode="after")
+    def _label(self) -> "Data":
+        if self.range and not self.range[0] < self.range[1]:
+            raise ValueError("range: expected [smallest, largest]")
+        if self.range and self.source not in ("h5", "csv"):
+            raise ValueError(f"range: only h5 and csv can hold a continuous label of your own, not {self.source}")
+        if self.source in ("h5", "folder", "csv") and self.path is None:
+            raise ValueError(f"path is missing: where are the images of the source {self.source}?")
+        return self
+
+    @property
+    def continuous(self) -> bool:
+        """Whether the label is a number rather than a class; known before data is read."""
+        return self.source == "digits-angle" or self.range is not None
 
 
 class Embedding(Table):
@@ -144,6 +178,12 @@ class Gan(Table):
 
     network: GanName
     width: Annotated[int, Field(ge=1, le=1024)] = Field(default=64, description="base number of channels")
+    shared: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+        default=None, description="biggan: width of one embedding of the class for all blocks, each with its part of z"
+    )
+    attention: Annotated[int, Field(ge=8, le=1024)] | None = Field(
+        default=None, description="biggan: side of the maps that attend to each other"
+    )
     latent: Count = Field(default=128, description="size of the latent vector z")
     steps: Count = Field(description="generator steps")
     batch: Count = Field(default=64, le=65536, description="images per generator step and per discriminator step")
@@ -215,6 +255,28 @@ class Rho(Table):
     seeds: Seeds
 
 
+class Sskd(Table):
+    """Self-supervision knowledge distillation (Xu et al. 2020): weights, temperatures, share of wrong rows kept."""
+
+    label_weight: Weight = Field(default=0.1, description="of the loss on labels")
+    match_weight: Weight = Field(default=0.9, description="of the KL to the teacher on upright images")
+    transform_weight: Weight = Field(default=2.7, description="of the KL to the teacher on turned images")
+    similarity_weight: Weight = Field(default=10.0, description="of the KL between similarities")
+    match_temperature: Annotated[float, Field(gt=0, le=100)] = 4.0
+    transform_temperature: Annotated[float, Field(gt=0, le=100)] = 4.0
+    similarity_temperature: Annotated[float, Field(gt=0, le=100)] = 0.5
+    keep_transform: Fraction = Field(default=1.0, description="share of the teacher's wrong rows that count")
+    keep_similarity: Fraction = Field(default=0.75, description="share of the teacher's wrong similarities that count")
+    head: Recipe = Field(description="training of the teacher's projection head")
+
+
+class Uda(Table):
+    """BLKD on a plain and on an AutoAugment view (after Xie et al. 2020), averaged over the two."""
+
+    label_weight: Weight = Field(default=0.5, description="of the loss on labels")
+    match_weight: Weight = Field(default=0.5, description="of T^2 KL to the teacher")
+
+
 class Distill(Recipe):
     """The students."""
 
@@ -227,7 +289,9 @@ class Distill(Recipe):
     relabel: Literal["hard", "keep"] = Field(
         default="hard", description="labels of fakes: the teacher's, or those asked for"
     )
-    nfake: Count | None = Field(default=None, description="fakes to draw, for classes balanced by label; default: all")
+    nfake: Nfake = Field(
+        default=None, description="fakes to draw, for classes balanced by label; a list: one row each; default: all"
+    )
     fake_share: Annotated[float, Field(gt=0, lt=1)] | Literal["proportional"] = Field(
         default=0.5, description="share of fakes in a batch"
     )
@@ -238,6 +302,8 @@ class Distill(Recipe):
     label_weight: Weight = Field(default=0.5, description="blkd, takd: weight of the loss on labels")
     match_weight: Weight = Field(default=0.5, description="blkd, takd: weight of the loss on the teacher's outputs")
     temperature: Annotated[float, Field(gt=0, le=100)] = Field(default=5.0, description="of the softened distributions")
+    sskd: Sskd | None = Field(default=None, description="needed by the method sskd")
+    uda: Uda = Uda()
 
     @model_validator(mode="after")
     def _epochs(self) -> "Distill":
@@ -278,8 +344,7 @@ class Preset(Table):
 
     @model_validator(mode="after")
     def _continuous(self) -> "Preset":
-        # Sources and what they label are one list here, so that a wrong preset is refused before data is read.
-        continuous = self.data.source == "digits-angle"
+        continuous = self.data.continuous
         needed = {"gan.embedding": self.gan.embedding, "gan.vicinity": self.gan.vicinity,
                   "generate.labels": self.generate.labels}  # fmt: skip
         for key, value in needed.items():
