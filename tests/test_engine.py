@@ -325,25 +325,6 @@ def test_optimisers_are_made_with_the_settings_of_the_recipe():
     assert adam.defaults["betas"] == (0.5, 0.99)
 
 
-def test_augmentation_is_that_of_the_recipe(machine):
-    class Seen(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.w = nn.Parameter(torch.tensor(0.0))
-
-        def forward(self, inputs, labels):
-            self.seen = inputs
-            return {"loss": self.w * 0}
-
-    before = torch.rand(4, 3, 8, 8)
-    for policy in ([], ["flip"]):
-        update = Supervised(machine, Seen(), Recipe(steps=1, augment=policy))
-        torch.manual_seed(0)
-        update((before, torch.zeros(4)), 0)
-        torch.manual_seed(0)
-        assert torch.equal(update.objective.seen, engine.images.augment(before, policy))
-
-
 # One adversarial step
 
 

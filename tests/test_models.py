@@ -23,6 +23,7 @@ SMALL = [
     {"name": "image-embedding", "trunk": "resnet8_x0_25", "size": 16, **HALF},
     {"name": "ratio", "layers": "mlp3", "width": 64, "features": 6, "embedding": 4, "num_classes": 0, "dropout": 0.5,
      "output": "relu"},
+    {"name": "projection", "size": 6},
 ]  # fmt: skip
 
 
@@ -96,6 +97,7 @@ def test_a_network_in_eval_mode_treats_each_sample_by_itself(architecture):
         "class-index": (torch.arange(6) % 3,),
         "label-embedding": (labels,),
         "ratio": (torch.rand(6, 6), torch.rand(6, 4)),
+        "projection": (torch.randn(6, 6),),
     }.get(architecture["name"], (images,))
     together = network(*inputs)
     assert together.isfinite().all()

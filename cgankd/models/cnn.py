@@ -47,7 +47,22 @@ class Cnn(nn.Module):
         self.head = nn.Linear(self.trunk.num_features, outputs)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.trunk(self.normalise(images)))
+        return self.head(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the last layer sees: (N, D)."""
+        return self.trunk(self.normalise(images))
+
+
+class Projection(nn.Module):
+    """Features (N, D) -> (N, D): the head in whose space SSKD compares images."""
+
+    def __init__(self, *, size: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layers(features)
 
 
 class CnnFeatures(nn.Module):
