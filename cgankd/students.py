@@ -75,7 +75,8 @@ def train_student(student: plan.Student, school: School) -> Path:
 
     seed = school.preset.seed
     seed_everything(seed, "student", student.seed, "weights")
-    architecture = {"name": "cnn", "trunk": student.network, "outputs": task.outputs, **school.normalisation}
+    architecture = {"name": "cnn", "trunk": student.network, "side": school.real.side, "outputs": task.outputs,
+                    **school.normalisation}  # fmt: skip
     network = make_network(architecture)
     batches, steps = _batches(student, school)
     recipe = settings.model_copy(update={"steps": steps})

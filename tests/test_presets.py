@@ -78,8 +78,8 @@ def test_fake_alone_means_nokd_with_fakes():
 
 
 def test_a_width_suffix_of_a_network_is_read_as_a_decimal():
-    assert make_trunk(preset.check_cnn("resnet8_x0_25")).num_features == 16
-    assert make_trunk(preset.check_cnn("resnet8_x2")).num_features == 128
+    assert make_trunk(preset.check_cnn("resnet8_x0_25"), 8).num_features == 16
+    assert make_trunk(preset.check_cnn("resnet8_x2"), 8).num_features == 128
     for wrong in ("resnet8_x0.5", "resnet8_xx2", "resnet8_x-1", "resnet8_x1_2_3"):
         with pytest.raises(ValueError, match="unknown network"):
             preset.check_cnn(wrong)
