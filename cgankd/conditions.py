@@ -63,7 +63,8 @@ class EmbedLabels(nn.Module):
 def _fit_embedding(task: Task, images: Images, settings: Embedding, architecture: dict[str, Any], folder: Path,
                    seed: int, recipe: str, machine: Machine) -> nn.Module:  # fmt: skip
     seed_everything(seed, "condition", "weights")
-    trunk = {"name": "image-embedding", "trunk": settings.network, "size": settings.size, **images.normalisation()}
+    trunk = {"name": "image-embedding", "trunk": settings.network, "side": images.side, "size": settings.size,
+             **images.normalisation()}  # fmt: skip
     image_network: Any
     image_network, label_network = make_network(trunk), make_network(architecture)
     if machine.found(folder / "embedding.json"):

@@ -51,13 +51,13 @@ def fit_features(
         return load_network(folder, "features", machine.device)
     seed_everything(seed, "features", "weights")
     if task.features == "cnn":
-        architecture = {"name": "cnn-features", "trunk": settings.network, "size": settings.size,
-                        "outputs": task.outputs, **images.normalisation()}  # fmt: skip
+        architecture = {"name": "cnn-features", "trunk": settings.network, "side": images.side,
+                        "size": settings.size, "outputs": task.outputs, **images.normalisation()}  # fmt: skip
         network = make_network(architecture)
         objective: nn.Module = CnnFeaturesObjective(task, network)
     else:
-        side = images.pixels.shape[-1]
-        architecture = {"name": "sparse-autoencoder", "side": side, "width": settings.width, "size": settings.size}
+        architecture = {"name": "sparse-autoencoder", "side": images.side, "width": settings.width,
+                        "size": settings.size}  # fmt: skip
         network = make_network(architecture)
         objective = AutoencoderObjective(task, network, settings.sparsity)
     batches = Batches(images, settings.batch, seed=seed, stream="features", share=machine.share)

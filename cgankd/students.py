@@ -65,7 +65,7 @@ class School:
     def _held(self, file: str) -> Fakes:
         """The pool of the run, or a file in its place."""
         if file not in self._holders:
-            side = self.real.pixels.shape[-1]
+            side = self.real.side
             self._holders[file] = FakeFile(Path(file), self.source.label, side) if file else Pool(self.run.pool)
         return self._holders[file]
 
@@ -116,7 +116,8 @@ def _learner(
         architecture: dict[str, Any] = {"name": "projection", "size": teacher.network.trunk.num_features}
         head = make_network(architecture)
         return head, architecture, SskdHead(teacher, head, settings.augment)
-    architecture = {"name": "cnn", "trunk": student.network, "outputs": task.outputs, **school.normalisation}
+    architecture = {"name": "cnn", "trunk": student.network, "side": school.real.side, "outputs": task.outputs,
+                    **school.normalisation}  # fmt: skip
     network = make_network(architecture)
     return network, architecture, make_method(student.method, task, network, teacher, settings)
 

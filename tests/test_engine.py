@@ -39,7 +39,7 @@ def images(num: int = 30) -> Images:
 def supervised(machine: Machine, **recipe) -> Supervised:
     torch.manual_seed(1)
     network = make_network(
-        {"name": "cnn", "trunk": "resnet8_x0_125", "outputs": 3, "mean": [0.5] * 3, "std": [0.5] * 3}
+        {"name": "cnn", "trunk": "resnet8_x0_125", "side": 8, "outputs": 3, "mean": [0.5] * 3, "std": [0.5] * 3}
     )
     network.head = nn.Sequential(nn.Dropout(0.5), network.head)
     settings = {"steps": STEPS, "weight_decay": 1e-3, "augment": ["crop", "flip"], **recipe}

@@ -64,7 +64,7 @@ def test_every_source_a_preset_can_name_is_loaded_by_its_function(monkeypatch):
 
 def test_every_available_method_has_an_objective():
     settings = load("digits", ["distill.sskd.head.steps=1"]).distill
-    constants = {"mean": [0.5] * 3, "std": [1.0] * 3}
+    constants = {"side": 16, "mean": [0.5] * 3, "std": [1.0] * 3}
     student = make_network({"name": "cnn", "trunk": "resnet8_x0_25", "outputs": 10, **constants})
     for name in typing.get_args(preset.MethodName):
         teacher = None if name == "nokd" else methods.Teacher(student)
@@ -86,8 +86,8 @@ def test_fake_alone_means_nokd_with_fakes():
 
 
 def test_a_width_suffix_of_a_network_is_read_as_a_decimal():
-    assert make_trunk(preset.check_cnn("resnet8_x0_25")).num_features == 16
-    assert make_trunk(preset.check_cnn("resnet8_x2")).num_features == 128
+    assert make_trunk(preset.check_cnn("resnet8_x0_25"), 8).num_features == 16
+    assert make_trunk(preset.check_cnn("resnet8_x2"), 8).num_features == 128
     for wrong in ("resnet8_x0.5", "resnet8_xx2", "resnet8_x-1", "resnet8_x1_2_3"):
         with pytest.raises(ValueError, match="unknown network"):
             preset.check_cnn(wrong)

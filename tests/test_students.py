@@ -27,7 +27,7 @@ def set_up(root, *changes: str) -> School:
     torch.manual_seed(0)
     made = Artefact(run.teacher(TEACHER), "train-teacher", {})
     made.begin()
-    architecture = {"name": "cnn", "trunk": TEACHER, "outputs": 10, "mean": [0.3] * 3, "std": [0.4] * 3}
+    architecture = {"name": "cnn", "trunk": TEACHER, "side": 8, "outputs": 10, "mean": [0.3] * 3, "std": [0.4] * 3}
     made.finish(save_network(made.folder, "network", make_network(architecture), architecture), made_on={})
     pool = Artefact(run.pool, "generate", {})
     pool.begin()

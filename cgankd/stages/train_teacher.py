@@ -37,7 +37,8 @@ def _train(name: str, artefact: Artefact, preset: Preset, source: Source, machin
         artefact.begin()
     machine.barrier()
     seed_everything(preset.seed, "teacher", name, "weights")
-    architecture = {"name": "cnn", "trunk": name, "outputs": task.outputs, **real.normalisation()}
+    architecture = {"name": "cnn", "trunk": name, "side": real.side, "outputs": task.outputs,
+                    **real.normalisation()}  # fmt: skip
     network = make_network(architecture)
     batches = Batches(real, settings.batch, seed=preset.seed, stream=f"teacher {name}", share=machine.share)
     update = Supervised(machine, Augmented(Nokd(task, network), settings.augment), settings)
