@@ -21,10 +21,7 @@ class EfficientNet(nn.Module):
     """(N, 3, S, S) -> (N, 320): the side is halved four times; dropout of the mean of the last map."""
 
     def __init__(self) -> None:
-        from torchvision.models.efficientnet import (
-            MBConv,
-            MBConvConfig,
-        )  # here, because importing it takes as long as torch
+        from torchvision.models.efficientnet import MBConv, MBConvConfig  # here: it takes as long as importing torch
 
         super().__init__()
         inputs = 32

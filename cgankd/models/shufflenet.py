@@ -10,9 +10,7 @@ from torch import nn
 
 def make_shufflenet(side: int) -> Any:
     """(N, 3, S, S) -> (N, 1024): the side is halved three times, from S = 64 on four times, first by pooling."""
-    from torchvision.models import (
-        ShuffleNetV2,
-    )  # here, because importing it takes as long as torch
+    from torchvision.models import ShuffleNetV2  # here: importing it takes as long as importing torch
 
     network: Any = ShuffleNetV2([4, 8, 4], [24, 116, 232, 464, 1024])
     network.conv1[0] = nn.Conv2d(3, 24, 3, 1, 1, bias=False)
