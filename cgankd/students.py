@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cgankd import checkpoint, plan, sources
+from cgankd import checkpoint, designs, plan, sources
 from cgankd.data import Batches, Images, Mixed, Share, images_of
 from cgankd.engine import Machine, Supervised, fit
 from cgankd.fakes import FakeFile, Fakes, Pool, View
@@ -116,8 +116,7 @@ def _learner(
         architecture: dict[str, Any] = {"name": "projection", "size": teacher.network.trunk.num_features}
         head = make_network(architecture)
         return head, architecture, SskdHead(teacher, head, settings.augment)
-    architecture = {"name": "cnn", "trunk": student.network, "side": school.real.side, "outputs": task.outputs,
-                    **school.normalisation}  # fmt: skip
+    architecture = designs.cnn(student.network, school.real.side, task.outputs, school.normalisation)
     network = make_network(architecture)
     return network, architecture, make_method(student.method, task, network, teacher, settings)
 
@@ -131,9 +130,7 @@ def _batches(
     def batches(images: Images, size: int, stream: str) -> Batches:
         return Batches(images, size, seed=school.preset.seed, stream=stream, share=Share())
 
-    epochs = school.preset.distill.epochs if student.method != plan.HEAD else None
-    num = len(school.real) + (len(fakes) if fakes else 0)
-    steps = recipe.steps if epochs is None else epochs * -(-num // size)
+    steps = plan.num_steps(student, school.preset, len(school.real) + (len(fakes) if fakes else 0))
     if not fakes:
         return batches(school.real, size, stream), steps
     if share == "proportional":
