@@ -5,7 +5,7 @@ import os
 import sys
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -101,23 +101,29 @@ FakeFile = Annotated[
 Ablation = Annotated[bool, typer.Option("--ablation", help="NOKD, raw fakes, + subsampling, + filter, + relabel.")]
 
 
+Weights = Annotated[
+    list[str], typer.Option("--from", help="Import published weights instead of training: FILE or PART=FILE.pth.")
+]
+
+
 @command("train-gan")
-def train_gan(options: Options) -> None:
+def train_gan(options: Options, weights: Weights = []) -> None:  # noqa: B006, typer copies it
     """Train the conditional GAN. Prints the path of the generator."""
-    _stage("train-gan", options, lambda job: [job.run.gan.parent / "generator.safetensors"])
+    _stage("train-gan", options, lambda job: [job.run.gan.parent / "generator.safetensors"], weights)
 
 
 @command("train-teacher")
-def train_teacher(options: Options) -> None:
+def train_teacher(options: Options, weights: Weights = []) -> None:  # noqa: B006
     """Train the teachers. Prints the path of the one that filters the fakes."""
     _stage("train-teacher", options,
-           lambda job: [job.run.teacher(job.preset.generate.teacher).parent / "network.safetensors"])  # fmt: skip
+           lambda job: [job.run.teacher(job.preset.generate.teacher).parent / "network.safetensors"],
+           weights)  # fmt: skip
 
 
 @command("fit-dre")
-def fit_dre(options: Options) -> None:
+def fit_dre(options: Options, weights: Weights = []) -> None:  # noqa: B006
     """Fit the conditional density ratio. Prints the path of its network."""
-    _stage("fit-dre", options, lambda job: [job.run.dre.parent / "ratio.safetensors"])
+    _stage("fit-dre", options, lambda job: [job.run.dre.parent / "ratio.safetensors"], weights)
 
 
 @command("generate")
@@ -269,8 +275,15 @@ def _job(options: Options, **call: Any) -> Any:
                         options.deterministic, options.rebuild, pipeline.Call(**call))  # fmt: skip
 
 
-def _stage(name: str, options: Options, result: Callable[[Any], list[Any]], **call: Any) -> None:
+def _stage(
+    name: str, options: Options, result: Callable[[Any], list[Any]], weights: list[str] | None = None, **call: Any
+) -> None:
     job = _job(options, **call)
+    if weights:
+        from cgankd import plan
+
+        found = plan.weights(name, weights, job.preset)
+        job = replace(job, call=replace(job.call, weights=found))
     if _dry(job, options):
         return
     from cgankd import pipeline

@@ -38,13 +38,13 @@ def build(stage: str, job: Job, *, whole_chain: bool = False) -> list[Path]:
     """Makes the artefacts of a stage that are not up to date; their records.
 
     A finished artefact of other settings is refused with a UserError, or moved aside with --rebuild and, as
-    part of the `whole_chain`, always.
+    part of the `whole_chain`, always, but for an imported one: nothing here could make it again.
     """
     artefacts = plan.artefacts(stage, job.preset, job.run, job.call)
     if launch.is_first():
         for artefact in artefacts:
             if artefact.state() == "other" or (job.rebuild and artefact.state() == "done"):
-                _make_room(artefact, allowed=job.rebuild or whole_chain)
+                _make_room(artefact, allowed=job.rebuild or (whole_chain and "from" not in artefact.recipe))
     launch.align(job.device)
     done = all(artefact.state() == "done" for artefact in artefacts)
     launch.align(job.device)
@@ -131,21 +131,21 @@ def perform(work: dict[str, Any]) -> None:
     from cgankd.engine import Machine
     from cgankd.stages import distill, fit_dre, generate, select_rho, train_gan, train_teacher
 
-    preset, run = Preset.model_validate(work["preset"]), Run(Path(work["root"]))
+    preset, run, call = Preset.model_validate(work["preset"]), Run(Path(work["root"])), Call(**work["call"])
     precision = "fp32" if work["precision"] == "auto" else work["precision"]
     machine = Machine(work["device"], precision, work["deterministic"])
     if work["stage"] in STUDENTS and machine.device.type == "cpu":
         torch.set_num_threads(1)  # so that students do not depend on how many processes share the work
     match work["stage"]:
         case "train-gan":
-            train_gan.run(preset, run, machine)
+            train_gan.run(preset, run, machine, call)
         case "train-teacher":
-            train_teacher.run(preset, run, machine)
+            train_teacher.run(preset, run, machine, call)
         case "fit-dre":
-            fit_dre.run(preset, run, machine)
+            fit_dre.run(preset, run, machine, call)
         case "generate":
             generate.run(preset, run, machine)
         case "select-rho":
             select_rho.run(preset, run, machine)
         case "distill":
-            distill.run(preset, run, machine, Call(**work["call"]))
+            distill.run(preset, run, machine, call)

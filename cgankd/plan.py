@@ -3,15 +3,16 @@
 Nothing here imports torch, so that whatever is missing, refused or already done is known at once.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from cgankd import fakes, sources
-from cgankd.errors import USAGE, UserError
+from cgankd.errors import DATA, USAGE, UserError
 from cgankd.fakes import View
 from cgankd.preset import Distill, Preset, Recipe, check_applies
-from cgankd.runs import Artefact, Run, content_of, finished
+from cgankd.runs import Artefact, Run, content_of, file_digest, finished, read_json
 
 ABLATION = {  # each row adds one step of the method
     "nokd": None,
@@ -57,17 +58,18 @@ class Call:
     rho: str = ""
     fake: str = ""
     ablation: bool = False
+    weights: dict[str, dict[str, str]] = field(default_factory=dict)  # part -> file and sha256 to import it from
 
 
 def artefacts(stage: str, preset: Preset, run: Run, call: Call = Call()) -> list[Artefact]:
     """The artefacts of a stage; UserError naming the command that makes a missing input."""
     match stage:
         case "train-gan":
-            return [gan(preset, run)]
+            return [gan(preset, run, call)]
         case "train-teacher":
-            return [teacher(network, preset, run) for network in preset.teacher.networks]
+            return [teacher(network, preset, run, call) for network in preset.teacher.networks]
         case "fit-dre":
-            return [dre(preset, run)]
+            return [dre(preset, run, call)]
         case "generate":
             return [pool(preset, run)]
         case "select-rho":
@@ -79,20 +81,73 @@ def artefacts(stage: str, preset: Preset, run: Run, call: Call = Call()) -> list
     raise AssertionError(f"no such stage: {stage}")
 
 
-def gan(preset: Preset, run: Run) -> Artefact:
-    return Artefact(run.gan, "train-gan", {"gan": _values(preset.gan), **_data(preset, run)})
+def gan(preset: Preset, run: Run, call: Call = Call()) -> Artefact:
+    origin = imported(run.gan, call, "generator")
+    include = {"network", "width", "latent", "shared", "attention"} if origin else None
+    return Artefact(run.gan, "train-gan", {"gan": _values(preset.gan, include=include), **_data(preset, run), **origin})
 
 
-def teacher(network: str, preset: Preset, run: Run) -> Artefact:
-    settings = _values(preset.teacher, exclude={"networks"})
-    return Artefact(
-        run.teacher(network), "train-teacher", {"network": network, "teacher": settings, **_data(preset, run)}
+def teacher(network: str, preset: Preset, run: Run, call: Call = Call()) -> Artefact:
+    origin = imported(run.teacher(network), call, network)
+    settings = {} if origin else {"teacher": _values(preset.teacher, exclude={"networks"})}
+    recipe = {"network": network, **settings, **_data(preset, run), **origin}
+    return Artefact(run.teacher(network), "train-teacher", recipe)
+
+
+def dre(preset: Preset, run: Run, call: Call = Call()) -> Artefact:
+    origin = imported(run.dre, call, "features", "ratio")
+    settings = _values(
+        preset.dre, include={"network", "width", "output"} if "ratio" in origin.get("from", {}) else None
     )
-
-
-def dre(preset: Preset, run: Run) -> Artefact:
-    recipe = {"dre": _values(preset.dre), **_data(preset, run), "train-gan": content_of(run.gan, "train-gan")}
+    settings["features"] = _values(preset.dre.features, include={"network", "width", "size"} if origin else None)
+    recipe = {"dre": settings, **_data(preset, run), "train-gan": content_of(run.gan, "train-gan"), **origin}
     return Artefact(run.dre, "fit-dre", recipe)
+
+
+def imported(record: Path, call: Call, *parts: str) -> dict[str, dict[str, str]]:
+    """What an import adds to a recipe: {"from": sha256 of the file of each imported part}; empty for no import.
+
+    A call that names no file asks for what already stands imported, so that imports stay up to date for all later
+    commands; one that names other files than the recorded ones asks for another artefact.
+    """
+    files = {part: call.weights[part]["sha256"] for part in parts if part in call.weights}
+    recorded = {} if files or not record.exists() else read_json(record).get("recipe", {}).get("from", {})
+    return {"from": files or recorded} if files or recorded else {}
+
+
+def file_of(part: str, artefact: Artefact, call: Call) -> dict[str, str] | None:
+    """The file and sha256 to import a part from; None where it is to be trained."""
+    if part not in artefact.recipe.get("from", {}):
+        return None
+    if part not in call.weights:
+        raise UserError(f"{artefact.folder}: its import was not finished", DATA,
+                        f"run `cgankd {artefact.command}` with its --from again, or move the folder away")  # fmt: skip
+    return call.weights[part]
+
+
+def weights(stage: str, given: list[str], preset: Preset) -> dict[str, dict[str, str]]:
+    """The files of `--from [part=]FILE`, by the part of the stage that each is to be; the part may be left out where
+    there is one alone."""
+    parts = {"train-gan": ["generator"], "train-teacher": preset.teacher.networks, "fit-dre": ["features", "ratio"]}[
+        stage
+    ]
+    found: dict[str, dict[str, str]] = {}
+    for text in given:
+        part, equals, path = text.partition("=")
+        if not equals or part not in parts:
+            part, path = (parts[0] if len(parts) == 1 else ""), text
+        if not part:
+            raise UserError(f"--from {text}: expected PART=FILE, PART being one of {', '.join(parts)}", USAGE)
+        if part in found:
+            raise UserError(f"--from {text}: {part} has a file already, {found[part]['file']}", USAGE)
+        file = Path(path).absolute()
+        if not file.is_file():
+            raise UserError(f"--from {text}: there is no file {path}", DATA)
+        found[part] = {"file": str(file), "sha256": file_digest(file)}
+    if "ratio" in found and "features" not in found:
+        raise UserError("--from ratio=: a ratio network reads the features of one extractor only", USAGE,
+                        "import both: --from features=FILE --from ratio=FILE")  # fmt: skip
+    return found
 
 
 def pool(preset: Preset, run: Run) -> Artefact:
@@ -291,8 +346,8 @@ def _chain(base: str, teacher: str, assistant: str, student: str) -> tuple[str, 
     return (teacher if base != "nokd" else "", assistant if base == "takd" else "", student)
 
 
-def _values(table: Any, exclude: set[str] | None = None) -> dict[str, Any]:
-    return table.model_dump(exclude=exclude, exclude_none=True)
+def _values(table: Any, include: set[str] | None = None, exclude: set[str] | None = None) -> dict[str, Any]:
+    return table.model_dump(include=include, exclude=exclude, exclude_none=True)
 
 
 def _data(preset: Preset, run: Run) -> dict[str, Any]:

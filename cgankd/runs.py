@@ -162,15 +162,24 @@ class Artefact:
         if self.state() != "begun":
             self._write(finished=False)
 
-    def finish(self, payload: Iterable[Path] = (), *, made_on: dict[str, Any], **facts: Any) -> None:
+    def finish(
+        self,
+        payload: Iterable[Path] = (),
+        *,
+        made_on: dict[str, Any],
+        origin: dict[str, Any] | None = None,
+        **facts: Any,
+    ) -> None:
         """Records the artefact as finished: its files, the facts that readers need, and what it was made on.
 
-        The digest of its content covers files and facts, and not the machine or the time.
+        `origin` is where imported parts come from. The digest of its content covers files and facts, and not the
+        origin, the machine or the time.
         """
         files = {str(path.relative_to(self.folder)): file_digest(path) for path in sorted(payload)}
         made = {**made_on, **environment(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         content = digest({"files": files, "facts": facts})
-        self._write(finished=True, content=content, files=files, made_on=made, **facts)
+        imported = {"origin": origin} if origin else {}
+        self._write(finished=True, content=content, files=files, made_on=made, **imported, **facts)
 
     def set_aside(self) -> Path:
         """Moves what stands in this place to a name with its old digest, so that it is not lost."""

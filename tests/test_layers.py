@@ -9,10 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "cgankd"
 LEVELS = [
-    {"errors", "images", "losses", "runs", "randomness", "signals", "hdf5", "__init__"},
+    {"errors", "images", "losses", "runs", "randomness", "signals", "hdf5", "layouts", "__init__"},
     {"preset", "task", "console", "checkpoint"},
     {"models", "fakes", "sources"},
-    {"designs", "networks", "data", "methods", "ratio", "engine", "metrics", "collapse", "plan"},
+    {"designs", "networks", "published", "data", "methods", "ratio", "engine", "metrics", "collapse", "plan"},
     {"sampling", "students", "estimate", "conditions", "features", "pages", "document", "figures", "results", "tables"},
     {"stages"},
     {"pipeline", "launch"},

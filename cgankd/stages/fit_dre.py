@@ -1,77 +1,105 @@
 """fit-dre: the feature extractor and, in its feature space, the conditional density ratio (cDRE-F-SP)."""
 
-import torch
-from torch import Tensor
+from collections.abc import Callable
+from typing import Any
 
-from cgankd import checkpoint, console, designs, plan, sources
-from cgankd.data import Batches, images_of
+import torch
+from torch import Tensor, nn
+
+from cgankd import checkpoint, console, designs, plan, published, sources
+from cgankd.data import Batches, Images, images_of
 from cgankd.engine import Machine, Supervised, fit
 from cgankd.errors import DIVERGED, UserError
 from cgankd.features import fit_features
 from cgankd.images import Augmented
 from cgankd.models import make_network
 from cgankd.networks import load_network, save_network
+from cgankd.plan import Call
 from cgankd.preset import Preset
 from cgankd.randomness import generator, seed_everything
 from cgankd.ratio import DensityRatioObjective, effective_share
-from cgankd.runs import Run, verify_files
-from cgankd.task import make_task
+from cgankd.runs import Artefact, Run, verify_files
+from cgankd.task import Task, make_task
 
 CHECKED = 2000  # fakes on which the fitted ratio is checked
 MIN_MEAN, MAX_MEAN, MIN_EFFECTIVE = 0.1, 10.0, 0.05
+UNCHANGED = {"mean": [0.5] * 3, "std": [0.5] * 3}  # images stay in [-1, 1]
 
 
-def run(preset: Preset, run: Run, machine: Machine) -> None:
-    """Fits the density ratio of the preset."""
-    artefact, settings, seed = plan.dre(preset, run), preset.dre, preset.seed
+def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
+    """Fits the density ratio of the preset, or imports it, or its features alone."""
+    artefact, seed = plan.dre(preset, run, call), preset.seed
     verify_files(run.gan, "train-gan")
-    if machine.is_main:
-        artefact.begin()
-    machine.barrier()
     source = sources.load(preset.data, seed)
     task = make_task(source.label)
     real = images_of(source, "train", task).to(machine.device)
+    files = {part: file for part in ("features", "ratio") if (file := plan.file_of(part, artefact, call))}
+    # The published ratio was fitted to what its extractor says of images in [-1, 1], though that was trained with the
+    # constants of the data.
+    constants = UNCHANGED if "ratio" in files else real.normalisation()
+    parts = {
+        "features": designs.features(preset, task.outputs, constants),
+        "ratio": designs.ratio(preset, task.outputs),
+    }
+    imports = {part: published.load(file, parts[part]) for part, file in files.items()}
+    folder = artefact.folder
+    if machine.is_main:
+        artefact.begin()
+        if "features" in imports:
+            save_network(folder, "features", imports["features"][0], parts["features"])
+    machine.barrier()
+    features = fit_features(task, real, preset.dre.features, parts["features"], folder=folder, seed=seed,
+                            recipe=artefact.digest, machine=machine)  # fmt: skip
     network = load_network(run.gan.parent, "generator", machine.device)
     condition = load_network(run.gan.parent, "condition", machine.device)
-    folder, recipe = artefact.folder, artefact.digest
-    design = designs.features(preset, task.outputs, real.normalisation())
-    features = fit_features(task, real, settings.features, design, folder=folder, seed=seed, recipe=recipe,
-                            machine=machine)  # fmt: skip
 
     def generate(labels: Tensor) -> Tensor:
         z = torch.randn(len(labels), preset.gan.latent, device=labels.device)
         return network(z, condition(labels))
 
-    def as_function(images: Tensor) -> Tensor:
-        return features(images)
-
-    seed_everything(seed, "ratio", "weights")
-    architecture = designs.ratio(preset, task.outputs)
-    ratio = make_network(architecture)
-    objective = DensityRatioObjective(ratio, generate, lambda labels: condition(labels), as_function, settings.penalty)
-    batches = Batches(real, settings.batch, seed=seed, stream="ratio", share=machine.share)
-    update = Supervised(machine, Augmented(objective, settings.augment), settings)
-    fit(update, batches, steps=settings.steps, folder=folder / "ratio-training", name="density ratio", seed=seed,
-        recipe=recipe, machine=machine)  # fmt: skip
-
+    if "ratio" in imports:
+        ratio = imports["ratio"][0].to(machine.device)
+    else:
+        ratio = _fit(parts["ratio"], generate, condition, features, real, artefact, preset, machine)
     if machine.is_main:
-        draws = generator(seed, "ratio", "check")
-        grid = task.grid(CHECKED)
-        labels = grid[torch.randint(len(grid), (CHECKED,), generator=draws)].to(machine.device)
-        seed_everything(seed, "ratio", "check")
+        fakes, labels = _fakes(generate, task, seed, machine)
         with torch.no_grad():
-            fakes = generate(labels)
             ratios = ratio.eval()(features(fakes), condition(labels)).float().cpu()
-        check(ratios, settings.penalty)
-        files = save_network(folder, "ratio", ratio, architecture)
-        files += [folder / "features.safetensors", folder / "features.json"]
+        check(ratios, preset.dre.penalty)
+        saved = save_network(folder, "ratio", ratio, parts["ratio"])
+        saved += [folder / "features.safetensors", folder / "features.json"]
         health = {"mean_ratio": ratios.mean().item(), "effective_share": effective_share(ratios)}
-        artefact.finish(files, made_on=machine.facts, seen=source.seen("train"), **health)
+        artefact.finish(saved, made_on=machine.facts, origin={part: origin for part, (_, origin) in imports.items()},
+                        seen={} if imports else source.seen("train"), **health)  # fmt: skip
         checkpoint.remove(folder / "ratio-training" / "checkpoints")
         console.say(
             "density ratio of fakes: mean {mean_ratio:.3g}, effective share {effective_share:.0%}".format(**health)
         )
     machine.barrier()
+
+
+def _fit(design: dict[str, Any], generate: Callable[[Tensor], Tensor], condition: nn.Module, features: nn.Module,
+         real: Images, artefact: Artefact, preset: Preset, machine: Machine) -> nn.Module:  # fmt: skip
+    settings, seed = preset.dre, preset.seed
+    seed_everything(seed, "ratio", "weights")
+    ratio = make_network(design)
+    objective = DensityRatioObjective(ratio, generate, lambda labels: condition(labels),
+                                      lambda images: features(images), settings.penalty)  # fmt: skip
+    batches = Batches(real, settings.batch, seed=seed, stream="ratio", share=machine.share)
+    update = Supervised(machine, Augmented(objective, settings.augment), settings)
+    fit(update, batches, steps=settings.steps, folder=artefact.folder / "ratio-training", name="density ratio",
+        seed=seed, recipe=artefact.digest, machine=machine)  # fmt: skip
+    return ratio
+
+
+def _fakes(generate: Callable[[Tensor], Tensor], task: Task, seed: int, machine: Machine) -> tuple[Tensor, Tensor]:
+    """The fakes that the ratio is checked on, with their labels."""
+    draws = generator(seed, "ratio", "check")
+    grid = task.grid(CHECKED)
+    labels = grid[torch.randint(len(grid), (CHECKED,), generator=draws)].to(machine.device)
+    seed_everything(seed, "ratio", "check")
+    with torch.no_grad():
+        return generate(labels), labels
 
 
 def check(ratios: Tensor, penalty: float) -> None:

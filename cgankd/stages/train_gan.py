@@ -1,38 +1,57 @@
 """train-gan: the conditional GAN, with its condition; later stages use the generator's moving average."""
 
-import torch
+from typing import Any
 
-from cgankd import checkpoint, designs, images, plan, sources
+import torch
+from torch import nn
+
+from cgankd import checkpoint, designs, images, plan, published, sources
 from cgankd.collapse import CollapseWatch, variance
 from cgankd.conditions import fit_condition
-from cgankd.data import ClassRounds, VicinalRounds, images_of
+from cgankd.data import ClassRounds, Images, VicinalRounds, images_of
 from cgankd.engine import Adversarial, Machine, fit
 from cgankd.models import GANS, make_network
 from cgankd.networks import save_network
+from cgankd.plan import Call
 from cgankd.preset import Preset
 from cgankd.randomness import generator, seed_everything
-from cgankd.runs import Run
-from cgankd.task import make_task
+from cgankd.runs import Artefact, Run
+from cgankd.task import Task, make_task
 
 
-def run(preset: Preset, run: Run, machine: Machine) -> None:
-    """Trains the GAN of the preset."""
-    artefact, settings, seed = plan.gan(preset, run), preset.gan, preset.seed
+def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
+    """Trains the GAN of the preset, or imports its generator."""
+    artefact, seed = plan.gan(preset, run, call), preset.seed
+    source = sources.load(preset.data, seed)
+    task = make_task(source.label)
+    design, file = designs.generator(preset, task.outputs), plan.file_of("generator", artefact, call)
+    network, origin = published.load(file, design) if file else (None, None)
     if machine.is_main:
         artefact.begin()
     machine.barrier()
-    source = sources.load(preset.data, seed)
-    task = make_task(source.label)
     real = images_of(source, "train", task).to(machine.device)
-    condition = fit_condition(task, real, settings.embedding, folder=artefact.folder, seed=seed,
+    condition = fit_condition(task, real, preset.gan.embedding, folder=artefact.folder, seed=seed,
                               recipe=artefact.digest, machine=machine)  # fmt: skip
+    network = network or _train(artefact, design, preset, task, real, condition, machine)
+    if machine.is_main:
+        folder = artefact.folder
+        files = save_network(folder, "generator", network, design)
+        files += [folder / "condition.safetensors", folder / "condition.json"]
+        artefact.finish(files, made_on=machine.facts, origin=origin and {"generator": origin}, label=source.label,
+                        seen={} if origin else source.seen("train"))  # fmt: skip
+        checkpoint.remove(folder / "checkpoints")
+    machine.barrier()
 
+
+def _train(artefact: Artefact, design: dict[str, Any], preset: Preset, task: Task, real: Images, condition: nn.Module,
+           machine: Machine) -> nn.Module:  # fmt: skip
+    """The moving average of the generator."""
+    settings, seed = preset.gan, preset.seed
     seed_everything(seed, "gan", "weights")
     _, make_discriminator = GANS[settings.network]
-    architecture = designs.generator(preset, task.outputs)
     update = Adversarial(
         machine,
-        make_network(architecture),
+        make_network(design),
         make_discriminator(**designs.discriminator(preset, task.outputs)),
         condition,
         learning_rate=settings.learning_rate,
@@ -60,15 +79,10 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
         with torch.no_grad():
             fakes = images.to_uint8(update.average(z, condition(labels)))
         images.save_grid(artefact.folder / "samples" / f"step-{step:08d}.png", fakes.cpu(), 10)
-        collapse(step, variance(fakes, labels), update.average, architecture)
+        collapse(step, variance(fakes, labels), update.average, design)
 
     fit(update, rounds, steps=settings.steps, folder=artefact.folder, name="gan", seed=seed,
         recipe=artefact.digest, machine=machine, watch=watch)  # fmt: skip
     if machine.is_main:
-        folder = artefact.folder
-        files = save_network(folder, "generator", update.average, architecture)
-        files += [folder / "condition.safetensors", folder / "condition.json"]
         collapse.remove()
-        artefact.finish(files, made_on=machine.facts, label=source.label, seen=source.seen("train"))
-        checkpoint.remove(folder / "checkpoints")
-    machine.barrier()
+    return update.average

@@ -1,10 +1,12 @@
 """train-teacher: the networks that filter and relabel the fakes, and teach."""
 
-import torch
-from torch import Tensor
+from typing import Any
 
-from cgankd import checkpoint, console, designs, plan, sources
-from cgankd.data import Batches, images_of
+import torch
+from torch import Tensor, nn
+
+from cgankd import checkpoint, console, designs, plan, published, sources
+from cgankd.data import Batches, Images, images_of
 from cgankd.engine import Machine, Supervised, fit
 from cgankd.errors import DIVERGED, UserError
 from cgankd.images import Augmented
@@ -12,6 +14,7 @@ from cgankd.methods.nokd import Nokd
 from cgankd.metrics import num_parameters, outputs_of
 from cgankd.models import make_network
 from cgankd.networks import save_network
+from cgankd.plan import Call
 from cgankd.preset import Preset
 from cgankd.randomness import seed_everything
 from cgankd.runs import Artefact, Run
@@ -19,38 +22,47 @@ from cgankd.sources import Source
 from cgankd.task import Task, make_task
 
 
-def run(preset: Preset, run: Run, machine: Machine) -> None:
-    """Trains the teachers of the preset that do not stand yet."""
+def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
+    """Trains or imports the teachers of the preset that do not stand yet."""
     source = sources.load(preset.data, preset.seed)
     for network in preset.teacher.networks:
-        artefact = plan.teacher(network, preset, run)
+        artefact = plan.teacher(network, preset, run, call)
         done = artefact.state() == "done"
         machine.barrier()
         if not done:
-            _train(network, artefact, preset, source, machine)
+            _make(network, artefact, preset, source, machine, call)
 
 
-def _train(name: str, artefact: Artefact, preset: Preset, source: Source, machine: Machine) -> None:
-    settings, task = preset.teacher, make_task(source.label)
+def _make(name: str, artefact: Artefact, preset: Preset, source: Source, machine: Machine, call: Call) -> None:
+    task, file = make_task(source.label), plan.file_of(name, artefact, call)
     real, validation = (images_of(source, split, task).to(machine.device) for split in ("train", "validation"))
+    design = designs.cnn(name, real.side, task.outputs, real.normalisation())
+    network, origin = published.load(file, design) if file else (None, None)
     if machine.is_main:
         artefact.begin()
     machine.barrier()
+    network = network.to(machine.device) if network else _train(name, artefact, design, preset, task, real, machine)
+    if machine.is_main:
+        score = check(task, name, outputs_of(network, validation), real.labels, validation.labels)
+        files = save_network(artefact.folder, "network", network, design)
+        artefact.finish(files, made_on=machine.facts, origin=origin and {name: origin}, network=name,
+                        parameters=num_parameters(network), validation=score,
+                        seen={} if origin else source.seen("train"))  # fmt: skip
+        checkpoint.remove(artefact.folder / "checkpoints")
+        console.say(f"teacher {name}: validation {task.metric} {score:.3g} {task.unit}")
+    machine.barrier()
+
+
+def _train(name: str, artefact: Artefact, design: dict[str, Any], preset: Preset, task: Task, real: Images,
+           machine: Machine) -> nn.Module:  # fmt: skip
+    settings = preset.teacher
     seed_everything(preset.seed, "teacher", name, "weights")
-    architecture = designs.cnn(name, real.side, task.outputs, real.normalisation())
-    network = make_network(architecture)
+    network = make_network(design)
     batches = Batches(real, settings.batch, seed=preset.seed, stream=f"teacher {name}", share=machine.share)
     update = Supervised(machine, Augmented(Nokd(task, network), settings.augment), settings)
     fit(update, batches, steps=settings.steps, folder=artefact.folder, name=f"teacher {name}", seed=preset.seed,
         recipe=artefact.digest, machine=machine)  # fmt: skip
-    if machine.is_main:
-        score = check(task, name, outputs_of(network, validation), real.labels, validation.labels)
-        files = save_network(artefact.folder, "network", network, architecture)
-        artefact.finish(files, made_on=machine.facts, network=name, parameters=num_parameters(network),
-                        validation=score, seen=source.seen("train"))  # fmt: skip
-        checkpoint.remove(artefact.folder / "checkpoints")
-        console.say(f"teacher {name}: validation {task.metric} {score:.3g} {task.unit}")
-    machine.barrier()
+    return network
 
 
 def check(task: Task, name: str, outputs: Tensor, train_labels: Tensor, labels: Tensor) -> float:

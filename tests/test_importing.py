@@ -1,0 +1,202 @@
+"""The option --from: imported networks are finished artefacts that say where they come from."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+import toy
+from test_published import densenet, made, mobilenet, renamed
+from torch import Tensor
+from typer.testing import CliRunner
+
+from cgankd import cli, designs, pipeline, plan, preset, sources
+from cgankd.data import images_of
+from cgankd.errors import UserError
+from cgankd.networks import load_network
+from cgankd.runs import Run, file_digest, read_json
+from cgankd.stages import fit_dre
+from cgankd.task import make_task
+
+CHANGES = ["teacher.networks=['mobilenetv2']", "generate.teacher='mobilenetv2'", "dre.features.network='densenet121'",
+           "distill.pairs=[['mobilenetv2', 'resnet8_x0_125', 'resnet8_x0_0625']]", "dre.output='relu'"]  # fmt: skip
+SETTINGS = toy.settings("digits", *CHANGES)
+
+
+def real(settings: preset.Preset):
+    source = sources.load(settings.data, settings.seed)
+    return images_of(source, "train", make_task(source.label))
+
+
+def teacher_file(folder: Path, name: str = "teacher.pth") -> Path:
+    """A MobileNetV2 under published names: random but for its last layer, a ridge regression on the classes."""
+    images = real(SETTINGS)
+    network = made(designs.cnn("mobilenetv2", 16, 10, images.normalisation()))
+    features = network.features(images.pixels / 127.5 - 1)
+    features = torch.cat([features, torch.ones(len(features), 1)], 1)
+    targets = torch.nn.functional.one_hot(images.labels, 10).float() * 10
+    gram = features @ features.T + torch.eye(len(features)) * 1e-3 * features.square().sum(1).mean()
+    solution = features.T @ torch.linalg.solve(gram, targets)
+    network.head.weight.copy_(solution[:-1].T)
+    network.head.bias.copy_(solution[-1])
+    state = {f"module.{key}": tensor for key, tensor in renamed(network, mobilenet(16)).items()}
+    torch.save({"net_state_dict": state}, folder / name)
+    return folder / name
+
+
+def cgankd(command: str, folder: Path, *arguments: str):
+    """A call of the command in this process; raises what the command would report."""
+    file = folder / "toy.toml"
+    file.write_text(preset.dump(SETTINGS))
+    done = CliRunner().invoke(cli.app, [command, "-p", str(file), "-o", str(folder / "run"), "--device", "cpu",
+                                        *arguments])  # fmt: skip
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
+
+
+def states(folder: Path, stage: str, settings: preset.Preset = SETTINGS) -> list[str]:
+    return [artefact.state() for artefact in plan.artefacts(stage, settings, Run(folder / "run"))]
+
+
+def test_an_imported_teacher_is_finished_scored_and_says_where_it_comes_from(tmp_path, capsys):
+    file = teacher_file(tmp_path)
+    cgankd("train-teacher", tmp_path, "--from", str(file))
+    record = Run(tmp_path / "run").teacher("mobilenetv2")
+    facts = read_json(record)
+    expected = {"file": "teacher.pth", "sha256": file_digest(file), "layout": "MobileNetV2"}
+    assert facts["finished"]
+    assert facts["origin"] == {"mobilenetv2": expected}
+    assert facts["recipe"]["from"] == {"mobilenetv2": file_digest(file)}
+    assert facts["seen"] == {}, "nobody knows which rows it saw"
+    assert facts["validation"] < 80
+    network = load_network(record.parent, "network", torch.device("cpu"))
+    mean = torch.tensor(real(SETTINGS).normalisation()["mean"])
+    torch.testing.assert_close(network.normalise.mean.flatten(), mean)
+
+    # The same file, under another name too, and later commands without it: nothing to do.
+    before = record.read_bytes()
+    (tmp_path / "copy.pth").write_bytes(file.read_bytes())
+    for arguments in (["--from", str(file)], ["--from", f"mobilenetv2={tmp_path / 'copy.pth'}"], []):
+        capsys.readouterr()
+        assert cgankd("train-teacher", tmp_path, *arguments).exit_code == 0
+        assert record.read_bytes() == before
+    assert states(tmp_path, "train-teacher") == ["done"]
+    assert states(tmp_path, "train-teacher", toy.settings("digits", *CHANGES, "teacher.steps=999")) == ["done"]
+
+    # Another file, or other data: refused, by the whole chain too.
+    other = tmp_path / "other.pth"
+    torch.save({"net_state_dict": torch.load(file)["net_state_dict"], "epoch": 1}, other)
+    with pytest.raises(UserError, match=r"made from other settings .*from\.mobilenetv2: ") as caught:
+        cgankd("train-teacher", tmp_path, "--from", str(other))
+    assert caught.value.code == 65
+    job = pipeline.Job(toy.settings("digits", *CHANGES, "data.num_train=50"), Run(tmp_path / "run"), device="cpu")
+    with pytest.raises(UserError, match="made from other settings"):
+        pipeline.build("train-teacher", job, whole_chain=True)
+    assert record.read_bytes() == before
+
+
+def test_a_teacher_that_does_not_fit_leaves_nothing_behind(tmp_path):
+    file = teacher_file(tmp_path)
+    state = torch.load(file)["net_state_dict"]
+    state["module.linear.weight"] = state["module.linear.weight"][:7]
+    torch.save(state, file)
+    with pytest.raises(UserError, match=r"linear\.weight is \(7, 1280\), expected \(10, 1280\)"):
+        cgankd("train-teacher", tmp_path, "--from", str(file))
+    assert not Run(tmp_path / "run").teacher("mobilenetv2").exists()
+
+
+def generator_state() -> dict[str, Tensor]:
+    """A BigGAN for 16x16, 10 classes, 4 channels and z of 8, under published names."""
+    state: dict[str, Tensor] = {}
+
+    def normalised(name: str, *shape: int) -> None:
+        state.update({f"{name}.weight": torch.randn(shape), f"{name}.bias": torch.randn(shape[0]),
+                      f"{name}.u0": torch.randn(1, shape[0]), f"{name}.sv0": torch.ones(1)})  # fmt: skip
+
+    def statistics(name: str) -> None:
+        state.update({f"{name}.stored_mean": torch.randn(4), f"{name}.stored_var": torch.rand(4) + 0.5})
+
+    normalised("linear", 64, 8)
+    for block, number in itertools.product((0, 1), (1, 2)):
+        name = f"blocks.{block}.0"
+        statistics(f"{name}.bn{number}")
+        state.update({f"{name}.bn{number}.{part}.weight": torch.randn(10, 4) for part in ("gain", "bias")})
+        normalised(f"{name}.conv{number}", 4, 4, 3, 3)
+        normalised(f"{name}.conv_sc", 4, 4, 1, 1)
+    statistics("output_layer.0")
+    state.update({"output_layer.0.gain": torch.ones(4), "output_layer.0.bias": torch.zeros(4)})
+    normalised("output_layer.2", 3, 4, 3, 3)
+    return state
+
+
+def test_generator_features_and_ratio_are_imported_and_taken_for_what_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_dre, "CHECKED", 20)
+    torch.manual_seed(0)
+    torch.save(generator_state(), tmp_path / "G_ema.pth")
+    features = made(designs.features(SETTINGS, 10, {"mean": [0.5] * 3, "std": [0.5] * 3}))
+    names = densenet("classifier_1.0", "classifier_1.1", "classifier_2.0")
+    torch.save({"net_state_dict": renamed(features, names)}, tmp_path / "features.pth")
+    ratio = made(designs.ratio(SETTINGS, 10))
+    ratio.layers[-1].weight.zero_()
+    ratio.layers[-1].bias.fill_(1.25)
+    layers = [f"main.{4 * index + part}" for index in range(5) for part in (0, 1)]
+    torch.save({"net_state_dict": renamed(ratio, ["label_emb", *layers, "main.20"])}, tmp_path / "ratio.pth")
+
+    cgankd("train-gan", tmp_path, "--from", str(tmp_path / "G_ema.pth"))
+    cgankd("fit-dre", tmp_path, "--from", f"features={tmp_path / 'features.pth'}", "--from",
+           f"ratio={tmp_path / 'ratio.pth'}")  # fmt: skip
+    run = Run(tmp_path / "run")
+    assert read_json(run.gan)["origin"]["generator"]["layout"] == "BigGAN"
+    facts = read_json(run.dre)
+    assert {part: one["layout"] for part, one in facts["origin"].items()} == {
+        "features": "DenseNet121-extract", "ratio": "cDR-MLP"}  # fmt: skip
+    assert facts["mean_ratio"] == pytest.approx(1.25)
+    x = torch.rand(3, 3, 16, 16) * 2 - 1
+    stored = load_network(run.dre.parent, "features", torch.device("cpu"))
+    torch.testing.assert_close(stored(x), features(x), msg="as published, the ratio's features see images unchanged")
+    assert [*states(tmp_path, "train-gan"), *states(tmp_path, "fit-dre")] == ["done", "done"]
+    changed = toy.settings("digits", *CHANGES, "gan.steps=999", "dre.steps=999", "dre.features.steps=999")
+    assert [*states(tmp_path, "train-gan", changed), *states(tmp_path, "fit-dre", changed)] == ["done", "done"]
+    assert states(tmp_path, "train-gan", toy.settings("digits", *CHANGES, "gan.width=2")) == ["other"]
+
+
+# Which file is which part
+
+
+@pytest.mark.parametrize(
+    ("stage", "given", "message", "code"),
+    [
+        ("train-gan", ["none.pth"], "there is no file none.pth", 65),
+        ("train-gan", ["generator=none.pth"], "there is no file none.pth", 65),
+        ("fit-dre", ["here.pth"], "expected PART=FILE, PART being one of features, ratio", 2),
+        ("fit-dre", ["label=here.pth"], "expected PART=FILE", 2),
+        ("fit-dre", ["features=here.pth", "features=here.pth"], "features has a file already", 2),
+        ("fit-dre", ["ratio=here.pth"], "reads the features of one extractor only", 2),
+    ],
+)
+def test_what_is_no_part_or_no_file_is_refused(tmp_path, monkeypatch, stage, given, message, code):
+    monkeypatch.chdir(tmp_path)
+    Path("here.pth").write_bytes(b"x")
+    with pytest.raises(UserError, match=message) as caught:
+        plan.weights(stage, given, SETTINGS)
+    assert caught.value.code == code
+
+
+def test_a_file_is_named_by_its_part_or_alone_and_may_have_an_equals_sign(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a=b.pth").write_bytes(b"x")
+    expected = {"file": str(tmp_path / "a=b.pth"), "sha256": file_digest(Path("a=b.pth"))}
+    assert plan.weights("train-gan", ["a=b.pth"], SETTINGS) == {"generator": expected}
+    assert plan.weights("train-teacher", ["mobilenetv2=a=b.pth"], SETTINGS) == {"mobilenetv2": expected}
+
+
+def test_an_import_that_was_cut_off_asks_for_its_file_again(tmp_path):
+    run = Run(tmp_path)
+    call = plan.Call(weights={"generator": {"file": "G.pth", "sha256": "0" * 64}})
+    plan.gan(SETTINGS, run, call).begin()
+    artefact = plan.gan(SETTINGS, run)
+    assert artefact.state() == "begun"
+    with pytest.raises(UserError, match="its import was not finished") as caught:
+        plan.file_of("generator", artefact, plan.Call())
+    assert "--from" in caught.value.hint
