@@ -39,12 +39,19 @@ def check_cnn(name: str) -> str:
     return name
 
 
-def check_method(name: str) -> str:
+def check_known_method(name: str) -> str:
     """A method of the table, on real images alone or, with +fake, on real and fake images."""
     name = {"fake": "nokd+fake"}.get(name, name)
     base = name.removesuffix("+fake")
     if base not in get_args(MethodName):
         raise ValueError(f"unknown method{did_you_mean(base, get_args(MethodName))}, each also with +fake")
+    return name
+
+
+def check_method(name: str) -> str:
+    """A method that students can be trained by."""
+    name = check_known_method(name)
+    base = name.removesuffix("+fake")
     if base in PLANNED_METHODS:
         raise ValueError(f"the method {base} is not available yet; available: nokd, blkd, takd, each also with +fake")
     return name
@@ -72,10 +79,12 @@ def check_side(size: int) -> int:
 
 Cnn = Annotated[str, AfterValidator(check_cnn)]
 Method = Annotated[str, AfterValidator(check_method)]
+KnownMethod = Annotated[str, AfterValidator(check_known_method)]
 Count = Annotated[int, Field(ge=1, le=10**8)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, le=10)]
 Weight = Annotated[float, Field(ge=0, le=1000)]
+Error = Annotated[float, Field(ge=0, le=10**6)]
 Distinct = AfterValidator(check_distinct)
 Nfake = (
     Count | Annotated[list[Annotated[int, Field(ge=0, le=10**8)]], Field(min_length=1, max_length=100), Distinct] | None
@@ -320,6 +329,46 @@ class Report(Table):
     columns: Annotated[int, Field(ge=1, le=100)] = Field(default=10, description="fakes shown per label")
 
 
+class PublishedResult(Table):
+    """A line of a published table: the test errors of one student by method, and that of its teacher."""
+
+    teacher: Cnn
+    teacher_error: Error
+    assistant: Cnn | None = Field(default=None, description="of takd")
+    student: Cnn
+    errors: Annotated[dict[KnownMethod, Error], Field(min_length=1)]
+
+
+class PublishedCurves(Table):
+    """The published test errors of nokd+fake by student, one for each number of fakes."""
+
+    counts: Annotated[list[Annotated[int, Field(ge=0, le=10**8)]], Field(min_length=1), Distinct]
+    errors: dict[Cnn, list[Error]]
+
+    @model_validator(mode="after")
+    def _lengths(self) -> "PublishedCurves":
+        for student, errors in self.errors.items():
+            if len(errors) != len(self.counts):
+                raise ValueError(f"{len(self.counts)} counts, but {len(errors)} errors of {student}")
+        return self
+
+
+class PublishedAblation(Table):
+    """The published test errors of one student by row of the ablation."""
+
+    student: Cnn
+    errors: dict[str, Error]
+
+
+class Paper(Table):
+    """What was published of this setting, for the report alone; errors in the unit of the task."""
+
+    note: str = Field(default="", description="how the numbers came about")
+    results: list[PublishedResult] = []
+    nfake: PublishedCurves | None = None
+    ablation: PublishedAblation | None = None
+
+
 class Preset(Table):
     """All settings of a run, as resolved."""
 
@@ -333,7 +382,7 @@ class Preset(Table):
     rho: Rho
     distill: Distill
     report: Report = Report()
-    paper: dict[str, Any] = Field(default={}, description="published numbers of this setting; not used by any stage")
+    paper: Paper | None = None
 
     @model_validator(mode="after")
     def _teachers(self) -> "Preset":
@@ -417,6 +466,8 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise UserError(f"{path}: extends itself through {base}", USAGE)
     inherited = _read(parent, (*seen, path.resolve()))
     inherited.pop("name", None)
+    if "paper" in tables:
+        inherited.pop("paper", None)  # what was published of another setting
     return _merge(inherited, tables)
 
 
@@ -474,6 +525,8 @@ def _keys(parents: list[str]) -> list[str]:
     """The keys known in a table, for `did_you_mean`."""
     model: type[BaseModel] = Preset
     for part in parents:
+        if part.isdigit():  # the place in a list of tables
+            continue
         annotation = model.model_fields[part].annotation
         model = next(kind for kind in (annotation, *get_args(annotation)) if _is_table(kind))
     return list(model.model_fields)

@@ -227,7 +227,7 @@ def summary(results: Results, name: str) -> Record:
         "pool": pool and _part(pool, "per_label", "num_accepted", "labels"),
         "ratio": results.dre and _part(results.dre, "mean_ratio", "effective_share"),
         "cautions": [*harmful_teachers(results), *mixed(results)],
-        "published": settings.paper,
+        "published": settings.paper.model_dump(exclude_none=True) if settings.paper else {},
         "students": results.members,
         "artefacts": artefacts(results),
         "made_on": made_on([*results.records().values(), *results.students.values()]),
