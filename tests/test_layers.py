@@ -13,7 +13,7 @@ LEVELS = [
     {"preset", "task", "console", "checkpoint"},
     {"models", "fakes", "sources"},
     {"networks", "data", "methods", "ratio", "engine", "metrics", "plan"},
-    {"sampling", "students", "conditions", "features", "pages", "document", "figures", "results", "tables"},
+    {"sampling", "students", "conditions", "features", "pages", "document", "figures", "results", "scores", "tables"},
     {"stages"},
     {"pipeline", "launch"},
     {"cli", "__main__"},

@@ -1,14 +1,13 @@
 """What stages decide: the chosen rho, whether a teacher is one, whether a ratio is one."""
 
 import math
-import statistics
 
 import pytest
 import torch
 from torch import tensor
 
 from cgankd.errors import UserError
-from cgankd.stages import fit_dre, select_rho, train_teacher
+from cgankd.stages import fit_dre, train_teacher
 from cgankd.stages.select_rho import choose
 from cgankd.task import Classification, Regression
 
@@ -50,9 +49,9 @@ def test_no_fakes_win_only_when_they_are_better_than_every_rho():
     assert choose(members({0.5: [5.0, 5.0]}))["rho"] == 0.5
 
 
-def test_the_deviation_is_that_of_a_sample():
-    assert select_rho.deviation([1.0, 2.0, 6.0]) == statistics.stdev([1, 2, 6]) == pytest.approx(math.sqrt(7))
-    assert select_rho.deviation([3.0]) == 0.0
+def test_a_single_seed_has_no_deviation_and_the_best_is_chosen():
+    chosen = choose(members({0.5: [3.0], 1.0: [3.1]}))
+    assert (chosen["rho"], chosen["standard_error"], chosen["table"][0]["deviation"]) == (0.5, 0.0, 0.0)
 
 
 def test_the_standard_error_is_over_seeds_and_not_over_networks():
