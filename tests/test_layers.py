@@ -31,6 +31,7 @@ OWNERS = {
     "matplotlib": {"figures"},
     "jinja2": {"document"},
     "PIL": {"images"},
+    "torchvision": {"images", "models"},
     "sklearn": {"sources"},
     "scipy": {"sources"},
 }
