@@ -12,7 +12,7 @@ LEVELS = [
     {"errors", "images", "losses", "runs", "randomness", "signals", "hdf5", "__init__"},
     {"preset", "task", "console", "checkpoint"},
     {"models", "fakes", "sources"},
-    {"networks", "data", "methods", "ratio", "engine", "metrics", "plan"},
+    {"networks", "data", "methods", "ratio", "engine", "metrics", "collapse", "plan"},
     {"sampling", "students", "conditions", "features", "pages", "document", "figures", "results", "scores", "tables"},
     {"stages"},
     {"pipeline", "launch"},
