@@ -116,9 +116,9 @@ def curves(lines: list[dict[str, Any]], axis: str) -> "Figure":
     figure, axes = _panels(len(methods), 3.0, columns=min(2, len(methods)))
     for place, method in zip(axes, methods, strict=True):
         for line in [line for line in lines if line["method"] == method]:
-            fakes, means, errors = zip(*(point.values() for point in line["points"]), strict=True)
             name = _named(line, *CHAIN)
-            bars = [error or 0 for error in errors]
+            fakes, means = ([point[key] for point in line["points"]] for key in ("fakes", "mean"))
+            bars = [point["standard_error"] or 0 for point in line["points"]]  # a single seed has none
             drawn, *_ = place.errorbar(fakes, means, bars, fmt="o-", capsize=3, markersize=4, label=name)
             if line["published"]:
                 place.plot(*zip(*line["published"], strict=True), "o:", color=drawn.get_color(), markersize=4,

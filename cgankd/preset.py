@@ -381,7 +381,7 @@ class Preset(Table):
     rho: Rho
     distill: Distill
     report: Report = Report()
-    paper: Paper | None = None
+    paper: Paper = Paper()
 
     @model_validator(mode="after")
     def _teachers(self) -> "Preset":

@@ -1,6 +1,7 @@
 """What the records of a run say, as plain values: scores, digests, reasons for caution."""
 
 import json
+import shlex
 import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -154,7 +155,7 @@ def summary(results: Results, name: str) -> Record:
     first = next(iter([*results.methods.values(), results.ablation]))
     assert first, "read() refuses a run without results"
     settings, rho, pool = results.preset, results.rho, results.pool
-    paper = settings.paper or Paper()
+    paper = settings.paper
     rows = [{**row, "note": _note(row, rho), "published": published(row, paper)} for row in compare(results.members)]
     steps = compare(results.ablation["members"]) if results.ablation else []
     return {
@@ -177,8 +178,8 @@ def summary(results: Results, name: str) -> Record:
         "relabel": settings.distill.relabel,
         "pool": pool and _part(pool, "per_label", "num_accepted", "labels"),
         "ratio": results.dre and _part(results.dre, "mean_ratio", "effective_share"),
-        "cautions": [*harmful_teachers(results), *mixed(results)],
-        "published": settings.paper and settings.paper.model_dump(),
+        "cautions": [*leaks(results), *harmful_teachers(results), *mixed(results)],
+        "published": None if paper == Paper() else paper.model_dump(),
         "students": results.members,
         "artefacts": artefacts(results),
         "made_on": made_on([*results.records().values(), *results.students.values()]),
@@ -191,7 +192,8 @@ def _part(record: Record, *keys: str) -> Record:
 
 
 def _note(row: Record, rho: Record | None) -> str:
-    return NOT_RECOMMENDED if rho and rho["rho"] is None and row["fakes"] else ""
+    """The search is about the fakes of the pool alone."""
+    return NOT_RECOMMENDED if rho and rho["rho"] is None and row["fakes"] and not row["file"] else ""
 
 
 def teachers(results: Results) -> list[Record]:
@@ -201,6 +203,14 @@ def teachers(results: Results) -> list[Record]:
     return [{"network": name, **_part(record, "parameters", "validation"),
              "uses": [use for use, names in uses.items() if name in names]}
             for name, record in results.teachers.items()]  # fmt: skip
+
+
+def leaks(results: Results) -> list[str]:
+    """A caution where rho was chosen on rows that networks upstream were trained on."""
+    if not (results.rho or {}).get("leaky"):
+        return []
+    return ["The search for rho is leaky, as in the published protocol: GAN, density ratio and teachers were trained "
+            "on the validation rows too, so that the errors with fakes are too low there."]  # fmt: skip
 
 
 def harmful_teachers(results: Results) -> list[str]:
@@ -256,7 +266,10 @@ def commands(results: Results) -> list[str]:
     """What makes the same run from its preset, saved as preset.toml."""
     folder = f"runs/{results.preset.name}"
     common = f"--preset preset.toml --out {folder}"
-    others = [name for name in results.methods if name not in results.preset.distill.methods]
-    extra = [f"cgankd distill {common} --method {name}" for name in others]
+    files = {name: max(member.get("file", "") for member in record["members"])
+             for name, record in results.methods.items()}  # fmt: skip
+    others = {name: file for name, file in files.items() if file or name not in results.preset.distill.methods}
+    extra = [f"cgankd distill {common} --method {name}{file and f' --fake {shlex.quote(file)}'}"
+             for name, file in others.items()]  # fmt: skip
     extra += [f"cgankd distill {common} --ablation"] if results.ablation else []
     return [f"cgankd run {common}", *extra, *([f"cgankd report {folder}"] if extra else [])]

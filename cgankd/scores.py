@@ -56,6 +56,7 @@ def _row(key: tuple[str, ...], group: list[Record], baseline: dict[int, float]) 
         "seeds": len(scores),
         **{name: first[name] for name in ("parameters", "steps", "fakes", "rho")},
         "nfake": first.get("nfake"),
+        "file": first.get("file", ""),
         **paired(scores, against),
         "scores": {str(seed): score for seed, score in scores.items()},
     }

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from cgankd import fakes, figures, pages, preset, results, runs, tables
-from cgankd.document import Caution
 from cgankd.errors import DATA, UserError
 from cgankd.runs import Artefact, Run
 
@@ -257,6 +256,7 @@ def test_published_numbers_stand_beside_ours_with_their_note(built: tuple[Path, 
     alone = results.summary(results.read(tmp_path), "digits")
     assert "published" not in tables.methods(alone).header
     assert alone["published"] is None
+    assert "Published numbers" not in text_of(pages.build([tmp_path], tmp_path / "index.html"))
 
 
 def test_all_that_the_preset_quotes_is_in_its_tables():
@@ -306,8 +306,23 @@ def test_a_leaky_search_is_marked(tmp_path: Path):
     facts = {key: honest["rho"][key] for key in ("rho", "best_rho", "standard_error", "table", "rows")}
     finish(run.rho, "select-rho", leaky=True, **facts)
     leaky = results.summary(results.read(tmp_path), "digits")
-    cautions = [[block for block in pages._search(one) if isinstance(block, Caution)] for one in (honest, leaky)]
-    assert cautions == [[], [Caution(pages.LEAKY)]]
+    assert honest["cautions"] == []
+    assert "The search for rho is leaky" in leaky["cautions"][0]
+    text = text_of(pages.build([tmp_path], tmp_path / "index.html"))
+    assert "chosen on 200 validation rows (leaky: see the caution above)" in text
+
+
+def test_fakes_of_a_file_are_named_and_not_judged_by_the_search(tmp_path: Path):
+    run = Run(make_run(tmp_path, rho=None))
+    without = members("nokd+fake (0)", NOKD, nfake=0, file="")
+    file = members("nokd+fake (9)", FAKE, nfake=9, fakes=9, file="/data/other fakes.h5")
+    distilled(run, "nokd+fake", [*without, *file])
+    one = results.summary(results.read(tmp_path), "digits")
+    assert [row["note"] for row in one["methods"]] == [""] * 4
+    again = "cgankd distill --preset preset.toml --out runs/digits --method nokd+fake --fake '/data/other fakes.h5'"
+    assert again in one["commands"]
+    text = text_of(pages.build([tmp_path], tmp_path / "index.html"))
+    assert "the fakes of nokd+fake (9) are those of /data/other fakes.h5, not of the pool" in text
 
 
 def test_runs_of_one_preset_are_told_apart_by_their_folders(tmp_path: Path):
