@@ -32,6 +32,7 @@ class Student:
     teacher: str = ""
     assistant: str = ""
     view: View | None = None
+    held_out: bool = False  # trained without the validation rows where the protocol makes them training rows
 
     @property
     def previous(self) -> "Student | None":
@@ -140,6 +141,8 @@ def student_artefact(student: Student, preset: Preset, run: Run) -> Artefact:
         "training": settings.model_dump(include=set(Recipe.model_fields)),
         **_data(preset, run),
     }
+    if student.held_out:
+        recipe["rows"] = "without validation"
     if settings.epochs is not None:
         recipe["epochs"] = settings.epochs
     if student.method != "nokd":
@@ -158,10 +161,11 @@ def student_artefact(student: Student, preset: Preset, run: Run) -> Artefact:
 
 
 def rho_students(preset: Preset) -> list[Student]:
-    """The students of the search: each rho and no fakes, each network, each seed."""
+    """The students of the search: each rho and no fakes, each network, each seed; none sees the rows that choose."""
+    paper = preset.data.protocol == "paper"
     networks = dict.fromkeys(pair[2] for pair in preset.distill.pairs)
     views = [None, *(_view(preset, value) for value in preset.rho.grid)]
-    return [Student(network, "nokd", seed, view=view)
+    return [Student(network, "nokd", seed, view=view, held_out=paper)
             for view, network, seed in product(views, networks, preset.rho.seeds)]  # fmt: skip
 
 

@@ -1,9 +1,11 @@
 """One student: data, method, chain of teachers, seed -> a trained network and its validation score."""
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -29,14 +31,24 @@ class School:
         self.source = source = sources.load(preset.data, preset.seed)
         self.task = make_task(source.label)
         self.splits = {split: images_of(source, split, self.task).to(machine.device) for split in sources.SPLITS}
-        self.real = self.splits["train"]
-        self.normalisation = self.real.normalisation()
+        self.normalisation = self.splits["train"].normalisation()
         self._teachers: dict[Path, Teacher] = {}
         self._views: dict[View, Images] = {}
 
     @cached_property
     def pool(self) -> Pool:
         return Pool(self.run.pool)
+
+    @cached_property
+    def held_out(self) -> Images:
+        """The training images without those of the validation rows."""
+        rows = np.setdiff1d(self.source.rows["train"], self.source.rows["validation"])
+        alone = replace(self.source, rows={"train": rows})
+        return images_of(alone, "train", self.task).to(self.machine.device)
+
+    def real(self, student: plan.Student) -> Images:
+        """The real images that a student learns from."""
+        return self.held_out if student.held_out else self.splits["train"]
 
     def teacher(self, record: Path, command: str) -> Teacher:
         """A trained network of the run as a teacher."""
@@ -104,15 +116,16 @@ def _batches(student: plan.Student, school: School) -> tuple[Batches | Mixed, in
     settings, seed = school.preset.distill, school.preset.seed
     alone = Share()
     stream = f"student {student.seed}"
+    images = school.real(student)
     if not student.view:
-        real = Batches(school.real, settings.batch, seed=seed, stream=stream, share=alone)
-        return real, _steps(len(school.real), school)
+        real = Batches(images, settings.batch, seed=seed, stream=stream, share=alone)
+        return real, _steps(len(images), school)
     fakes = school.fakes(student.view)
-    steps = _steps(len(school.real) + len(fakes), school)
+    steps = _steps(len(images) + len(fakes), school)
     if settings.fake_share == "proportional":
-        return Batches(school.real + fakes, settings.batch, seed=seed, stream=stream, share=alone), steps
+        return Batches(images + fakes, settings.batch, seed=seed, stream=stream, share=alone), steps
     num = min(settings.batch - 1, max(1, round(settings.batch * settings.fake_share)))
-    real = Batches(school.real, settings.batch - num, seed=seed, stream=stream, share=alone)
+    real = Batches(images, settings.batch - num, seed=seed, stream=stream, share=alone)
     fake = Batches(fakes, num, seed=seed, stream=f"{stream} fakes", share=alone)
     return Mixed(real, fake), steps
 
