@@ -105,6 +105,9 @@ Export = Annotated[
 MethodName = Annotated[str, typer.Option("--method", "-m", help="One method instead of the preset's, e.g. takd+fake.")]
 StudentName = Annotated[str, typer.Option("--student", help="Only this student of distill.pairs.")]
 RhoValue = Annotated[str, typer.Option("--rho", help="Share of fakes to keep, or none for no fakes.")]
+FakeFile = Annotated[
+    Path | None, typer.Option("--fake", help="Fakes of others, as they are: FILE.h5 with fake_images, fake_labels.")
+]
 Ablation = Annotated[bool, typer.Option("--ablation", help="NOKD, raw fakes, + subsampling, + filter, + relabel.")]
 
 
@@ -154,7 +157,7 @@ def select_rho(options: Options) -> None:
 
 @command("distill")
 def distill(options: Options, method: MethodName = "", student: StudentName = "", rho: RhoValue = "",
-            ablation: Ablation = False) -> None:  # fmt: skip
+            fake: FakeFile = None, ablation: Ablation = False) -> None:  # fmt: skip
     """Train the students of the methods, each seed. Prints the path of each method's results."""
 
     def result(job: Any) -> list[Path]:
@@ -162,7 +165,16 @@ def distill(options: Options, method: MethodName = "", student: StudentName = ""
 
         return [artefact.record for artefact in plan.artefacts("distill", job.preset, job.run, job.call)]
 
-    _stage("distill", options, result, method=_method(method), student=student, rho=rho, ablation=ablation)
+    _stage(
+        "distill",
+        options,
+        result,
+        method=_method(method),
+        student=student,
+        rho=rho,
+        fake=str(fake.absolute()) if fake else "",
+        ablation=ablation,
+    )
 
 
 @command("run")

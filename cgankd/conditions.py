@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from cgankd.data import Batches, Images
 from cgankd.engine import Machine, Supervised, fit
+from cgankd.images import Augmented
 from cgankd.models import make_network
 from cgankd.networks import load_network, save_network
 from cgankd.preset import Embedding
@@ -62,14 +63,16 @@ class EmbedLabels(nn.Module):
 def _fit_embedding(task: Task, images: Images, settings: Embedding, architecture: dict[str, Any], folder: Path,
                    seed: int, recipe: str, machine: Machine) -> nn.Module:  # fmt: skip
     seed_everything(seed, "condition", "weights")
-    trunk = {"name": "image-embedding", "trunk": settings.network, "size": settings.size, **images.normalisation()}
+    trunk = {"name": "image-embedding", "trunk": settings.network, "side": images.side, "size": settings.size,
+             **images.normalisation()}  # fmt: skip
     image_network: Any
     image_network, label_network = make_network(trunk), make_network(architecture)
     if machine.found(folder / "embedding.json"):
         image_network = load_network(folder, "embedding", machine.device)
     else:
         batches = Batches(images, settings.images.batch, seed=seed, stream="embedding images", share=machine.share)
-        update = Supervised(machine, EmbedImages(task, image_network), settings.images)
+        objective = Augmented(EmbedImages(task, image_network), settings.images.augment)
+        update = Supervised(machine, objective, settings.images)
         fit(update, batches, steps=settings.images.steps, folder=folder / "embedding-images", name="image embedding",
             seed=seed, recipe=recipe, machine=machine)  # fmt: skip
         if machine.is_main:

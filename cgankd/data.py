@@ -31,6 +31,11 @@ class Images:
     def __add__(self, other: "Images") -> "Images":
         return Images(torch.cat([self.pixels, other.pixels]), torch.cat([self.labels, other.labels]))
 
+    @property
+    def side(self) -> int:
+        """Of the images, in pixels."""
+        return self.pixels.shape[-1]
+
     def to(self, device: torch.device) -> "Images":
         return Images(self.pixels.to(device), self.labels.to(device))
 

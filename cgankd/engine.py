@@ -245,7 +245,7 @@ class Supervised:
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate * learning_rate_factor(self.recipe, step)
         with self.machine.accelerator.autocast():
-            losses = self.module(images.augment(inputs, self.recipe.augment), labels)
+            losses = self.module(inputs, labels)
         self.machine.accelerator.backward(torch.stack(list(losses.values())).sum())
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

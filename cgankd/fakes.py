@@ -6,7 +6,9 @@ label), `accepted`, `ratios`, `outputs` of the teacher, its `errors` (nats, or t
 """
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,48 +47,27 @@ def read_shard(path: Path, columns: tuple[str, ...] = SMALL) -> dict[str, np.nda
     return {name: column.astype(bool) if name == "accepted" else column for name, column in rows.items()}
 
 
-class Pool:
-    """A finished pool: its small columns in memory, images read when asked for."""
+class Fakes:
+    """Fakes to learn from: how many of which label are drawn for a view is the same for a pool and a file."""
 
-    def __init__(self, record: Path) -> None:
-        self.record = runs.verify_files(record, "generate")
-        self.shards = [record.parent / name for name in sorted(self.record["files"])]
-        parts = [read_shard(path) for path in self.shards]
-        self.ends = np.cumsum([len(part["labels"]) for part in parts])
-        self.columns = {name: np.concatenate([part[name] for part in parts]) for name in SMALL}
-        self.per_label = int(self.record["per_label"])
+    columns: dict[str, np.ndarray]
 
-    def __len__(self) -> int:
-        return len(self.columns["labels"])
+    def candidates(self, view: View) -> np.ndarray:
+        """The rows among which a view draws, increasing."""
+        raise NotImplementedError
+
+    def images(self, rows: np.ndarray) -> np.ndarray:
+        """The images (n, 3, S, S) of increasing rows, uint8."""
+        raise NotImplementedError
 
     def rows(self, view: View, seed: int = 0) -> np.ndarray:
         """The rows of a view, increasing; `seed` decides only which are drawn when `view.num` is smaller."""
-        column = self.columns
-        chosen = self._accepted() if view.subsample else np.flatnonzero(column["proposals"] < self.per_label)
-        order = np.lexsort((chosen, column["errors"][chosen]))
-        kept = np.sort(chosen[order[: round(view.rho * len(chosen))]])
+        kept = self.candidates(view)
         return kept if view.num is None else self._draw(kept, view, seed)
 
     def labels(self, view: View, rows: np.ndarray) -> np.ndarray:
         """The labels of rows as a view gives them."""
         return self.columns["relabels" if view.relabel == "hard" else "labels"][rows]
-
-    def images(self, rows: np.ndarray) -> np.ndarray:
-        """The images (n, 3, S, S) of increasing rows, uint8."""
-        parts = []
-        for path, start, end in zip(self.shards, [0, *self.ends[:-1]], self.ends, strict=True):
-            inside = rows[(rows >= start) & (rows < end)] - start
-            if len(inside):
-                with hdf5.Reader(path) as file:
-                    parts.append(file.read("images", 4, "u")[inside])
-        if not parts:
-            raise UserError("no fakes are left after filtering", DATA, "raise rho or generate.per_label")
-        return np.concatenate(parts)
-
-    def _accepted(self) -> np.ndarray:
-        """The first accepted rows of each label, as many as were asked for, by the number of their proposal."""
-        return first_accepted(self.columns["labels"], self.columns["proposals"], self.columns["accepted"],
-                              self.per_label)  # fmt: skip
 
     def _draw(self, kept: np.ndarray, view: View, seed: int) -> np.ndarray:
         """`view.num` of the rows: at random, and for classes the same number of each label."""
@@ -107,6 +88,88 @@ class Pool:
         groups = np.unique(self.columns["labels"])
         shares = np.full(len(groups), num // len(groups)) + (np.arange(len(groups)) < num % len(groups))
         return [rng.permutation(kept[labels == label])[:share] for label, share in zip(groups, shares, strict=True)]
+
+
+class FakeFile(Fakes):
+    """Fakes that others made, in the published layout: `fake_images` uint8 (N, 3, S, S), `fake_labels` (N,).
+
+    `label` is the label of the real images as their source describes it, `side` their side S; UserError where
+    the file's do not fit. Continuous labels stand in their unit and are scaled to [0, 1].
+    """
+
+    def __init__(self, path: Path, label: dict[str, Any], side: int) -> None:
+        self.path = path
+        with hdf5.Reader(path) as file:
+            shape = file.dataset("fake_images", 4, "u").shape
+            labels = file.read("fake_labels", 1, "iuf")
+        if shape[1:] != (3, side, side) or len(labels) != shape[0] or not shape[0]:
+            raise UserError(
+                f"{path}: fake_images {shape} with {len(labels)} labels, expected (N, 3, {side}, {side}) with N", DATA
+            )
+        values = labels.astype(np.float64)
+        low, high = (0, len(label["classes"]) - 1) if label["kind"] == "class" else (label["min"], label["max"])
+        bad = ~((values >= low) & (values <= high))
+        if label["kind"] == "class":
+            bad |= values != np.rint(values)
+        if bad.any():
+            kind = "classes" if label["kind"] == "class" else f"labels in {label['unit']}"
+            raise UserError(
+                f"{path}: fake_labels row {np.flatnonzero(bad)[0]} is {values[bad][0]:g}, expected {kind} from "
+                f"{low:g} to {high:g}", DATA, "write the labels as the real images have them")  # fmt: skip
+        scaled = values.astype(np.int64) if label["kind"] == "class" else (values - low) / (high - low)
+        self.columns = {"labels": scaled if label["kind"] == "class" else scaled.astype(np.float32)}
+
+    def candidates(self, view: View) -> np.ndarray:
+        return np.arange(len(self.columns["labels"]))
+
+    def images(self, rows: np.ndarray) -> np.ndarray:
+        with hdf5.Reader(self.path) as file:
+            return file.read("fake_images", 4, "u", rows)
+
+
+@cache
+def identify(path: str) -> str:
+    """The digest of a file of fakes; UserError when it is missing."""
+    if not Path(path).is_file():
+        raise UserError(f"{path} not found", DATA, "name an HDF5 file with fake_images and fake_labels")
+    return runs.file_digest(Path(path))
+
+
+class Pool(Fakes):
+    """A finished pool: its small columns in memory, images read when asked for."""
+
+    def __init__(self, record: Path) -> None:
+        self.record = runs.verify_files(record, "generate")
+        self.shards = [record.parent / name for name in sorted(self.record["files"])]
+        parts = [read_shard(path) for path in self.shards]
+        self.ends = np.cumsum([len(part["labels"]) for part in parts])
+        self.columns = {name: np.concatenate([part[name] for part in parts]) for name in SMALL}
+        self.per_label = int(self.record["per_label"])
+
+    def __len__(self) -> int:
+        return len(self.columns["labels"])
+
+    def candidates(self, view: View) -> np.ndarray:
+        column = self.columns
+        chosen = self._accepted() if view.subsample else np.flatnonzero(column["proposals"] < self.per_label)
+        order = np.lexsort((chosen, column["errors"][chosen]))
+        return np.sort(chosen[order[: round(view.rho * len(chosen))]])
+
+    def images(self, rows: np.ndarray) -> np.ndarray:
+        parts = []
+        for path, start, end in zip(self.shards, [0, *self.ends[:-1]], self.ends, strict=True):
+            inside = rows[(rows >= start) & (rows < end)] - start
+            if len(inside):
+                with hdf5.Reader(path) as file:
+                    parts.append(file.read("images", 4, "u")[inside])
+        if not parts:
+            raise UserError("no fakes are left after filtering", DATA, "raise rho or generate.per_label")
+        return np.concatenate(parts)
+
+    def _accepted(self) -> np.ndarray:
+        """The first accepted rows of each label, as many as were asked for, by the number of their proposal."""
+        return first_accepted(self.columns["labels"], self.columns["proposals"], self.columns["accepted"],
+                              self.per_label)  # fmt: skip
 
 
 def first_accepted(labels: np.ndarray, proposals: np.ndarray, accepted: np.ndarray, num: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from cgankd.data import Batches, Images
 from cgankd.engine import Machine, Supervised, fit
+from cgankd.images import Augmented
 from cgankd.models import make_network
 from cgankd.networks import load_network, save_network
 from cgankd.preset import Features
@@ -50,18 +51,19 @@ def fit_features(
         return load_network(folder, "features", machine.device)
     seed_everything(seed, "features", "weights")
     if task.features == "cnn":
-        architecture = {"name": "cnn-features", "trunk": settings.network, "size": settings.size,
-                        "outputs": task.outputs, **images.normalisation()}  # fmt: skip
+        architecture = {"name": "cnn-features", "trunk": settings.network, "side": images.side,
+                        "size": settings.size, "outputs": task.outputs, **images.normalisation()}  # fmt: skip
         network = make_network(architecture)
         objective: nn.Module = CnnFeaturesObjective(task, network)
     else:
-        side = images.pixels.shape[-1]
-        architecture = {"name": "sparse-autoencoder", "side": side, "width": settings.width, "size": settings.size}
+        architecture = {"name": "sparse-autoencoder", "side": images.side, "width": settings.width,
+                        "size": settings.size}  # fmt: skip
         network = make_network(architecture)
         objective = AutoencoderObjective(task, network, settings.sparsity)
     batches = Batches(images, settings.batch, seed=seed, stream="features", share=machine.share)
-    fit(Supervised(machine, objective, settings), batches, steps=settings.steps, folder=folder / "features-training",
-        name="feature extractor", seed=seed, recipe=recipe, machine=machine)  # fmt: skip
+    update = Supervised(machine, Augmented(objective, settings.augment), settings)
+    fit(update, batches, steps=settings.steps, folder=folder / "features-training", name="feature extractor",
+        seed=seed, recipe=recipe, machine=machine)  # fmt: skip
     if machine.is_main:
         save_network(folder, "features", network, architecture)
     machine.barrier()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -27,6 +27,28 @@ def augment(images: Tensor, policy: Sequence[str]) -> Tensor:
     for name in policy:
         images = {"crop": crop, "flip": flip}[name](images)
     return images
+
+
+class Augmented(nn.Module):
+    """An objective that sees its images through random changes."""
+
+    def __init__(self, objective: nn.Module, policy: Sequence[str]) -> None:
+        super().__init__()
+        self.objective, self.policy = objective, policy
+
+    def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        return self.objective(augment(images, self.policy), labels)
+
+
+def autoaugment(images: Tensor) -> Tensor:
+    """AutoAugment's policy for CIFAR-10 (Cubuk et al. 2019) on floats in [-1, 1]; mid-grey comes in.
+
+    torchvision draws once per call, so each image is a call of its own.
+    """
+    from torchvision.transforms.v2 import AutoAugment, AutoAugmentPolicy
+
+    change = AutoAugment(AutoAugmentPolicy.CIFAR10, fill=128)
+    return to_float(torch.stack([change(image) for image in to_uint8(images)]))
 
 
 def flip(images: Tensor) -> Tensor:

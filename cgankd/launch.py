@@ -4,6 +4,8 @@ Under torchrun, accelerate launch or srun (LOCAL_RANK set) this process already 
 """
 
 import os
+import threading
+import time
 import uuid
 from typing import Any
 
@@ -77,8 +79,8 @@ def _spawn(work: dict[str, Any], num_processes: int) -> None:
 
 
 def _entry(work: dict[str, Any]) -> int:
-    """One of the processes; leaves at once when its launcher is gone, since nobody would collect it."""
-    parent = os.getppid()
+    """One of the processes; leaves when its launcher is gone, so that it cannot write beside the next one."""
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     signals.install()
     try:
         _perform(work)
@@ -87,8 +89,12 @@ def _entry(work: dict[str, Any]) -> int:
         if os.environ.get("RANK", "0") == "0":
             console.error(str(error), error.hint)
         code = error.code
-    if os.getppid() != parent:
-        os._exit(code)
     if code:
         raise SystemExit(code)
     return code
+
+
+def _leave_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.1)
+    os._exit(STOPPED)

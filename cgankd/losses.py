@@ -25,6 +25,14 @@ def softened_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     return temperature**2 * F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
 
 
+def kept_kl(student: Tensor, teacher: Tensor, temperature: float, kept: Tensor) -> Tensor:
+    """`softened_kl` over the rows `kept` (B,) of logits (B, K); 0 when there are none."""
+    log_student = F.log_softmax(student / temperature, 1)
+    log_teacher = F.log_softmax(teacher / temperature, 1)
+    rows = F.kl_div(log_student, log_teacher, reduction="none", log_target=True).sum(1)
+    return temperature**2 * (rows * kept).sum() / kept.sum().clamp(min=1)
+
+
 def softplus_ratio(real: Tensor, fake: Tensor) -> Tensor:
     """The softplus loss of density ratios (B,) at real and fake samples (cDRE-F-SP, Ding et al., section III-B)."""
     return (torch.sigmoid(fake) * fake).mean() - F.softplus(fake).mean() - torch.sigmoid(real).mean()

@@ -3,14 +3,14 @@
 Nothing here imports torch, so that whatever is missing, refused or already done is known at once.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
-from cgankd import sources
+from cgankd import fakes, sources
 from cgankd.errors import USAGE, UserError
 from cgankd.fakes import View
-from cgankd.preset import Preset, Recipe
+from cgankd.preset import Distill, Preset, Recipe, check_applies
 from cgankd.runs import Artefact, Run, content_of, finished
 
 ABLATION = {  # each row adds one step of the method
@@ -20,6 +20,9 @@ ABLATION = {  # each row adds one step of the method
     "+ filter": View(relabel="keep", rho=0.0),  # rho stands for the chosen one
     "+ relabel": View(rho=0.0),
 }
+
+
+HEAD = "sskd-head"  # not a network of its own, but trained, kept and shared like one
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,18 @@ class Student:
     teacher: str = ""
     assistant: str = ""
     view: View | None = None
+    fakes: str = ""  # a file of fakes in the place of the pool
     held_out: bool = False  # trained without the validation rows where the protocol makes them training rows
 
     @property
     def previous(self) -> "Student | None":
-        """The assistant that teaches this student, paired by seed."""
-        if self.method != "takd":
-            return None
-        return Student(self.assistant, "blkd", self.seed, self.teacher, view=self.view)
+        """What is trained before: takd's assistant, paired by seed; the head of sskd's teacher, which seeds share."""
+        match self.method:
+            case "takd":
+                return replace(self, network=self.assistant, method="blkd", assistant="")
+            case "sskd":
+                return replace(self, network=self.teacher, method=HEAD, seed=0)
+        return None
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ class Call:
     method: str = ""
     student: str = ""
     rho: str = ""
+    fake: str = ""
     ablation: bool = False
 
 
@@ -127,8 +135,12 @@ def student_artefacts(stage: str, preset: Preset, run: Run, call: Call) -> list[
         students = [student for row in ablation_students(preset, run, call).values() for student in row]
     else:
         students = [s for method in methods(preset, call) for s in method_students(method, preset, run, call)]
-    previous = [student.previous for student in students if student.previous]
-    return [student_artefact(student, preset, run) for student in dict.fromkeys([*previous, *students])]
+    return [student_artefact(student, preset, run) for student in dict.fromkeys([*previous(students), *students])]
+
+
+def previous(students: list[Student]) -> list[Student]:
+    """What students need to be trained before them, each once."""
+    return list(dict.fromkeys(student.previous for student in students if student.previous))
 
 
 def student_artefact(student: Student, preset: Preset, run: Run) -> Artefact:
@@ -138,7 +150,7 @@ def student_artefact(student: Student, preset: Preset, run: Run) -> Artefact:
         "network": student.network,
         "method": student.method,
         "student seed": student.seed,
-        "training": settings.model_dump(include=set(Recipe.model_fields)),
+        "training": training(student, preset).model_dump(include=set(Recipe.model_fields)),
         **_data(preset, run),
     }
     if student.held_out:
@@ -146,18 +158,39 @@ def student_artefact(student: Student, preset: Preset, run: Run) -> Artefact:
     if settings.epochs is not None:
         recipe["epochs"] = settings.epochs
     if student.method != "nokd":
-        recipe["weights"] = [settings.label_weight, settings.match_weight, settings.temperature]
+        recipe["weights"] = _weights(student, settings)
         recipe["train-teacher"] = content_of(run.teacher(student.teacher), "train-teacher")
     if student.previous:
         recipe["assistant"] = student_artefact(student.previous, preset, run).digest
     if student.view:
         recipe["view"] = asdict(student.view)
         recipe["fake_share"] = settings.fake_share
-        recipe["generate"] = content_of(run.pool, "generate")
+        recipe["generate"] = fakes.identify(student.fakes) if student.fakes else content_of(run.pool, "generate")
     draft = Artefact(run.root, "distill", recipe)
-    fakes = "+fake" if student.view else ""
-    name = f"{student.network}-{student.method}{fakes}-seed{student.seed}-{draft.digest[:8]}"
+    suffix = "+fake" if student.view else ""
+    name = f"{student.network}-{student.method}{suffix}-seed{student.seed}-{draft.digest[:8]}"
     return Artefact(run.student(name), "distill", recipe)
+
+
+def training(student: Student, preset: Preset) -> Recipe:
+    """How a student, or the head of a teacher, is trained."""
+    settings = preset.distill
+    if student.method != HEAD:
+        return settings
+    assert settings.sskd, "the preset has been checked for distill.sskd"
+    return settings.sskd.head
+
+
+def _weights(student: Student, settings: Distill) -> list[Any]:
+    match student.method:
+        case "sskd":
+            assert settings.sskd, "the preset has been checked for distill.sskd"
+            return [settings.sskd.model_dump(exclude={"head"})]
+        case "blkd+uda":
+            return [settings.uda.model_dump(), settings.temperature]
+        case _ if student.method == HEAD:
+            return []
+    return [settings.label_weight, settings.match_weight, settings.temperature]
 
 
 def rho_students(preset: Preset) -> list[Student]:
@@ -170,29 +203,43 @@ def rho_students(preset: Preset) -> list[Student]:
 
 
 def methods(preset: Preset, call: Call) -> list[str]:
-    """The methods of a call, by default those of the preset."""
-    return [call.method] if call.method else list(preset.distill.methods)
+    """The methods of a call, by default those of the preset; UserError where one does not apply."""
+    if not call.method:
+        return list(preset.distill.methods)
+    try:
+        check_applies(call.method, preset)
+    except ValueError as error:
+        raise UserError(f"--method {call.method}: {error}", USAGE) from None
+    return [call.method]
 
 
 def method_students(method: str, preset: Preset, run: Run, call: Call) -> list[Student]:
-    """The students of a method: each pair, each seed."""
+    """The students of all rows of a method."""
+    return [student for students in method_rows(method, preset, run, call).values() for student in students]
+
+
+def method_rows(method: str, preset: Preset, run: Run, call: Call) -> dict[str, list[Student]]:
+    """The students of a method, each pair and each seed: one row, or with fakes one for each of distill.nfake."""
     base = method.removesuffix("+fake")
-    fakes = method != base and (call.rho or preset.distill.rho) != "none"
-    view = distill_view(preset, run, call) if fakes else None
+    views: list[View | None] = [None] if method == base else distill_views(preset, run, call)
     pairs = [pair for pair in preset.distill.pairs if call.student in ("", pair[2])]
     if not pairs:
         known = ", ".join(dict.fromkeys(pair[2] for pair in preset.distill.pairs))
         raise UserError(f"--student {call.student}: not in distill.pairs (students: {known})", USAGE)
     chains = dict.fromkeys(_chain(base, *pair) for pair in pairs)
-    return [Student(network, base, seed, teacher, assistant, view)
-            for (teacher, assistant, network), seed in product(chains, preset.distill.seeds)]  # fmt: skip
+    names = [method] if len(views) == 1 else [f"{method} ({view.num if view else 0})" for view in views]
+    return {name: [Student(network, base, seed, teacher, assistant, view, call.fake if view else "")
+                   for (teacher, assistant, network), seed in product(chains, preset.distill.seeds)]
+            for name, view in zip(names, views, strict=True)}  # fmt: skip
 
 
 def ablation_students(preset: Preset, run: Run, call: Call) -> dict[str, list[Student]]:
     """The students of each row of the ablation."""
     if (call.rho or preset.distill.rho) == "none":
         raise UserError("the ablation adds fakes step by step, but rho is none", USAGE, "name a rho, e.g. --rho 0.7")
-    full = distill_view(preset, run, call)
+    if call.fake:
+        raise UserError("the ablation needs the pool of the run, not a file of fakes", USAGE, "leave out --fake")
+    full = _view(preset, distill_rho(preset, run, call))
 
     def view(row: View | None) -> View | None:
         return row and View(full.rho if row.rho == 0 else 1.0, row.subsample, row.relabel, full.num)
@@ -202,22 +249,35 @@ def ablation_students(preset: Preset, run: Run, call: Call) -> dict[str, list[St
             for name, row in ABLATION.items()}  # fmt: skip
 
 
-def distill_view(preset: Preset, run: Run, call: Call) -> View:
-    """The view of the pool that +fake methods use: the rho of the call, of the preset, or the selected one."""
+def distill_views(preset: Preset, run: Run, call: Call) -> list[View | None]:
+    """The fakes that +fake methods use, one view for each number of fakes; None is without fakes."""
+    nums = preset.distill.nfake if isinstance(preset.distill.nfake, list) else [preset.distill.nfake]
+    if call.fake:  # a file of fakes is used as it is
+        return [View(subsample=False, relabel="keep", num=num) if num != 0 else None for num in nums]
+    if (call.rho or preset.distill.rho) == "none":
+        return [None]
+    view = _view(preset, distill_rho(preset, run, call))
+    return [replace(view, num=num) if num != 0 else None for num in nums]
+
+
+def distill_rho(preset: Preset, run: Run, call: Call) -> float:
+    """The rho of the call, of the preset, or the selected one."""
     asked = call.rho or preset.distill.rho
     if asked == "selected":
-        return _view(preset, float(finished(run.rho, "select-rho")["best_rho"]))
+        return float(finished(run.rho, "select-rho")["best_rho"])
     try:
         value = float(asked)
     except ValueError:
         value = -1.0
     if not 0 < value <= 1:
         raise UserError(f"--rho {asked}: expected a number in (0, 1] or none", USAGE)
-    return _view(preset, value)
+    return value
 
 
-def _view(preset: Preset, value: float) -> View:
-    return View(rho=value, relabel=preset.distill.relabel, num=preset.distill.nfake)
+def _view(preset: Preset, rho: float) -> View:
+    """The view that one number of fakes gives; of several the largest."""
+    num = preset.distill.nfake
+    return View(rho=rho, relabel=preset.distill.relabel, num=max(num) if isinstance(num, list) else num)
 
 
 def _chain(base: str, teacher: str, assistant: str, student: str) -> tuple[str, str, str]:

@@ -27,7 +27,7 @@ ANY_WIDTH = ("resnet8", "resnet20", "resnet110")
 GanName = Literal["biggan", "sngan"]
 RatioName = Literal["mlp3", "mlp5", "mlp7", "mlp9"]
 MethodName = Literal["nokd", "blkd", "takd", "sskd", "blkd+uda"]
-PLANNED_METHODS = ("sskd", "blkd+uda")  # named in the paper's tables, not built yet
+CLASS_METHODS = ("sskd", "blkd+uda")  # methods for class labels only
 
 
 def check_cnn(name: str) -> str:
@@ -46,9 +46,16 @@ def check_method(name: str) -> str:
     base = name.removesuffix("+fake")
     if base not in get_args(MethodName):
         raise ValueError(f"unknown method{did_you_mean(base, get_args(MethodName))}, each also with +fake")
-    if base in PLANNED_METHODS:
-        raise ValueError(f"the method {base} is not available yet; available: nokd, blkd, takd, each also with +fake")
     return name
+
+
+def check_applies(method: str, preset: "Preset") -> None:
+    """ValueError where the preset lacks what a method needs."""
+    base = method.removesuffix("+fake")
+    if base in CLASS_METHODS and preset.data.continuous:
+        raise ValueError(f"{base} is for class labels; for a continuous label there are nokd, blkd and takd")
+    if base == "sskd" and not preset.distill.sskd:
+        raise ValueError("sskd needs the table [distill.sskd] with its [distill.sskd.head]")
 
 
 def did_you_mean(name: str, known: Any) -> str:
@@ -341,6 +348,15 @@ class Preset(Table):
         for name in (self.generate.teacher, *(pair[0] for pair in self.distill.pairs)):
             if name not in self.teacher.networks:
                 raise ValueError(f"teacher.networks lacks {name}, which generate.teacher or distill.pairs names")
+        return self
+
+    @model_validator(mode="after")
+    def _methods(self) -> "Preset":
+        for method in self.distill.methods:
+            try:
+                check_applies(method, self)
+            except ValueError as error:
+                raise ValueError(f"distill.methods: {error}") from None
         return self
 
     @model_validator(mode="after")

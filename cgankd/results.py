@@ -258,8 +258,8 @@ def leaks(results: Results) -> list[str]:
     """A caution where rho was chosen on rows that networks upstream were trained on."""
     if not (results.rho or {}).get("leaky"):
         return []
-    return ["The search for rho is leaky, as in the published protocol: GAN, density ratio and teachers were trained on "
-            "the validation rows too."]  # fmt: skip
+    return ["The search for rho is leaky, as in the published protocol: GAN, density ratio and teachers were trained "
+            "on the validation rows too."]  # fmt: skip
 
 
 def harmful_teachers(results: Results) -> list[str]:

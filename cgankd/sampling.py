@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from cgankd import console, runs, signals
 from cgankd.engine import Machine
 from cgankd.errors import DIVERGED, STOPPED, UserError
-from cgankd.fakes import first_accepted, read_shard, write_shard
+from cgankd.fakes import read_shard, write_shard
 from cgankd.images import to_float, to_uint8
 from cgankd.preset import Generate
 from cgankd.randomness import generator
@@ -205,8 +205,3 @@ def health(
             "bound": float(bound[index]),
         })  # fmt: skip
     return rows
-
-
-def num_kept(columns: dict[str, np.ndarray], per_label: int) -> int:
-    """How many accepted images the pool's readers see."""
-    return len(first_accepted(columns["labels"], columns["proposals"], columns["accepted"], per_label))

@@ -12,12 +12,12 @@ from torch import nn
 from cgankd import checkpoint, plan, sources
 from cgankd.data import Batches, Images, Mixed, Share, images_of
 from cgankd.engine import Machine, Supervised, fit
-from cgankd.fakes import Pool, View
-from cgankd.methods import Teacher, frozen, make_method
+from cgankd.fakes import FakeFile, Fakes, Pool, View
+from cgankd.methods import SskdHead, Teacher, make_method
 from cgankd.metrics import num_parameters, outputs_of
 from cgankd.models import make_network
 from cgankd.networks import load_network, save_network
-from cgankd.preset import Preset
+from cgankd.preset import Preset, Recipe
 from cgankd.randomness import seed_everything
 from cgankd.runs import Run, verify_files
 from cgankd.task import make_task
@@ -32,12 +32,9 @@ class School:
         self.task = make_task(source.label)
         self.splits = {split: images_of(source, split, self.task).to(machine.device) for split in sources.SPLITS}
         self.normalisation = self.splits["train"].normalisation()
-        self._teachers: dict[Path, Teacher] = {}
-        self._views: dict[View, Images] = {}
-
-    @cached_property
-    def pool(self) -> Pool:
-        return Pool(self.run.pool)
+        self._networks: dict[Path, nn.Module] = {}
+        self._holders: dict[str, Fakes] = {}
+        self._fakes: dict[tuple[str, View | None], Images] = {}
 
     @cached_property
     def held_out(self) -> Images:
@@ -50,20 +47,40 @@ class School:
         """The real images that a student learns from."""
         return self.held_out if student.held_out else self.splits["train"]
 
-    def teacher(self, record: Path, command: str) -> Teacher:
-        """A trained network of the run as a teacher."""
-        if record not in self._teachers:
+    def network(self, record: Path, command: str) -> nn.Module:
+        """A trained network of the run, its files verified."""
+        if record not in self._networks:
             verify_files(record, command)
-            self._teachers[record] = frozen(load_network(record.parent, "network", self.machine.device))
-        return self._teachers[record]
+            self._networks[record] = load_network(record.parent, "network", self.machine.device)
+        return self._networks[record]
 
-    def fakes(self, view: View) -> Images:
-        """The fakes of a view."""
-        if view not in self._views:
-            rows = self.pool.rows(view, self.preset.seed)
-            labels = torch.from_numpy(self.pool.labels(view, rows)).to(self.task.dtype)
-            self._views = {view: Images(torch.from_numpy(self.pool.images(rows)), labels).to(self.machine.device)}
-        return self._views[view]
+    def teacher(self, student: plan.Student) -> Teacher | None:
+        """Who teaches a student; what has to be trained for that is trained first."""
+        if not student.teacher:
+            return None
+        previous = student.previous and train_student(student.previous, self)
+        if student.method == "takd":
+            assert previous, "an assistant stands before its student"
+            return Teacher(self.network(previous, "distill"))
+        head = previous and self.network(previous, "distill")
+        return Teacher(self.network(self.run.teacher(student.teacher), "train-teacher"), head or None)
+
+    def fakes(self, student: plan.Student) -> Images | None:
+        """The fakes that a student learns from."""
+        key = (student.fakes, student.view)
+        if student.view and key not in self._fakes:
+            held = self._held(student.fakes)
+            rows = held.rows(student.view, self.preset.seed)
+            labels = torch.from_numpy(held.labels(student.view, rows)).to(self.task.dtype)
+            self._fakes = {key: Images(torch.from_numpy(held.images(rows)), labels).to(self.machine.device)}
+        return self._fakes[key] if student.view else None
+
+    def _held(self, file: str) -> Fakes:
+        """The pool of the run, or a file in its place."""
+        if file not in self._holders:
+            side = self.splits["train"].side
+            self._holders[file] = FakeFile(Path(file), self.source.label, side) if file else Pool(self.run.pool)
+        return self._holders[file]
 
     def score(self, network: nn.Module, split: str) -> float:
         """The score of a network on one split."""
@@ -81,55 +98,61 @@ def train_student(student: plan.Student, school: School) -> Path:
     artefact = plan.student_artefact(student, school.preset, school.run)
     if artefact.state() == "done":
         return artefact.record
-    teacher = _teacher_of(student, school)
+    teacher = school.teacher(student)
     artefact.begin()
-    settings, task = school.preset.distill, school.task
-
-    seed = school.preset.seed
+    recipe, seed, fakes = plan.training(student, school.preset), school.preset.seed, school.fakes(student)
+    batches, steps = _batches(student, recipe, fakes, school)
     seed_everything(seed, "student", student.seed, "weights")
-    architecture = {"name": "cnn", "trunk": student.network, "outputs": task.outputs, **school.normalisation}
-    network = make_network(architecture)
-    batches, steps = _batches(student, school)
-    recipe = settings.model_copy(update={"steps": steps})
-    objective = make_method(student.method, task, network, teacher, settings)
-    update = Supervised(school.machine, objective, recipe)
-    fit(update, batches, steps=steps, folder=artefact.folder, name=f"student {student.seed}", seed=seed,
-        recipe=artefact.digest, machine=school.machine)  # fmt: skip
+    network, architecture, objective = _learner(student, teacher, school)
+    update = Supervised(school.machine, objective, recipe.model_copy(update={"steps": steps}))
+    name = "projection head" if student.method == plan.HEAD else f"student {student.seed}"
+    fit(update, batches, steps=steps, folder=artefact.folder, name=name, seed=seed, recipe=artefact.digest,
+        machine=school.machine)  # fmt: skip
 
     files = save_network(artefact.folder, "network", network, architecture)
     facts: dict[str, Any] = {"network": student.network, "parameters": num_parameters(network), "steps": steps,
-                             "fakes": len(school.fakes(student.view)) if student.view else 0,
-                             "validation": school.score(network, "validation")}  # fmt: skip
+                             "fakes": len(fakes) if fakes else 0}  # fmt: skip
+    if student.method != plan.HEAD:
+        facts["validation"] = school.score(network, "validation")
     artefact.finish(files, made_on=school.machine.facts, **facts)
     checkpoint.remove(artefact.folder / "checkpoints")
     return artefact.record
 
 
-def _teacher_of(student: plan.Student, school: School) -> Teacher | None:
-    if student.previous:
-        return school.teacher(train_student(student.previous, school), "distill")
-    return school.teacher(school.run.teacher(student.teacher), "train-teacher") if student.teacher else None
+def _learner(
+    student: plan.Student, teacher: Teacher | None, school: School
+) -> tuple[nn.Module, dict[str, Any], nn.Module]:
+    """What is trained, its description, and the objective that trains it."""
+    settings, task = school.preset.distill, school.task
+    if student.method == plan.HEAD:
+        assert teacher, "a projection head has a teacher"
+        architecture: dict[str, Any] = {"name": "projection", "size": teacher.network.trunk.num_features}
+        head = make_network(architecture)
+        return head, architecture, SskdHead(teacher, head, settings.augment)
+    side = school.splits["train"].side
+    architecture = {"name": "cnn", "trunk": student.network, "side": side, "outputs": task.outputs,
+                    **school.normalisation}  # fmt: skip
+    network = make_network(architecture)
+    return network, architecture, make_method(student.method, task, network, teacher, settings)
 
 
-def _batches(student: plan.Student, school: School) -> tuple[Batches | Mixed, int]:
+def _batches(
+    student: plan.Student, recipe: Recipe, fakes: Images | None, school: School
+) -> tuple[Batches | Mixed, int]:
     """Batches of real or of real and fake images, and how many of them: the budget's steps or epochs."""
-    settings, seed = school.preset.distill, school.preset.seed
-    alone = Share()
-    stream = f"student {student.seed}"
-    images = school.real(student)
-    if not student.view:
-        real = Batches(images, settings.batch, seed=seed, stream=stream, share=alone)
-        return real, _steps(len(images), school)
-    fakes = school.fakes(student.view)
-    steps = _steps(len(images) + len(fakes), school)
-    if settings.fake_share == "proportional":
-        return Batches(images + fakes, settings.batch, seed=seed, stream=stream, share=alone), steps
-    num = min(settings.batch - 1, max(1, round(settings.batch * settings.fake_share)))
-    real = Batches(images, settings.batch - num, seed=seed, stream=stream, share=alone)
-    fake = Batches(fakes, num, seed=seed, stream=f"{stream} fakes", share=alone)
-    return Mixed(real, fake), steps
+    real = school.real(student)
+    share, size, stream = school.preset.distill.fake_share, recipe.batch, f"student {student.seed}"
 
+    def batches(images: Images, size: int, stream: str) -> Batches:
+        return Batches(images, size, seed=school.preset.seed, stream=stream, share=Share())
 
-def _steps(num_images: int, school: School) -> int:
-    settings = school.preset.distill
-    return settings.steps if settings.epochs is None else settings.epochs * -(-num_images // settings.batch)
+    epochs = school.preset.distill.epochs if student.method != plan.HEAD else None
+    num = len(real) + (len(fakes) if fakes else 0)
+    steps = recipe.steps if epochs is None else epochs * -(-num // size)
+    if not fakes:
+        return batches(real, size, stream), steps
+    if share == "proportional":
+        return batches(real + fakes, size, stream), steps
+    num_fakes = min(size - 1, max(1, round(size * share)))
+    parts = batches(real, size - num_fakes, stream), batches(fakes, num_fakes, f"{stream} fakes")
+    return Mixed(*parts), steps

@@ -5,6 +5,7 @@ import os
 import pytest
 import torch
 import toy
+from torch import nn
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
@@ -16,6 +17,13 @@ def _no_waiting_for_the_disk():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
         yield
+
+
+@pytest.fixture
+def without_initial_values(monkeypatch):
+    """Networks of published size are made in no time."""
+    for name in ("kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "uniform_", "normal_", "ones_", "zeros_"):
+        monkeypatch.setattr(nn.init, name, lambda weight, *given, **options: weight)
 
 
 @pytest.fixture(scope="session", params=["digits", "digits-angle"])

@@ -39,7 +39,7 @@ def images(num: int = 30) -> Images:
 def supervised(machine: Machine, **recipe) -> Supervised:
     torch.manual_seed(1)
     network = make_network(
-        {"name": "cnn", "trunk": "resnet8_x0_125", "outputs": 3, "mean": [0.5] * 3, "std": [0.5] * 3}
+        {"name": "cnn", "trunk": "resnet8_x0_125", "side": 8, "outputs": 3, "mean": [0.5] * 3, "std": [0.5] * 3}
     )
     network.head = nn.Sequential(nn.Dropout(0.5), network.head)
     settings = {"steps": STEPS, "weight_decay": 1e-3, "augment": ["crop", "flip"], **recipe}
@@ -323,25 +323,6 @@ def test_optimisers_are_made_with_the_settings_of_the_recipe():
     adam = make_optimizer(parameters, Recipe(steps=1, optimizer="adam", learning_rate=1e-3, betas=[0.5, 0.99]))
     assert type(adam) is torch.optim.Adam
     assert adam.defaults["betas"] == (0.5, 0.99)
-
-
-def test_augmentation_is_that_of_the_recipe(machine):
-    class Seen(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.w = nn.Parameter(torch.tensor(0.0))
-
-        def forward(self, inputs, labels):
-            self.seen = inputs
-            return {"loss": self.w * 0}
-
-    before = torch.rand(4, 3, 8, 8)
-    for policy in ([], ["flip"]):
-        update = Supervised(machine, Seen(), Recipe(steps=1, augment=policy))
-        torch.manual_seed(0)
-        update((before, torch.zeros(4)), 0)
-        torch.manual_seed(0)
-        assert torch.equal(update.objective.seen, engine.images.augment(before, policy))
 
 
 # One adversarial step

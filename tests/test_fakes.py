@@ -7,7 +7,7 @@ import pytest
 
 from cgankd import fakes, hdf5, runs
 from cgankd.errors import UserError
-from cgankd.fakes import Pool, View, first_accepted
+from cgankd.fakes import FakeFile, Pool, View, first_accepted
 from cgankd.runs import Artefact
 
 
@@ -228,3 +228,39 @@ def test_a_shortfall_is_reported(tmp_path, capsys):
     rows = {**made_up(), "relabels": np.zeros(60, np.int64)}
     pool_of(tmp_path, rows, per_label=20).rows(View(num=30))
     assert "warning" in capsys.readouterr().err
+
+
+# Files of others
+
+CLASSES = {"kind": "class", "classes": ["a", "b", "c"]}
+DEGREES = {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees"}
+
+
+def file_of(path, labels, shape=(3, 4, 4), dtype=np.uint8):
+    images = np.zeros((len(labels), *shape), dtype)
+    path.write_bytes(hdf5.to_bytes({"fake_images": images, "fake_labels": np.asarray(labels)}, {}))
+    return path
+
+
+def test_a_file_of_fakes_has_the_labels_that_stand_in_it(tmp_path):
+    held = FakeFile(file_of(tmp_path / "a.h5", [2.0, 0.0, 1.0, 1.0]), CLASSES, 4)
+    assert held.columns["labels"].dtype == np.int64
+    view = View(subsample=False, relabel="keep")
+    assert held.labels(view, held.rows(view)).tolist() == [2, 0, 1, 1]
+    held = FakeFile(file_of(tmp_path / "b.h5", [0.0, 45.0, 90.0]), DEGREES, 4)
+    assert held.columns["labels"].tolist() == [0.0, 0.5, 1.0], "scaled from their unit"
+    assert len(held.rows(View(subsample=False, relabel="keep", num=2))) == 2
+
+
+@pytest.mark.parametrize(("labels", "label", "shape", "words"), [
+    ([0, 3], CLASSES, (3, 4, 4), "row 1 is 3, expected classes from 0 to 2"),
+    ([0.5, 1], CLASSES, (3, 4, 4), "row 0 is 0.5, expected classes"),
+    ([0, -1], CLASSES, (3, 4, 4), "row 1 is -1"),
+    ([10.0, float("nan")], DEGREES, (3, 4, 4), "row 1 is nan, expected labels in degrees from 0 to 90"),
+    ([0, 1], CLASSES, (4, 4, 3), r"\(2, 4, 4, 3\) with 2 labels, expected \(N, 3, 4, 4\)"),
+    ([0, 1], CLASSES, (3, 8, 8), r"\(2, 3, 8, 8\)"),
+])  # fmt: skip
+def test_a_file_of_fakes_that_does_not_fit_is_refused(tmp_path, labels, label, shape, words):
+    with pytest.raises(UserError, match=words) as caught:
+        FakeFile(file_of(tmp_path / "a.h5", labels, shape), label, 4)
+    assert caught.value.code == 65

@@ -151,3 +151,36 @@ def test_small_images_are_enlarged_in_a_grid_by_whole_factors(tmp_path):
     images.save_grid(tmp_path / "grid.png", torch.zeros(4, 3, 8, 8, dtype=torch.uint8), columns=2)
     with Image.open(tmp_path / "grid.png") as picture:
         assert picture.size == (64, 64)
+
+
+def test_an_augmented_objective_sees_changed_images_and_its_own_labels():
+    class Seen(torch.nn.Module):
+        def forward(self, pixels, labels):
+            return {"pixels": pixels, "labels": labels}
+
+    before, labels = torch.rand(4, 3, 8, 8), torch.arange(4)
+    for policy in ([], ["flip"], ["crop", "flip"]):
+        torch.manual_seed(0)
+        seen = images.Augmented(Seen(), policy)(before, labels)
+        torch.manual_seed(0)
+        assert torch.equal(seen["pixels"], images.augment(before, policy))
+        assert seen["labels"] is labels
+
+
+def test_autoaugment_draws_for_each_image_and_stays_in_range():
+    same = images.to_float(torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8)).expand(64, -1, -1, -1)
+    torch.manual_seed(0)
+    changed = images.autoaugment(same)
+    assert changed.shape == same.shape
+    assert changed.min() >= -1
+    assert changed.max() <= 1
+    assert len(changed.flatten(1).unique(dim=0)) > 20, "25 policies, half of whose parts apply"
+    torch.manual_seed(0)
+    assert torch.equal(changed, images.autoaugment(same))
+
+
+def test_autoaugment_fills_with_mid_grey():
+    white = torch.ones(256, 3, 16, 16)
+    torch.manual_seed(0)
+    corners = images.autoaugment(white)[:, :, 0, 0].unique()
+    assert (corners.sub(128 / 127.5 - 1).abs() < 1e-6).any(), "some were moved or turned"

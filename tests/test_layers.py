@@ -31,6 +31,7 @@ OWNERS = {
     "matplotlib": {"figures"},
     "jinja2": {"document"},
     "PIL": {"images", "sources"},
+    "torchvision": {"images", "models", "sources"},
     "sklearn": {"sources"},
     "scipy": {"sources"},
 }

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import tensor
 
-from cgankd.losses import hinge_critic, hinge_generator, ratio_penalty, softened_kl, softplus_ratio
+from cgankd.losses import hinge_critic, hinge_generator, kept_kl, ratio_penalty, softened_kl, softplus_ratio
 
 
 def sigmoid(x: float) -> float:
@@ -65,3 +65,11 @@ def test_the_ratio_loss_is_stationary_and_least_at_the_true_ratio():
 def test_the_penalty_is_the_squared_distance_of_the_mean_ratio_from_one():
     assert ratio_penalty(tensor([1.0, 4.0])).item() == 2.25
     assert ratio_penalty(tensor([0.5, 1.5])).item() == 0
+
+
+def test_the_kl_of_kept_rows_is_their_mean_and_zero_of_none():
+    student, teacher = torch.randn(5, 4), torch.randn(5, 4)
+    kept = torch.tensor([True, False, True, True, False])
+    expected = softened_kl(student[kept], teacher[kept], 2.0)
+    assert kept_kl(student, teacher, 2.0, kept).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert kept_kl(student, teacher, 2.0, torch.zeros(5, dtype=torch.bool)).item() == 0

@@ -12,7 +12,8 @@ from cgankd.models import make_network
 from cgankd.networks import load_network, save_network
 
 CPU = torch.device("cpu")
-CNN = {"name": "cnn", "trunk": "resnet8_x0_125", "outputs": 3, "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
+CNN = {"name": "cnn", "trunk": "resnet8_x0_125", "side": 8, "outputs": 3, "mean": [0.1, 0.2, 0.3],
+       "std": [0.4, 0.5, 0.6]}  # fmt: skip
 GENERATOR = {"name": "biggan", "size": 8, "latent": 4, "width": 1, "num_classes": 3}
 
 

@@ -150,16 +150,18 @@ def test_a_student_depends_on_what_its_method_uses_and_on_nothing_else(run):
         "blkd": {"method": "blkd", "teacher": "resnet8"},
         "blkd+fake": {"method": "blkd", "teacher": "resnet8", "view": view},
         "takd": {"method": "takd", "teacher": "resnet8", "assistant": "resnet8_x0_5"},
+        "blkd+uda": {"method": "blkd+uda", "teacher": "resnet8"},
     }
     everything, nobody = frozenset(kinds), frozenset()
     fakes, distilled = {"nokd+fake", "blkd+fake"}, {"blkd", "blkd+fake", "takd"}
+    uda = {"blkd+uda"}
     uses = {
         **dict.fromkeys(["distill.steps=77", "distill.learning_rate=0.31", "distill.augment=['flip']"], everything),
         **dict.fromkeys(["seed=1", "data.num_train=130"], everything),
         "distill.fake_share=0.26": fakes,
-        **dict.fromkeys(
-            ["distill.temperature=2.5", "distill.match_weight=0.12", "distill.label_weight=2.5"], distilled
-        ),
+        **dict.fromkeys(["distill.match_weight=0.12", "distill.label_weight=2.5"], distilled),
+        "distill.temperature=2.5": distilled | uda,
+        "distill.uda.match_weight=0.12": uda,
         **dict.fromkeys(["distill.seeds=[5]", "distill.methods=['blkd']", "distill.rho=0.9", "rho.grid=[0.1]"], nobody),
         **dict.fromkeys(["gan.steps=77", "generate.block=34", "teacher.steps=77", "report.columns=33"], nobody),
         "distill.pairs=[['resnet8', 'resnet8', 'resnet20']]": nobody,
@@ -281,12 +283,12 @@ def test_methods_are_those_of_the_preset_unless_the_call_names_one():
 
 def test_rho_is_that_of_the_call_else_of_the_preset_else_the_selected_one(run):
     changes = ["distill.nfake=50", "distill.relabel=keep"]
-    assert plan.distill_view(settings(*changes), run, Call(rho="0.25")) == View(0.25, True, "keep", 50)
-    assert plan.distill_view(settings(*changes), run, Call()) == View(0.5, True, "keep", 50)
-    assert plan.distill_view(settings("distill.rho=selected"), run, Call()).rho == 0.7
+    assert plan.distill_views(settings(*changes), run, Call(rho="0.25")) == [View(0.25, True, "keep", 50)]
+    assert plan.distill_views(settings(*changes), run, Call()) == [View(0.5, True, "keep", 50)]
+    assert plan.distill_views(settings("distill.rho=selected"), run, Call())[0].rho == 0.7
     run.rho.unlink()
     with pytest.raises(UserError, match="not found") as caught:
-        plan.distill_view(settings("distill.rho=selected"), run, Call())
+        plan.distill_views(settings("distill.rho=selected"), run, Call())
     assert "cgankd select-rho" in caught.value.hint
 
 
@@ -303,7 +305,54 @@ def test_rho_none_trains_without_fakes(run):
 @pytest.mark.parametrize("value", ["0", "1.1", "-0.5", "nan", "inf", "half"])
 def test_a_rho_that_is_no_share_is_refused(run, value):
     with pytest.raises(UserError, match=f"--rho {value}: expected a number in") as caught:
-        plan.distill_view(settings(), run, Call(rho=value))
+        plan.distill_views(settings(), run, Call(rho=value))
+    assert caught.value.code == 2
+
+
+def test_a_list_of_numbers_of_fakes_gives_a_row_each_and_zero_is_without(run):
+    rows = plan.method_rows("nokd+fake", settings("distill.nfake=[0, 10, 50]"), run, Call())
+    views = {name: [one.view for one in students] for name, students in rows.items()}
+    assert views == {"nokd+fake (0)": [None] * 2, "nokd+fake (10)": [View(rho=0.5, num=10)] * 2,
+                     "nokd+fake (50)": [View(rho=0.5, num=50)] * 2}  # fmt: skip
+    assert list(plan.method_rows("nokd", settings("distill.nfake=[0, 10]"), run, Call())) == ["nokd"]
+    assert rows["nokd+fake (0)"] == plan.method_students("nokd", settings(), run, Call()), "the same students"
+    assert {one.view.num for one in plan.rho_students(settings("distill.nfake=[0, 10, 50]")) if one.view} == {50}
+
+
+def test_a_file_of_fakes_is_used_as_it_is_and_its_content_counts(run, tmp_path):
+    path = tmp_path / "fakes.h5"
+    call = Call(fake=str(path))
+    (one, *_) = plan.method_students("nokd+fake", settings(), run, call)
+    assert (one.view, one.fakes) == (View(subsample=False, relabel="keep"), str(path))
+    assert plan.method_students("nokd", settings(), run, call) == plan.method_students("nokd", settings(), run, Call())
+    with pytest.raises(UserError, match=r"fakes\.h5 not found"):
+        plan.student_artefact(one, settings(), run)
+    path.write_bytes(b"one")
+    first = plan.student_artefact(one, settings(), run).digest
+    plan.fakes.identify.cache_clear()
+    path.write_bytes(b"two")
+    assert plan.student_artefact(one, settings(), run).digest != first
+
+
+def test_all_seeds_of_sskd_share_the_head_of_their_teacher(run):
+    changes = ["distill.sskd.head.steps=7"]
+    students = plan.method_students("sskd+fake", settings(*changes), run, Call())
+    (head,) = plan.previous(students)
+    assert (head.method, head.network, head.seed, head.view) == (plan.HEAD, "resnet8", 0, View(rho=0.5))
+    made = plan.student_artefact(head, settings(*changes), run)
+    assert made.recipe["training"]["steps"] == 7
+    assert made.digest in str(plan.student_artefact(students[0], settings(*changes), run).recipe)
+    longer = settings("distill.sskd.head.steps=8")
+    assert plan.student_artefact(head, longer, run).digest != made.digest
+    assert (
+        plan.student_artefact(students[0], longer, run).digest
+        != plan.student_artefact(students[0], settings(*changes), run).digest
+    )
+
+
+def test_a_method_of_the_call_that_does_not_apply_is_refused(run):
+    with pytest.raises(UserError, match=r"--method sskd: sskd needs the table") as caught:
+        plan.methods(settings(), Call(method="sskd"))
     assert caught.value.code == 2
 
 

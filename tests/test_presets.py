@@ -6,11 +6,12 @@ import pytest
 
 from cgankd import methods, preset
 from cgankd.errors import UserError
-from cgankd.models import GANS
+from cgankd.models import GANS, make_network
 from cgankd.models.cnn import TRUNKS, make_trunk
 from cgankd.models.ratio import HIDDEN
 from cgankd.preset import Preset, load
 from cgankd.sources import catalogue
+from cgankd.task import Classification
 
 
 def refused(source, words: str, changes: list[str] | None = None) -> UserError:
@@ -60,14 +61,21 @@ def test_every_source_a_preset_can_name_has_its_reader():
 
 
 def test_every_available_method_has_an_objective():
-    settings = load("digits").distill
-    available = set(typing.get_args(preset.MethodName)) - set(preset.PLANNED_METHODS)
-    for name in available:
-        teacher = None if name == "nokd" else lambda images: images
-        assert methods.make_method(name, None, None, teacher, settings)
-    for name in preset.PLANNED_METHODS:
-        with pytest.raises(ValueError, match="not available yet"):
-            preset.check_method(name)
+    settings = load("digits", ["distill.sskd.head.steps=1"]).distill
+    constants = {"side": 16, "mean": [0.5] * 3, "std": [1.0] * 3}
+    student = make_network({"name": "cnn", "trunk": "resnet8_x0_25", "outputs": 10, **constants})
+    for name in typing.get_args(preset.MethodName):
+        teacher = None if name == "nokd" else methods.Teacher(student)
+        assert methods.make_method(name, Classification(["a"] * 10), student, teacher, settings)
+
+
+@pytest.mark.parametrize(("kind", "method", "words"), [
+    ("digits", "sskd", r"distill.methods: sskd needs the table \[distill.sskd\]"),
+    ("digits-angle", "sskd+fake", "distill.methods: sskd is for class labels; for a continuous label there are nokd"),
+    ("digits-angle", "blkd+uda", r"distill.methods: blkd\+uda is for class labels"),
+])  # fmt: skip
+def test_a_method_that_does_not_apply_is_refused(kind, method, words):
+    refused(kind, words, [f"distill.methods=['{method}']"])
 
 
 def test_fake_alone_means_nokd_with_fakes():
@@ -76,8 +84,8 @@ def test_fake_alone_means_nokd_with_fakes():
 
 
 def test_a_width_suffix_of_a_network_is_read_as_a_decimal():
-    assert make_trunk(preset.check_cnn("resnet8_x0_25")).num_features == 16
-    assert make_trunk(preset.check_cnn("resnet8_x2")).num_features == 128
+    assert make_trunk(preset.check_cnn("resnet8_x0_25"), 8).num_features == 16
+    assert make_trunk(preset.check_cnn("resnet8_x2"), 8).num_features == 128
     for wrong in ("resnet8_x0.5", "resnet8_xx2", "resnet8_x-1", "resnet8_x1_2_3"):
         with pytest.raises(ValueError, match="unknown network"):
             preset.check_cnn(wrong)
@@ -139,7 +147,7 @@ def test_changes_of_a_call_are_toml_values_or_bare_words(write):
         ("[gan]\nnetwork = 'bigan'", "gan.network: .*'biggan' or 'sngan' .found 'bigan'"),
         ("[teacher]\nnetworks = ['renset8']", "teacher.networks.0: unknown network; did you mean resnet8?"),
         ("[distill]\nmethods = ['bkld']", "distill.methods.0: unknown method; did you mean blkd?"),
-        ("[distill]\nmethods = ['sskd']", "distill.methods.0: .*not available yet"),
+        ("[distill]\nmethods = ['sskd']", "distill.methods: sskd needs the table"),
         ("[distill]\npairs = [['resnet8_x2', 'resnet8']]", "distill.pairs.0: .*at least 3"),
         ("[gan]\nlearning_rate = nan", "gan.learning_rate: .*finite number .found nan"),
         ("[gan]\nlearning_rate = inf", "gan.learning_rate: .*found inf"),

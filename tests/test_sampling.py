@@ -15,7 +15,7 @@ from cgankd.errors import UserError
 from cgankd.fakes import COLUMNS, SMALL, first_accepted, read_shard
 from cgankd.preset import Generate
 from cgankd.ratio import effective_share
-from cgankd.sampling import Sampler, draw_pool, fit_bounds, health, num_kept
+from cgankd.sampling import Sampler, draw_pool, fit_bounds, health
 from cgankd.task import Classification, Regression
 
 CPU = torch.device("cpu")
@@ -51,6 +51,10 @@ class Table(nn.Module):
 
     def forward(self, images):
         return images.mean((1, 2, 3))[:, None] * torch.arange(1.0, self.outputs + 1)
+
+
+def num_kept(rows: dict) -> int:
+    return len(first_accepted(rows["labels"], rows["proposals"], rows["accepted"], 40))
 
 
 def sampler(*low: float, seed: int = 0, continuous: int = 0) -> Sampler:
@@ -154,7 +158,7 @@ def test_a_pool_holds_the_first_proposals_of_each_label_and_further_ones_only_if
         assert rows["accepted"][mine & (rows["proposals"] >= 40)].all()
         assert rows["accepted"][mine].sum() >= 40
     assert (rows["proposals"][rows["labels"] == 2] < 40).all(), "all accepted at once: no second round"
-    assert num_kept(rows, 40) == 120
+    assert num_kept(rows) == 120
 
 
 def test_rows_hold_the_teachers_errors_and_labels(tmp_path):
@@ -287,7 +291,7 @@ def test_a_label_that_is_hardly_ever_accepted_ends_with_its_name(tmp_path):
         Crew().draw(made, settings(max_proposals=3), tmp_path)
     assert caught.value.code == 70
     assert "max_proposals" in caught.value.hint
-    assert num_kept(Crew().draw(made, settings(max_proposals=30), tmp_path / "more"), 40) == 80
+    assert num_kept(Crew().draw(made, settings(max_proposals=30), tmp_path / "more")) == 80
 
 
 # Bounds

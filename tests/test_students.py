@@ -5,19 +5,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cgankd import fakes, preset, runs
+from cgankd import fakes, hdf5, preset, runs
 from cgankd.engine import Machine
 from cgankd.fakes import View
 from cgankd.models import make_network
 from cgankd.networks import save_network
-from cgankd.plan import Student
+from cgankd.plan import HEAD, Student, training
 from cgankd.runs import Artefact, Run
 from cgankd.students import School, _batches, train_student
 
 STUDENT, TEACHER = "resnet8_x0_0625", "resnet8_x0_125"
 CHANGES = ["data.size=8", "data.num_train=50", "data.num_validation=50", f"teacher.networks=['{TEACHER}']",
            f"generate.teacher='{TEACHER}'", f"distill.pairs=[['{TEACHER}', '{STUDENT}', '{STUDENT}']]",
-           "distill.steps=4", "distill.batch=16", "distill.learning_rate=0.05", "distill.schedule=cosine"]  # fmt: skip
+           "distill.steps=4", "distill.batch=16", "distill.learning_rate=0.05", "distill.schedule=cosine",
+           "distill.sskd.head.steps=3", "distill.sskd.head.batch=16"]  # fmt: skip
 
 
 def set_up(root, *changes: str) -> School:
@@ -26,7 +27,7 @@ def set_up(root, *changes: str) -> School:
     torch.manual_seed(0)
     made = Artefact(run.teacher(TEACHER), "train-teacher", {})
     made.begin()
-    architecture = {"name": "cnn", "trunk": TEACHER, "outputs": 10, "mean": [0.3] * 3, "std": [0.4] * 3}
+    architecture = {"name": "cnn", "trunk": TEACHER, "side": 8, "outputs": 10, "mean": [0.3] * 3, "std": [0.4] * 3}
     made.finish(save_network(made.folder, "network", make_network(architecture), architecture), made_on={})
     pool = Artefact(run.pool, "generate", {})
     pool.begin()
@@ -46,6 +47,11 @@ def school(tmp_path_factory):
     return set_up(tmp_path_factory.mktemp("school"))
 
 
+def batches_of(student: Student, school: School):
+    """The batches of a student and their number."""
+    return _batches(student, training(student, school.preset), school.fakes(student), school)
+
+
 def weights(record) -> dict[str, torch.Tensor]:
     return load_file(record.parent / "network.safetensors")
 
@@ -59,6 +65,8 @@ KINDS = {
     "nokd+fake": Student(STUDENT, "nokd", 0, view=View(rho=0.5)),
     "blkd": Student(STUDENT, "blkd", 0, TEACHER),
     "takd+fake": Student(STUDENT, "takd", 0, TEACHER, STUDENT, View(rho=0.5)),
+    "sskd+fake": Student(STUDENT, "sskd", 0, TEACHER, view=View(rho=0.5)),
+    "blkd+uda": Student(STUDENT, "blkd+uda", 0, TEACHER),
 }
 
 
@@ -106,8 +114,8 @@ def test_takd_trains_its_assistant_first_and_learns_from_it(school, trained):
 
 def test_the_teacher_is_not_changed_by_its_students(school, trained):
     runs.verify_files(school.run.teacher(TEACHER), "train-teacher")
-    teacher = school.teacher(school.run.teacher(TEACHER), "train-teacher")
-    assert teacher is school.teacher(school.run.teacher(TEACHER), "train-teacher"), "loaded once"
+    teacher = school.network(school.run.teacher(TEACHER), "train-teacher")
+    assert teacher is school.network(school.run.teacher(TEACHER), "train-teacher"), "loaded once"
     assert set(weights(trained["blkd"])) == set(weights(trained["nokd"])), "and no part of them"
 
 
@@ -120,15 +128,42 @@ def test_students_are_normalised_by_the_real_images_alone(school, trained):
 
 def test_the_fakes_of_a_view_are_its_rows_with_its_labels(school):
     for view in (View(rho=0.5), View(rho=0.5, relabel="keep"), View(num=30)):
-        rows = school.pool.rows(view, school.preset.seed)
-        found = school.fakes(view)
-        assert found.labels.tolist() == school.pool.labels(view, rows).tolist()
-        np.testing.assert_array_equal(found.pixels.numpy(), school.pool.images(rows))
+        pool = fakes.Pool(school.run.pool)
+        rows = pool.rows(view, school.preset.seed)
+        found = school.fakes(Student(STUDENT, "nokd", 0, view=view))
+        assert found.labels.tolist() == pool.labels(view, rows).tolist()
+        np.testing.assert_array_equal(found.pixels.numpy(), pool.images(rows))
+
+
+def test_fakes_of_a_file_are_used_as_they_are_and_drawn_evenly_from_the_classes(school, tmp_path):
+    draws = np.random.default_rng(1)
+    labels = np.repeat(np.arange(10), 6)
+    pixels = draws.integers(0, 256, (60, 3, 8, 8), dtype=np.uint8)
+    path = tmp_path / "fakes.h5"
+    path.write_bytes(hdf5.to_bytes({"fake_images": pixels, "fake_labels": labels.astype(np.float64)}, {}))
+    view = View(subsample=False, relabel="keep")
+    found = school.fakes(Student(STUDENT, "nokd", 0, view=view, fakes=str(path)))
+    np.testing.assert_array_equal(found.pixels.numpy(), pixels)
+    assert found.labels.tolist() == labels.tolist()
+    twenty = View(subsample=False, relabel="keep", num=20)
+    some = school.fakes(Student(STUDENT, "nokd", 0, view=twenty, fakes=str(path)))
+    assert torch.bincount(some.labels).tolist() == [2] * 10
+
+
+def test_the_head_of_sskd_is_trained_once_for_all_seeds_and_students_learn_with_it(school, trained):
+    heads = [path for path in (school.run.root / "students").iterdir() if HEAD in path.name]
+    assert len(heads) == 1
+    record = runs.read_json(heads[0] / "student.json")
+    assert (record["steps"], record["fakes"], "validation" in record) == (3, 60, False)
+    train_student(Student(STUDENT, "sskd", 1, TEACHER, view=View(rho=0.5)), school)
+    assert [path for path in (school.run.root / "students").iterdir() if HEAD in path.name] == heads
+    assert runs.read_json(trained["sskd+fake"])["recipe"]["assistant"] == record["digest"]
+    assert set(weights(trained["sskd+fake"])) == set(weights(trained["nokd"])), "the student's own head is dropped"
 
 
 def test_a_batch_has_the_asked_share_of_fakes(tmp_path):
     school = set_up(tmp_path, "distill.fake_share=0.25")
-    batches, steps = _batches(Student(STUDENT, "nokd", 0, view=View(rho=0.5)), school)
+    batches, steps = batches_of(Student(STUDENT, "nokd", 0, view=View(rho=0.5)), school)
     assert steps == 4
     real, fake = batches.parts
     assert (real.size, fake.size) == (12, 4)
@@ -139,21 +174,21 @@ def test_a_batch_has_the_asked_share_of_fakes(tmp_path):
 
 def test_proportional_fakes_join_the_real_images(tmp_path):
     school = set_up(tmp_path, "distill.fake_share=proportional")
-    batches, _ = _batches(Student(STUDENT, "nokd", 0, view=View(rho=0.5)), school)
+    batches, _ = batches_of(Student(STUDENT, "nokd", 0, view=View(rho=0.5)), school)
     assert len(batches.images) == 50 + 60
     assert batches.size == 16
 
 
 def test_a_budget_of_epochs_counts_batches_of_all_images(tmp_path):
     school = set_up(tmp_path, "distill.budget=epochs", "distill.epochs=3")
-    assert _batches(Student(STUDENT, "nokd", 0), school)[1] == 3 * 4  # 50 images in batches of 16
-    assert _batches(Student(STUDENT, "nokd", 0, view=View(rho=0.5)), school)[1] == 3 * 7  # 110 images
+    assert batches_of(Student(STUDENT, "nokd", 0), school)[1] == 3 * 4  # 50 images in batches of 16
+    assert batches_of(Student(STUDENT, "nokd", 0, view=View(rho=0.5)), school)[1] == 3 * 7  # 110 images
 
 
 def test_students_of_one_seed_see_the_same_real_images_with_and_without_distillation(school):
-    (plain, _), (with_fakes, _) = (_batches(KINDS[name], school) for name in ("nokd", "nokd+fake"))
-    again, _ = _batches(KINDS["blkd"], school)
-    other, _ = _batches(Student(STUDENT, "nokd", 1), school)
+    (plain, _), (with_fakes, _) = (batches_of(KINDS[name], school) for name in ("nokd", "nokd+fake"))
+    again, _ = batches_of(KINDS["blkd"], school)
+    other, _ = batches_of(Student(STUDENT, "nokd", 1), school)
     assert torch.equal(plain(2)[0], again(2)[0])
     assert not torch.equal(plain(2)[0], other(2)[0])
     assert len(with_fakes(2)[0]) == len(plain(2)[0]), "equal batches, so that steps are comparable"

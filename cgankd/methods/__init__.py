@@ -1,43 +1,41 @@
-"""Distillation methods: each is an objective, (images, labels) -> {name: weighted loss}.
+"""Distillation methods: each is an objective, (images, labels) -> {name: weighted loss}, and changes its images.
 
 TAKD (Mirzadeh et al. 2020) is BLKD along a chain of teachers, so it has no objective of its own.
 """
 
-from collections.abc import Callable
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
+from cgankd.images import Augmented
 from cgankd.methods.blkd import Blkd
 from cgankd.methods.nokd import Nokd
+from cgankd.methods.sskd import Sskd, SskdHead
+from cgankd.methods.teacher import Teacher
+from cgankd.methods.uda import Uda
 from cgankd.preset import Distill
 from cgankd.task import Task
 
-Teacher = Callable[[Tensor], Tensor]
+__all__ = ["SskdHead", "Teacher", "make_method"]
 
 
-def frozen(network: nn.Module) -> Teacher:
-    """The network as a function: in eval mode, without gradients, and no part of what is trained or saved."""
-    network.eval().requires_grad_(False)
-
-    def outputs(images: Tensor) -> Tensor:
-        with torch.no_grad():
-            return network(images)
-
-    return outputs
-
-
-def make_method(name: str, task: Task, student: nn.Module, teacher: Teacher | None, settings: Distill) -> nn.Module:
+def make_method(name: str, task: Task, student: Any, teacher: Teacher | None, settings: Distill) -> nn.Module:
     """The objective of a method's base name; `teacher` is absent only for nokd."""
+    policy, temperature = settings.augment, settings.temperature
     if teacher is None:
         assert name == "nokd", f"{name} needs a teacher"
-        return Nokd(task, student)
-    assert name in ("blkd", "takd"), f"unknown method {name}"
-    return Blkd(
-        task,
-        student,
-        teacher,
-        label_weight=settings.label_weight,
-        match_weight=settings.match_weight,
-        temperature=settings.temperature,
-    )
+        return Augmented(Nokd(task, student), policy)
+
+    def blkd(label_weight: float, match_weight: float) -> Blkd:
+        return Blkd(task, student, teacher, label_weight=label_weight, match_weight=match_weight,
+                    temperature=temperature)  # fmt: skip
+
+    match name:
+        case "blkd" | "takd":
+            return Augmented(blkd(settings.label_weight, settings.match_weight), policy)
+        case "sskd":
+            assert settings.sskd, "the preset has been checked for distill.sskd"
+            return Sskd(task, student, teacher, settings.sskd, policy)
+        case "blkd+uda":
+            return Uda(blkd(settings.uda.label_weight, settings.uda.match_weight), policy)
+    raise AssertionError(f"unknown method {name}")

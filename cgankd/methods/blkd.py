@@ -3,10 +3,9 @@
 For a continuous label the second term is the squared error to the teacher's value.
 """
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
+from cgankd.methods.teacher import Teacher
 from cgankd.task import Task
 
 
@@ -17,7 +16,7 @@ class Blkd(nn.Module):
         self,
         task: Task,
         student: nn.Module,
-        teacher: Callable[[Tensor], Tensor],
+        teacher: Teacher,
         *,
         label_weight: float,
         match_weight: float,

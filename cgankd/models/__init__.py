@@ -6,7 +6,7 @@ from torch import nn
 
 from cgankd.models.autoencoder import SparseAutoencoder
 from cgankd.models.biggan import BigGanDiscriminator, BigGanGenerator
-from cgankd.models.cnn import Cnn, CnnFeatures
+from cgankd.models.cnn import Cnn, CnnFeatures, Projection
 from cgankd.models.embedding import ClassIndex, ImageEmbedding, LabelEmbedding
 from cgankd.models.ratio import RatioNetwork
 from cgankd.models.sngan import SnganDiscriminator, SnganGenerator
@@ -25,6 +25,7 @@ NETWORKS: dict[str, Any] = {
     "label-embedding": LabelEmbedding,
     "image-embedding": ImageEmbedding,
     "ratio": RatioNetwork,
+    "projection": Projection,
 }
 
 

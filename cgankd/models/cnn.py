@@ -3,24 +3,47 @@
 N images of side S in [-1, 1]; every network takes that form and normalises by the constants it was trained with.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cgankd.models.resnet import CifarResNet
+from cgankd.models.densenet import DenseNet
+from cgankd.models.efficientnet import EfficientNet
+from cgankd.models.mobilenet import MobileNet
+from cgankd.models.resnet import CifarResNet, ResNet
+from cgankd.models.shufflenet import make_shufflenet
+from cgankd.models.vgg import Vgg
 
 TRUNKS: dict[str, Any] = {
-    "resnet8": lambda width: CifarResNet(8, width),
-    "resnet20": lambda width: CifarResNet(20, width),
-    "resnet110": lambda width: CifarResNet(110, width),
+    "resnet8": lambda side, width=1.0: CifarResNet(8, width),
+    "resnet20": lambda side, width=1.0: CifarResNet(20, width),
+    "resnet110": lambda side, width=1.0: CifarResNet(110, width),
+    "resnet18": partial(ResNet, 18),
+    "resnet34": partial(ResNet, 34),
+    "resnet50": partial(ResNet, 50),
+    "resnet18-uda": partial(ResNet, 18, uda=True),
+    "resnet50-uda": partial(ResNet, 50, uda=True),
+    "vgg11": partial(Vgg, 11),
+    "vgg13": partial(Vgg, 13),
+    "vgg16": partial(Vgg, 16),
+    "vgg19": partial(Vgg, 19),
+    "densenet121": DenseNet,
+    "mobilenetv2": MobileNet,
+    "shufflenetv2": make_shufflenet,
+    "efficientnet-b0": lambda side: EfficientNet(),
 }
 
 
-def make_trunk(name: str) -> Any:
-    """The trunk of a network's name, e.g. resnet20 or, a quarter as wide, resnet20_x0_25."""
+def make_trunk(name: str, side: int) -> Any:
+    """The trunk of a network's name for images of that side: (N, 3, S, S) -> (N, num_features).
+
+    Its form is the published one for Tiny-ImageNet from S = 64 on, and for CIFAR-10 below. resnet20_x0_25 is
+    resnet20, a quarter as wide.
+    """
     base, _, width = name.partition("_x")
-    return TRUNKS[base](float(width.replace("_", ".")) if width else 1.0)
+    return TRUNKS[base](side, float(width.replace("_", "."))) if width else TRUNKS[base](side)
 
 
 class Normalisation(nn.Module):
@@ -40,14 +63,29 @@ class Normalisation(nn.Module):
 class Cnn(nn.Module):
     """(N, 3, S, S) -> outputs (N, K): a teacher, an assistant or a student."""
 
-    def __init__(self, *, trunk: str, outputs: int, mean: list[float], std: list[float]) -> None:
+    def __init__(self, *, trunk: str, side: int, outputs: int, mean: list[float], std: list[float]) -> None:
         super().__init__()
         self.normalise = Normalisation(mean, std)
-        self.trunk = make_trunk(trunk)
+        self.trunk = make_trunk(trunk, side)
         self.head = nn.Linear(self.trunk.num_features, outputs)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.trunk(self.normalise(images)))
+        return self.head(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the last layer sees: (N, D)."""
+        return self.trunk(self.normalise(images))
+
+
+class Projection(nn.Module):
+    """Features (N, D) -> (N, D): the head in whose space SSKD compares images."""
+
+    def __init__(self, *, size: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layers(features)
 
 
 class CnnFeatures(nn.Module):
@@ -57,10 +95,10 @@ class CnnFeatures(nn.Module):
     layer, batch norm and ReLU of D = 3 S S before the classifier).
     """
 
-    def __init__(self, *, trunk: str, size: int, outputs: int, mean: list[float], std: list[float]) -> None:
+    def __init__(self, *, trunk: str, side: int, size: int, outputs: int, mean: list[float], std: list[float]) -> None:
         super().__init__()
         self.normalise = Normalisation(mean, std)
-        self.trunk = make_trunk(trunk)
+        self.trunk = make_trunk(trunk, side)
         self.wide = nn.Sequential(nn.Linear(self.trunk.num_features, size), nn.BatchNorm1d(size), nn.ReLU())
         self.outputs = nn.Linear(size, outputs)
 

@@ -12,10 +12,10 @@ from cgankd.models.cnn import Normalisation, make_trunk
 class ImageEmbedding(nn.Module):
     """Images (N, 3, S, S) -> h (N, E); `label(h)` (N, 1) reads the label back."""
 
-    def __init__(self, *, trunk: str, size: int, mean: list[float], std: list[float]) -> None:
+    def __init__(self, *, trunk: str, side: int, size: int, mean: list[float], std: list[float]) -> None:
         super().__init__()
         self.normalise = Normalisation(mean, std)
-        self.trunk = make_trunk(trunk)
+        self.trunk = make_trunk(trunk, side)
         features = self.trunk.num_features
         self.embed = nn.Sequential(
             nn.Linear(features, features), nn.BatchNorm1d(features), nn.ReLU(),

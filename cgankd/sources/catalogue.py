@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,23 @@ def load(settings: Data, seed: int) -> Source:
         test = splits.drawn_test(source.labels, source.rows["test"], settings, seed)
         source = replace(source, rows={**source.rows, "test": test})
     return _published(source) if settings.protocol == "paper" else source
+
+
+def known_label(settings: Data) -> dict[str, Any] | None:
+    """The facts of the label that no data need be read for; of Tiny-ImageNet the number of classes without names."""
+    if settings.range:
+        low, high = settings.range
+        return {"kind": "continuous", "min": low, "max": high, "unit": settings.unit}
+    match settings.source:
+        case "digits":
+            return digits.LABEL
+        case "digits-angle":
+            return digits.ANGLE
+        case "cifar10":
+            return {"kind": "class", "classes": cifar10.CLASSES}
+        case "tiny-imagenet":
+            return {"kind": "class", "classes": [str(label) for label in range(tiny_imagenet.NUM_CLASSES)]}
+    return None
 
 
 def files(settings: Data) -> list[Path]:

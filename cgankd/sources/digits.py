@@ -6,13 +6,16 @@ from cgankd.errors import DATA, UserError
 from cgankd.preset import Data
 from cgankd.sources.source import SPLITS, Source
 
+LABEL = {"kind": "class", "classes": [str(digit) for digit in range(10)]}
+ANGLE = {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees"}
+
 
 def digits(settings: Data, seed: int) -> Source:
     """The 1,797 handwritten digits of the UCI repository that scikit-learn carries, 10 classes."""
     rng = np.random.default_rng([seed, 0xDA7A])
     images, labels = _handwritten(settings.size)
     rows = _stratified(labels, settings, rng)
-    return Source(_three_channels(images), labels, rows, {"kind": "class", "classes": [str(i) for i in range(10)]})
+    return Source(_three_channels(images), labels, rows, LABEL)
 
 
 def digits_angle(settings: Data, seed: int) -> Source:
@@ -25,8 +28,7 @@ def digits_angle(settings: Data, seed: int) -> Source:
     rows = _split(order, settings)
     angles = rng.uniform(0, 90, len(images)).astype(np.float32)
     turned = [rotate(image, float(angle), reshape=False, order=1) for image, angle in zip(images, angles, strict=True)]
-    label = {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees"}
-    return Source(_three_channels(np.stack(turned)), angles, rows, label)
+    return Source(_three_channels(np.stack(turned)), angles, rows, ANGLE)
 
 
 def _handwritten(size: int) -> tuple[np.ndarray, np.ndarray]:

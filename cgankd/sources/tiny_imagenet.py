@@ -12,6 +12,7 @@ from cgankd.preset import Data
 from cgankd.sources import folder, h5, pictures
 from cgankd.sources.source import Found
 
+NUM_CLASSES = 200
 FETCH = ("unpack http://cs231n.stanford.edu/tiny-imagenet-200.zip and name its folder (wnids.txt, train/, val/), "
          "or a published tiny-imagenet-200.h5 (imgs, labels, imgs_val, labels_val), in data.path")  # fmt: skip
 

@@ -16,15 +16,13 @@ def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
     if call.ablation:
         groups = {"ablation": plan.ablation_students(preset, run, call)}
     else:
-        groups = {method: {method: plan.method_students(method, preset, run, call)}
-                  for method in plan.methods(preset, call)}  # fmt: skip
+        groups = {method: plan.method_rows(method, preset, run, call) for method in plan.methods(preset, call)}
     _note(groups, preset, run)
     artefacts = dict(zip(groups, plan.artefacts("distill", preset, run, call), strict=True))
     open_groups = {name: rows for name, rows in groups.items() if artefacts[name].state() != "done"}
     machine.barrier()
     students = [student for rows in open_groups.values() for row in rows.values() for student in row]
-    assistants = [student.previous for student in students if student.previous]
-    for batch in (list(dict.fromkeys(assistants)), list(dict.fromkeys(students))):
+    for batch in (plan.previous(students), list(dict.fromkeys(students))):
         _train_all(batch, school, machine)
     if machine.is_main:
         for name, rows in open_groups.items():
@@ -68,6 +66,16 @@ def _member(row: str, student: Student, school: School) -> dict[str, Any]:
     record = plan.student_artefact(student, school.preset, school.run).record
     trained = read_json(record)
     kept = ("network", "parameters", "steps", "fakes", "validation")
-    return {"row": row, "seed": student.seed, "teacher": student.teacher, "assistant": student.assistant,
-            "rho": student.view.rho if student.view else None, **{key: trained[key] for key in kept},
-            "test": school.score(school.load(student), "test"), "student": record.parent.name}  # fmt: skip
+    view = student.view
+    return {
+        "row": row,
+        "seed": student.seed,
+        "teacher": student.teacher,
+        "assistant": student.assistant,
+        "rho": view.rho if view and not student.fakes else None,
+        "nfake": view.num if view else 0,
+        "file": student.fakes,
+        **{key: trained[key] for key in kept},
+        "test": school.score(school.load(student), "test"),
+        "student": record.parent.name,
+    }

@@ -8,6 +8,7 @@ from cgankd.data import Batches, images_of
 from cgankd.engine import Machine, Supervised, fit
 from cgankd.errors import DIVERGED, UserError
 from cgankd.features import fit_features
+from cgankd.images import Augmented
 from cgankd.models import make_network
 from cgankd.networks import load_network, save_network
 from cgankd.preset import Preset
@@ -50,8 +51,9 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
     ratio = make_network(architecture)
     objective = DensityRatioObjective(ratio, generate, lambda labels: condition(labels), as_function, settings.penalty)
     batches = Batches(real, settings.batch, seed=seed, stream="ratio", share=machine.share)
-    fit(Supervised(machine, objective, settings), batches, steps=settings.steps, folder=folder / "ratio-training",
-        name="density ratio", seed=seed, recipe=recipe, machine=machine)  # fmt: skip
+    update = Supervised(machine, Augmented(objective, settings.augment), settings)
+    fit(update, batches, steps=settings.steps, folder=folder / "ratio-training", name="density ratio", seed=seed,
+        recipe=recipe, machine=machine)  # fmt: skip
 
     if machine.is_main:
         draws = generator(seed, "ratio", "check")

@@ -5,7 +5,7 @@ from cgankd.engine import Machine
 from cgankd.networks import load_network
 from cgankd.preset import Preset
 from cgankd.runs import Run, verify_files
-from cgankd.sampling import Sampler, draw_pool, health, num_kept
+from cgankd.sampling import Sampler, draw_pool, health
 from cgankd.task import make_task
 
 
@@ -40,7 +40,8 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
         parts = [fakes.read_shard(path) for path in shards]
         columns = {name: fakes.np.concatenate([part[name] for part in parts]) for name in fakes.SMALL}
         rows = health(sampler, columns, settings.per_label, bounds)
-        kept = num_kept(columns, settings.per_label)
+        kept = len(fakes.first_accepted(columns["labels"], columns["proposals"], columns["accepted"],
+                                        settings.per_label))  # fmt: skip
         artefact.finish(shards, made_on=machine.facts, per_label=settings.per_label, num_accepted=kept, label=label,
                         labels=rows, error_unit=task.unit if label["kind"] == "continuous" else "nats")  # fmt: skip
         mean = sum(row["acceptance"] for row in rows) / len(rows)

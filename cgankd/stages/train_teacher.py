@@ -7,6 +7,7 @@ from cgankd import checkpoint, console, plan, sources
 from cgankd.data import Batches, images_of
 from cgankd.engine import Machine, Supervised, fit
 from cgankd.errors import DIVERGED, UserError
+from cgankd.images import Augmented
 from cgankd.methods.nokd import Nokd
 from cgankd.metrics import num_parameters, outputs_of
 from cgankd.models import make_network
@@ -36,11 +37,13 @@ def _train(name: str, artefact: Artefact, preset: Preset, source: Source, machin
         artefact.begin()
     machine.barrier()
     seed_everything(preset.seed, "teacher", name, "weights")
-    architecture = {"name": "cnn", "trunk": name, "outputs": task.outputs, **real.normalisation()}
+    architecture = {"name": "cnn", "trunk": name, "side": real.side, "outputs": task.outputs,
+                    **real.normalisation()}  # fmt: skip
     network = make_network(architecture)
     batches = Batches(real, settings.batch, seed=preset.seed, stream=f"teacher {name}", share=machine.share)
-    fit(Supervised(machine, Nokd(task, network), settings), batches, steps=settings.steps, folder=artefact.folder,
-        name=f"teacher {name}", seed=preset.seed, recipe=artefact.digest, machine=machine)  # fmt: skip
+    update = Supervised(machine, Augmented(Nokd(task, network), settings.augment), settings)
+    fit(update, batches, steps=settings.steps, folder=artefact.folder, name=f"teacher {name}", seed=preset.seed,
+        recipe=artefact.digest, machine=machine)  # fmt: skip
     if machine.is_main:
         score = check(task, name, outputs_of(network, validation), real.labels, validation.labels)
         files = save_network(artefact.folder, "network", network, architecture)

@@ -1,0 +1,220 @@
+"""The published networks: their sizes, and their outputs against functions that take the weights in published order."""
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.functional import relu, silu
+
+from cgankd.metrics import num_parameters
+from cgankd.models import make_network
+from cgankd.models.cnn import TRUNKS, make_trunk
+
+HALF = {"mean": [0.5] * 3, "std": [0.5] * 3}
+SIZES = {  # with 10 classes of side 32, with 200 classes of side 64
+    "vgg11": (9_231_114, 9_635_784),
+    "vgg13": (9_416_010, 9_820_680),
+    "vgg16": (14_728_266, 15_132_936),
+    "vgg19": (20_040_522, 20_445_192),
+    "shufflenetv2": (1_263_854, 1_458_604),
+    "mobilenetv2": (2_296_922, 2_539_880),
+    "efficientnet-b0": (3_598_598, 3_659_588),  # published 1,088 more, which are never used
+    "resnet18": (11_173_962, 11_275_656),
+    "resnet34": (21_282_122, 21_383_816),
+    "resnet50": (23_520_842, 23_910_152),
+    "resnet18-uda": (11_173_962, 11_275_656),
+    "resnet50-uda": (23_520_842, 23_910_152),
+    "densenet121": (6_956_298, 7_151_048),
+}
+CIFAR_SIZES = {"resnet8": 78_042, "resnet20": 272_474, "resnet110": 1_730_714}
+
+
+def size_of(**architecture) -> int:
+    return num_parameters(make_network({**architecture, **HALF}))
+
+
+def test_every_trunk_has_a_published_size():
+    assert SIZES.keys() | CIFAR_SIZES.keys() == TRUNKS.keys()
+
+
+@pytest.mark.parametrize("trunk", CIFAR_SIZES)
+def test_the_cifar_resnets_have_their_published_size(without_initial_values, trunk):
+    assert size_of(name="cnn", trunk=trunk, side=32, outputs=10) == CIFAR_SIZES[trunk]
+
+
+@pytest.mark.parametrize("trunk", SIZES)
+def test_the_networks_have_their_published_size(without_initial_values, trunk):
+    ten = size_of(name="cnn", trunk=trunk, side=32, outputs=10)
+    two_hundred = size_of(name="cnn", trunk=trunk, side=64, outputs=200)
+    assert (ten, two_hundred) == SIZES[trunk]
+
+
+def test_the_feature_extractors_have_their_published_size(without_initial_values):
+    common = {"name": "cnn-features", "trunk": "densenet121"}
+    assert size_of(**common, side=32, size=3 * 32 * 32, outputs=10) == 10_131_722
+    assert size_of(**common, side=64, size=3 * 64 * 64, outputs=200) == 22_023_624
+
+
+# Each trunk again, written down layer by layer
+
+
+class Weights:
+    """The tensors of a network one after another, as its state dict has them."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.values = iter(network.state_dict().values())
+
+    def conv(self, x, stride: int = 1, bias: bool = False):
+        weight = next(self.values)
+        groups = x.shape[1] // weight.shape[1]
+        return F.conv2d(x, weight, next(self.values) if bias else None, stride, weight.shape[-1] // 2, groups=groups)
+
+    def norm(self, x):
+        gain, bias, mean, variance, _count = itertools.islice(self.values, 5)
+        return F.batch_norm(x, mean, variance, gain, bias)
+
+
+def vgg11(w, x, side):
+    for entry in "64 M 128 M 256 256 M 512 512 M 512 512 M".split():
+        if entry != "M":
+            x = relu(w.norm(w.conv(x, bias=True)))
+        elif x.shape[-1] > 1:
+            x = F.max_pool2d(x, 2)
+    return x.flatten(1)
+
+
+def resnet(w, x, side, blocks, *, bottleneck=False, uda=False):
+    x = relu(w.norm(w.conv(x)))
+    for stage, num_blocks in enumerate(blocks):
+        for index in range(num_blocks):
+            stride = 1 if index or (stage == 0 and side < 64) else 2
+            h = relu(w.norm(w.conv(x, 1 if bottleneck else stride)))
+            h = relu(w.norm(w.conv(h, stride))) if bottleneck else h
+            h = w.norm(w.conv(h))
+            x = h + (x if x.shape == h.shape else w.norm(w.conv(x, stride)))
+            x = x if uda and index < num_blocks - 1 else relu(x)
+    return x.mean((2, 3))
+
+
+def densenet121(w, x, side):
+    x = w.conv(x)
+    for stage, num_layers in enumerate((6, 12, 24, 16)):
+        for _ in range(num_layers):
+            h = w.conv(relu(w.norm(x)))
+            x = torch.cat([w.conv(relu(w.norm(h))), x], 1)
+        x = relu(w.norm(x))
+        x = F.avg_pool2d(w.conv(x), 2) if stage < 3 else x
+        x = F.max_pool2d(x, 2) if stage == 0 and side == 64 else x
+    return x.mean((2, 3))
+
+
+def mobilenetv2(w, x, side):
+    x = relu(w.norm(w.conv(x)))
+    second = 2 if side == 64 else 1
+    for num_blocks, first in ((1, 1), (2, second), (3, 2), (4, 2), (3, 1), (3, 2), (1, 1)):
+        for stride in [first] + [1] * (num_blocks - 1):
+            h = relu(w.norm(w.conv(x)))
+            h = relu(w.norm(w.conv(h, stride)))
+            h = w.norm(w.conv(h))
+            if stride == 1:
+                h = h + (x if x.shape == h.shape else w.norm(w.conv(x)))
+            x = h
+    return relu(w.norm(w.conv(x))).mean((2, 3))
+
+
+def shufflenetv2(w, x, side):
+    x = relu(w.norm(w.conv(x)))
+    x = F.max_pool2d(x, 3, 2, 1) if side == 64 else x
+    for num_units in (4, 8, 4):
+        for index in range(num_units):
+            if index == 0:
+                left, right, stride = relu(w.norm(w.conv(w.norm(w.conv(x, 2))))), x, 2
+            else:
+                (left, right), stride = x.chunk(2, 1), 1
+            right = w.norm(w.conv(relu(w.norm(w.conv(right))), stride))
+            right = relu(w.norm(w.conv(right)))
+            x = torch.stack([left, right], 2).flatten(1, 2)  # left and right by turns
+    return relu(w.norm(w.conv(x))).mean((2, 3))
+
+
+def efficientnet(w, x, side):
+    x = silu(w.norm(w.conv(x)))
+    for stage, (num_blocks, first) in enumerate(((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))):
+        for stride in [first] + [1] * (num_blocks - 1):
+            h = silu(w.norm(w.conv(x))) if stage else x
+            h = silu(w.norm(w.conv(h, stride)))
+            gate = silu(w.conv(h.mean((2, 3), keepdim=True), bias=True))
+            h = w.norm(w.conv(h * w.conv(gate, bias=True).sigmoid()))
+            x = x + h if stride == 1 and x.shape == h.shape else h
+    return x.mean((2, 3))
+
+
+WRITTEN_DOWN = {
+    "vgg11": vgg11,
+    "resnet18": lambda w, x, side: resnet(w, x, side, (2, 2, 2, 2)),
+    "resnet50": lambda w, x, side: resnet(w, x, side, (3, 4, 6, 3), bottleneck=True),
+    "densenet121": densenet121,
+    "mobilenetv2": mobilenetv2,
+    "shufflenetv2": shufflenetv2,
+    "efficientnet-b0": efficientnet,
+}
+
+
+def trained(name: str, side: int) -> tuple[nn.Module, torch.Tensor]:
+    """A trunk in eval mode whose batch norms have weights and statistics of their own, and two images."""
+    torch.manual_seed(0)
+    trunk = make_trunk(name, side)
+    images = torch.randn(6, 3, side, side)
+    for layer in trunk.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 1.0
+            nn.init.uniform_(layer.weight, 0.5, 1.5)
+            nn.init.uniform_(layer.bias, -0.5, 0.5)
+    with torch.no_grad():
+        trunk.train()(images)
+    return trunk.eval().requires_grad_(False), images[:2]
+
+
+@pytest.mark.parametrize("side", [16, 32, 64])
+@pytest.mark.parametrize("name", WRITTEN_DOWN)
+def test_a_trunk_computes_what_is_written_down_with_its_weights_in_their_order(name, side):
+    trunk, images = trained(name, side)
+    features = trunk(images)
+    assert features.shape[1] == trunk.num_features
+    assert features.std(0).mean() > 0.01, "the features tell images apart"
+    for index in range(2):  # each image by itself: in eval mode no other has a part in its features
+        weights = Weights(trunk)
+        expected = WRITTEN_DOWN[name](weights, images[index : index + 1], side)
+        assert next(weights.values, None) is None, "every tensor has its place"
+        torch.testing.assert_close(features[index : index + 1], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [*WRITTEN_DOWN, "resnet18-uda", "resnet8"])
+def test_every_parameter_gets_a_gradient_even_of_the_smallest_images(name):
+    torch.manual_seed(0)
+    network = make_network({"name": "cnn", "trunk": name, "side": 8, "outputs": 3, **HALF})
+    F.cross_entropy(network(torch.randn(4, 3, 8, 8)), torch.arange(4) % 3).backward()
+    assert [key for key, value in network.named_parameters() if value.grad is None] == []
+
+
+@pytest.mark.parametrize(("name", "blocks"), [("resnet18", (2, 2, 2, 2)), ("resnet50", (3, 4, 6, 3))])
+def test_the_uda_resnets_take_the_weights_of_the_others_and_rectify_less(name, blocks):
+    trunk, images = trained(name, 16)
+    uda = make_trunk(f"{name}-uda", 16).eval()
+    uda.load_state_dict(trunk.state_dict())
+    expected = resnet(Weights(trunk), images, 16, blocks, bottleneck=name == "resnet50", uda=True)
+    torch.testing.assert_close(uda(images), expected, rtol=1e-4, atol=1e-4)
+    assert (uda(images) - trunk(images)).abs().mean() > 0.1 * trunk(images).abs().mean()
+
+
+def test_the_efficientnet_drops_a_fifth_of_its_features_in_training():
+    trunk, images = trained("efficientnet-b0", 16)
+    assert (trunk(images) != 0).all()
+    assert (trunk.train()(images) == 0).float().mean().item() == pytest.approx(0.2, abs=0.05)
+
+
+def test_the_published_networks_have_one_width():
+    with pytest.raises(TypeError):
+        make_trunk("vgg11_x0_5", 32)
