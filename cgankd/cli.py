@@ -385,10 +385,10 @@ def _dry(job: Any, options: Options) -> bool:
         return False
     from cgankd import console, pipeline, preset
 
-    states = pipeline.states(job)
+    states, costs = pipeline.states(job), pipeline.costs(job)
     for stage, state in states.items():
         console.say(f"{stage}: {state}")
-    details = {"preset": job.preset.model_dump(), "stages": states} if options.json else None
+    details = {"preset": job.preset.model_dump(), "stages": states, "costs": costs} if options.json else None
     console.result([preset.dump(job.preset).rstrip()], details)
     return True
 

@@ -91,13 +91,13 @@ class Machine:
             for buffer in module.buffers():
                 distributed.broadcast(buffer, 0)
 
-    def agree(self, *flags: bool) -> list[bool]:
-        """Each flag, true when any process says so."""
+    def agree(self, *flags: int) -> list[int]:
+        """The largest value of each flag: true when any process says so."""
         if self.num_processes == 1:
             return list(flags)
         votes = torch.tensor(flags, dtype=torch.int32, device=self.device)
         distributed.all_reduce(votes, distributed.ReduceOp.MAX)
-        return votes.bool().tolist()
+        return votes.tolist()
 
     def found(self, path: Path) -> bool:
         """Whether `path` stands; all processes have looked before any of them can go on and make it."""
@@ -140,8 +140,8 @@ def fit(
     """Trains for `steps` steps, continuing from the newest checkpoint in `folder`.
 
     `recipe` is the digest of what is being made: checkpoints of anything else are refused. `watch` is called
-    ten times in a run, and may not change what is trained. A signal saves and raises UserError(STOPPED); a loss
-    that is not finite raises UserError(DIVERGED).
+    ten times in a run by the first process; it may not change what is trained, but a UserError of it stops all
+    processes. A signal saves and raises UserError(STOPPED); a loss that is not finite raises UserError(DIVERGED).
     """
     checkpoints = folder / "checkpoints"
     start, state = checkpoint.newest(checkpoints, recipe, machine.facts)
@@ -162,10 +162,12 @@ def fit(
                 values = {key: value.item() for key, value in losses.items()}
                 log({"step": done, **values})
                 show(done, " ".join(f"{key} {value:.3g}" for key, value in values.items()))
-            if watch and done % max(1, steps // 10) == 0 and machine.is_main:
-                watch(done)
+            look = machine.is_main and done % max(1, steps // 10) == 0
+            fault = _fault(finite, watch, done) if watch and look else None
             due = time.monotonic() - saved > CHECKPOINT_SECONDS
-            stop, save = machine.agree(signals.stop_requested(), due)
+            stop, save, code = machine.agree(signals.stop_requested(), due, fault.code if fault else 0)
+            if code:
+                raise fault or UserError(f"{name} stopped at step {done}: the first process says why", code)
             if stop or (save and done < steps):
                 finite.check()
                 update.align()
@@ -176,6 +178,16 @@ def fit(
             if stop:
                 raise UserError(f"{name} stopped at step {done} of {steps}", STOPPED, "the same command continues")
     update.align()
+
+
+def _fault(finite: "_Finite", watch: Callable[[int], None], step: int) -> UserError | None:
+    """What `watch` has against going on, kept until all processes hear of it."""
+    try:
+        finite.check()
+        watch(step)
+    except UserError as error:
+        return error
+    return None
 
 
 class _Finite:
@@ -221,6 +233,12 @@ def _log(folder: Path, start: int, machine: Machine) -> Iterator[Callable[[dict[
 
     with file:
         yield log
+
+
+def logged(folder: Path, name: str, after: int) -> list[float]:
+    """The values of the loss `name` in metrics.jsonl, of steps past `after`."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)[name] for line in lines if after < _step_of(line) < float("inf")]
 
 
 def _step_of(line: str) -> float:

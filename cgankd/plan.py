@@ -129,13 +129,15 @@ def ablation(preset: Preset, run: Run, call: Call) -> Artefact:
 
 def student_artefacts(stage: str, preset: Preset, run: Run, call: Call) -> list[Artefact]:
     """All students that `select-rho` or `distill` trains, assistants included."""
-    if stage == "select-rho":
-        students = rho_students(preset)
-    elif call.ablation:
-        students = [student for row in ablation_students(preset, run, call).values() for student in row]
-    else:
-        students = [s for method in methods(preset, call) for s in method_students(method, preset, run, call)]
+    students = rho_students(preset) if stage == "select-rho" else wanted(preset, run, call)
     return [student_artefact(student, preset, run) for student in dict.fromkeys([*previous(students), *students])]
+
+
+def wanted(preset: Preset, run: Run, call: Call) -> list[Student]:
+    """The students whose results `distill` is asked for."""
+    if call.ablation:
+        return [student for row in ablation_students(preset, run, call).values() for student in row]
+    return [student for method in methods(preset, call) for student in method_students(method, preset, run, call)]
 
 
 def previous(students: list[Student]) -> list[Student]:
@@ -179,6 +181,14 @@ def training(student: Student, preset: Preset) -> Recipe:
         return settings
     assert settings.sskd, "the preset has been checked for distill.sskd"
     return settings.sskd.head
+
+
+def num_steps(student: Student, preset: Preset, num_images: int) -> int:
+    """How many steps a student that sees `num_images` images is trained for: the budget's steps or epochs."""
+    recipe, epochs = training(student, preset), preset.distill.epochs
+    if epochs is None or student.method == HEAD:
+        return recipe.steps
+    return epochs * -(-num_images // recipe.batch)
 
 
 def _weights(student: Student, settings: Distill) -> list[Any]:

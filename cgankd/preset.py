@@ -374,6 +374,26 @@ class Preset(Table):
             raise ValueError("dre.features.network: needed for class labels, absent for a continuous label")
         return self
 
+    @model_validator(mode="after")
+    def _maps(self) -> "Preset":
+        gan, side = self.gan, self.data.size
+        if gan.network != "biggan":
+            if gan.shared is not None or gan.attention is not None:
+                raise ValueError(f"gan.shared and gan.attention: only biggan has them, not {gan.network}")
+            return self
+        if side > 128:
+            raise ValueError(f"data.size: biggan draws images of side 8 to 128, not {side}")
+        parts = side.bit_length() - 2  # of z: one makes the 4x4 map, one enters at each doubling
+        if gan.shared is not None and gan.latent % parts:
+            raise ValueError(
+                f"gan.latent: with gan.shared z is cut into {parts} equal parts at side {side}, found {gan.latent}"
+            )
+        sides = [str(1 << power) for power in range(3, side.bit_length() - 1)]
+        if gan.attention is not None and str(gan.attention) not in sides:
+            known = f"has maps of side {', '.join(sides)}" if sides else "has none"
+            raise ValueError(f"gan.attention: at side {side} biggan {known} in both networks, found {gan.attention}")
+        return self
+
 
 def folder() -> Path:
     """Where the presets of this installation are."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from cgankd import checkpoint, plan, sources
+from cgankd import checkpoint, designs, plan, sources
 from cgankd.data import Batches, Images, Mixed, Share, images_of
 from cgankd.engine import Machine, Supervised, fit
 from cgankd.fakes import FakeFile, Fakes, Pool, View
@@ -130,8 +130,7 @@ def _learner(
         head = make_network(architecture)
         return head, architecture, SskdHead(teacher, head, settings.augment)
     side = school.splits["train"].side
-    architecture = {"name": "cnn", "trunk": student.network, "side": side, "outputs": task.outputs,
-                    **school.normalisation}  # fmt: skip
+    architecture = designs.cnn(student.network, side, task.outputs, school.normalisation)
     network = make_network(architecture)
     return network, architecture, make_method(student.method, task, network, teacher, settings)
 
@@ -146,9 +145,7 @@ def _batches(
     def batches(images: Images, size: int, stream: str) -> Batches:
         return Batches(images, size, seed=school.preset.seed, stream=stream, share=Share())
 
-    epochs = school.preset.distill.epochs if student.method != plan.HEAD else None
-    num = len(real) + (len(fakes) if fakes else 0)
-    steps = recipe.steps if epochs is None else epochs * -(-num // size)
+    steps = plan.num_steps(student, school.preset, len(real) + (len(fakes) if fakes else 0))
     if not fakes:
         return batches(real, size, stream), steps
     if share == "proportional":

@@ -29,6 +29,10 @@ class Classification:
         """Labels as sources give them -> labels as networks take them."""
         return labels
 
+    def groups(self, labels: Tensor) -> Tensor:
+        """The group (N,) of each label: images of one group have as good as one label."""
+        return labels
+
     def grid(self, count: int | None) -> Tensor:
         """The labels to generate."""
         return torch.arange(self.outputs)
@@ -77,6 +81,10 @@ class Regression:
     def scale(self, labels: Tensor) -> Tensor:
         """Labels in their unit -> labels in [0, 1]."""
         return (labels - self.minimum) / (self.maximum - self.minimum)
+
+    def groups(self, labels: Tensor) -> Tensor:
+        """All in one group: few images share a value."""
+        return torch.zeros_like(labels, dtype=torch.int64)
 
     def grid(self, count: int | None) -> Tensor:
         """The labels to generate: the middles of `count` equal parts of [0, 1]."""

@@ -31,9 +31,9 @@ def no_signal(monkeypatch):
     monkeypatch.setattr(signals, "_received", 0)
 
 
-def images(num: int = 30) -> Images:
+def images(num: int = 30, side: int = 8) -> Images:
     draws = torch.Generator().manual_seed(0)
-    return Images(torch.randint(256, (num, 3, 8, 8), dtype=torch.uint8, generator=draws), torch.arange(num) % 3)
+    return Images(torch.randint(256, (num, 3, side, side), dtype=torch.uint8, generator=draws), torch.arange(num) % 3)
 
 
 def supervised(machine: Machine, **recipe) -> Supervised:
@@ -46,17 +46,20 @@ def supervised(machine: Machine, **recipe) -> Supervised:
     return Supervised(machine, Nokd(TASK, network), Recipe(**settings))
 
 
-def adversarial(machine: Machine, name: str = "biggan", **changes) -> Adversarial:
+def adversarial(machine: Machine, name: str = "biggan", shared: int = 0, **changes) -> Adversarial:
+    """A tiny GAN for 8x8; a BigGAN with an embedding of width `shared` is for 16x16 and has attention."""
     torch.manual_seed(2)
-    make_generator, make_discriminator = GANS[name]
-    if name == "biggan":
-        sizes, condition = {"num_classes": 3}, {"name": "class-index", "num_classes": 3}
-    else:
-        sizes, condition = {"embedding": 32}, {"name": "label-embedding", "size": 32}
+    _, make_discriminator = GANS[name]
+    sizes = {"size": 16, "attention": 8} if shared else {"size": 8}
+    sizes |= {"num_classes": 3} if name == "biggan" else {"embedding": 32}
+    condition = (
+        {"name": "class-index", "num_classes": 3} if name == "biggan" else {"name": "label-embedding", "size": 32}
+    )
     options = {"learning_rate": 2e-3, "critic_learning_rate": 1e-3, "betas": (0.0, 0.9), "flip": True, "ema_decay": 0.9,
                "diffaugment": ["color", "translation", "cutout"], "ema_start": 4, **changes}  # fmt: skip
-    generator = make_generator(size=8, latent=4, width=1, **sizes)
-    discriminator = make_discriminator(size=8, width=1, **sizes)
+    more = {"latent": 6, "shared": shared} if shared else {"latent": 4}
+    generator = make_network({"name": name, "width": 1, **sizes, **more})
+    discriminator = make_discriminator(width=1, **sizes)
     return Adversarial(machine, generator, discriminator, make_network(condition), **options)
 
 
@@ -64,9 +67,9 @@ def batches(size: int = 8) -> Batches:
     return Batches(images(), size, seed=0, stream="test", share=Share())
 
 
-def rounds(name: str):
+def rounds(name: str, side: int = 8):
     if name == "biggan":
-        return ClassRounds(images(), 4, 2, TASK, seed=0, share=Share())
+        return ClassRounds(images(side=side), 4, 2, TASK, seed=0, share=Share())
     continuous = Images(images().pixels, torch.linspace(0, 1, 30))
     return VicinalRounds(continuous, 4, 2, kind="soft", sigma=None, gaps=2.0, seed=0, share=Share())
 
@@ -75,6 +78,7 @@ CASES = {
     "sgd": (lambda machine: supervised(machine), batches),
     "adam": (lambda machine: supervised(machine, optimizer="adam", learning_rate=1e-3), batches),
     "biggan": (lambda machine: adversarial(machine, "biggan"), lambda: rounds("biggan")),
+    "biggan with attention": (lambda machine: adversarial(machine, shared=4), lambda: rounds("biggan", 16)),
     "sngan": (lambda machine: adversarial(machine, "sngan"), lambda: rounds("sngan")),
 }
 
@@ -219,6 +223,30 @@ def test_a_long_run_logs_at_most_a_few_hundred_rows_and_its_last_step(tmp_path, 
     assert logged == [*range(2, 401, 2), 401]
     assert [row["loss"] for row in rows(tmp_path)] == [step - 1 for step in logged]
     assert watched == [*range(40, 401, 40)]
+
+
+def test_what_a_watch_finds_ends_training_in_all_processes_and_is_not_saved(tmp_path, machine, monkeypatch):
+    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0)  # after every step
+
+    def watch(step: int) -> None:
+        if step == 6:
+            raise UserError("nothing is learnt", 70, "do otherwise")
+
+    first, other = machine.alone(), machine.alone()
+    said = []
+    monkeypatch.setattr(first, "agree", lambda *flags: said.append(flags) or list(flags), raising=False)
+    with pytest.raises(UserError, match=r"^nothing is learnt$") as caught:
+        train(supervised(machine, steps=20), batches(), tmp_path / "first", first, steps=20, watch=watch)
+    assert (caught.value.code, caught.value.hint) == (70, "do otherwise")
+    assert [code for _, _, code in said] == [0] * 5 + [70]
+    assert "step-00000006" not in {path.name for path in (tmp_path / "first" / "checkpoints").iterdir()}
+
+    other.rank, heard, looked = 1, iter(said), []
+    monkeypatch.setattr(other, "agree", lambda *flags: list(next(heard)), raising=False)
+    with pytest.raises(UserError, match="stopped at step 6: the first process says why") as caught:
+        train(supervised(machine, steps=20), batches(), tmp_path / "other", other, steps=20, watch=looked.append)
+    assert caught.value.code == 70
+    assert looked == []
 
 
 @pytest.mark.parametrize(("steps", "bad"), [(20, 6), (1000, 7)])

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from cgankd.metrics import num_parameters
-from cgankd.models import GANS, NETWORKS, make_network
-from cgankd.models.blocks import ConditionalNorm, DownBlock, UpBlock, num_doublings
+from cgankd.models import GANS, NETWORKS, blocks, make_network
+from cgankd.models.blocks import ConditionalNorm, DownBlock, SelfAttention, UpBlock, num_doublings, spectral
 from cgankd.models.cnn import Normalisation
 
 HALF = {"mean": [0.5] * 3, "std": [0.5] * 3}
@@ -16,6 +16,7 @@ SMALL = [
     {"name": "cnn", "trunk": "resnet8_x0_25", "side": 16, "outputs": 3, **HALF},
     {"name": "cnn-features", "trunk": "resnet8_x0_25", "side": 16, "size": 16, "outputs": 3, **HALF},
     {"name": "biggan", "size": 16, "latent": 5, "width": 2, "num_classes": 3},
+    {"name": "biggan", "size": 32, "latent": 8, "width": 2, "num_classes": 3, "shared": 4, "attention": 16},
     {"name": "sngan", "size": 16, "latent": 5, "width": 2, "embedding": 8},
     {"name": "sparse-autoencoder", "side": 16, "width": 2, "size": 32},
     {"name": "class-index", "num_classes": 3},
@@ -41,6 +42,24 @@ def test_the_gans_have_their_published_size(without_initial_values):
     generator, discriminator = GANS["sngan"]
     assert num_parameters(generator(size=64, latent=256, width=64, embedding=128)) == 15_049_347
     assert num_parameters(discriminator(size=64, width=64, embedding=128)) == 21_655_233
+
+
+@pytest.mark.parametrize(
+    ("classes", "sizes", "of_generator", "num_generator", "num_discriminator"),
+    [
+        (200, {"size": 64, "width": 64, "attention": 32}, {"latent": 120, "shared": 128}, 31_867_140, 19_752_642),
+        (200, {"size": 64, "width": 64}, {"latent": 120, "shared": 128}, 31_867_140 - 81_921, 19_747_521),
+        # ImageNet at 128x128, as github.com/google/compare_gan resnet_biggan_test.py counts
+        (1000, {"size": 128, "width": 96, "attention": 64}, {"latent": 120, "shared": 128}, 70_433_988, 87_982_370),
+    ],
+)
+def test_large_biggans_have_their_published_size(
+    without_initial_values, monkeypatch, classes, sizes, of_generator, num_generator, num_discriminator
+):
+    monkeypatch.setattr(blocks, "spectral_norm", lambda layer, eps: layer)  # it has no parameters, and takes time
+    generator, discriminator = GANS["biggan"]
+    assert num_parameters(generator(num_classes=classes, **sizes, **of_generator)) == num_generator
+    assert num_parameters(discriminator(num_classes=classes, **sizes)) == num_discriminator
 
 
 def test_the_label_embedding_has_its_published_size(without_initial_values):
@@ -90,7 +109,7 @@ def test_a_network_in_eval_mode_treats_each_sample_by_itself(architecture):
     network = make_network(architecture).eval()
     images, labels = torch.rand(6, 3, 16, 16) * 2 - 1, torch.rand(6)
     inputs = {
-        "biggan": (torch.randn(6, 5), torch.arange(6) % 3),
+        "biggan": (torch.randn(6, architecture.get("latent", 0)), torch.arange(6) % 3),
         "sngan": (torch.randn(6, 5), torch.rand(6, 8)),
         "class-index": (torch.arange(6) % 3,),
         "label-embedding": (labels,),
@@ -163,6 +182,92 @@ def test_the_down_block_equals_the_published_order_of_its_shortcut(first):
     # published: the first block pools before its shortcut's convolution, later ones after; x itself is not rectified
     shortcut = block.shortcut(F.avg_pool2d(x, 2)) if first else F.avg_pool2d(block.shortcut(x), 2)
     torch.testing.assert_close(block(x), main + shortcut)
+
+
+def test_self_attention_starts_as_the_identity():
+    torch.manual_seed(0)
+    x = torch.randn(2, 16, 4, 4)
+    assert torch.equal(SelfAttention(16, nn.Conv2d)(x), x)
+    assert torch.equal(SelfAttention(1, spectral(nn.Conv2d))(x[:, :1]), x[:, :1])
+
+
+def test_self_attention_mixes_pooled_places_by_their_softmax():
+    torch.manual_seed(0)
+    layer = SelfAttention(16, nn.Conv2d)
+    with torch.no_grad():
+        layer.gamma.fill_(0.5)
+    x = torch.randn(2, 16, 4, 4)
+    weights = {name: conv.weight.detach().double().numpy()[:, :, 0, 0] for name, conv in layer.named_children()}
+    assert {name: weight.shape for name, weight in weights.items()} == {
+        "query": (2, 16), "key": (2, 16), "value": (8, 16), "output": (16, 8)}  # fmt: skip
+    for image, found in zip(x.double().numpy(), layer(x).detach().numpy(), strict=True):
+        maps = {name: np.einsum("oc,cij->oij", weights[name], image) for name in ("query", "key", "value")}
+        pooled = {name: maps[name].reshape(-1, 2, 2, 2, 2).max((2, 4)).reshape(-1, 4) for name in ("key", "value")}
+        scores = np.exp(maps["query"].reshape(2, 16).T @ pooled["key"])
+        shares = scores / scores.sum(1, keepdims=True)
+        seen = (pooled["value"] @ shares.T).reshape(8, 4, 4)
+        np.testing.assert_allclose(found, image + 0.5 * np.einsum("oc,cij->oij", weights["output"], seen), atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "side"), [(16, 8), (32, 16), (32, 8), (64, 32), (64, 8), (128, 64)])
+def test_self_attention_stands_once_in_each_network_after_maps_of_its_side(size, side):
+    seen, sizes = [], {"size": size, "width": 1, "num_classes": 2, "attention": side}
+    networks = make_network({"name": "biggan", "latent": 4, **sizes}), GANS["biggan"][1](**sizes)
+    for network in networks:
+        (layer,) = [part for part in network.modules() if isinstance(part, SelfAttention)]
+        layer.register_forward_pre_hook(lambda layer, given: seen.append(given[0].shape[-1]))
+    networks[1](networks[0](torch.randn(2, 4), torch.arange(2)), torch.arange(2))
+    assert seen == [side, side]
+
+
+def test_a_part_of_z_changes_maps_from_its_block_on():
+    torch.manual_seed(0)
+    network = make_network({"name": "biggan", "size": 32, "latent": 12, "width": 2, "num_classes": 3, "shared": 4,
+                            "attention": 16}).eval()  # fmt: skip
+    maps = []
+    for block in network.blocks:
+        block.register_forward_hook(lambda block, given, made: maps.append(made))
+
+    def changed(z, classes) -> list[bool]:
+        maps.clear()
+        network(z, classes)
+        return [not torch.equal(made, before) for made, before in zip(maps, first, strict=True)]
+
+    z, classes = torch.randn(2, 12), torch.tensor([0, 1])
+    network(z, classes)
+    first = list(maps)
+    for part, expected in enumerate([[1, 1, 1], [1, 1, 1], [0, 1, 1], [0, 0, 1]]):
+        other = z.clone()
+        other[:, 3 * part : 3 * part + 3] += 1
+        assert changed(other, classes) == [bool(change) for change in expected], part
+    assert changed(z, torch.tensor([2, 1])) == [True] * 3, "the class enters everywhere"
+
+
+@pytest.mark.parametrize("size", [16, 64])
+def test_every_parameter_of_biggan_has_a_gradient_once_gamma_has_left_zero(size):
+    torch.manual_seed(0)
+    sizes = {"size": size, "width": 2, "num_classes": 3, "attention": 8}
+    generator = make_network({"name": "biggan", "latent": 60, "shared": 4, **sizes})
+    critic, classes = GANS["biggan"][1](**sizes), torch.arange(6) % 3
+
+    def without_gradient() -> set[str]:
+        for network in (generator, critic):
+            network.eval().zero_grad()  # statistics of the batch would cancel biases before them
+        critic(generator(torch.randn(6, 60), classes), classes).sum().backward()
+        return {name for network in (generator, critic) for name, parameter in network.named_parameters()
+                if not parameter.grad.any()}  # fmt: skip
+
+    for network in (generator, critic):  # spectral norms of the initial weights, so that signals pass
+        network.train()
+    critic(generator(torch.randn(6, 60), classes), classes)
+    blocked = without_gradient()
+    assert len(blocked) == 8, "gamma = 0 keeps gradients from the four layers of each attention, and from nothing else"
+    assert {name.split(".")[2] for name in blocked} == {"query", "key", "value", "output"}
+    for network in (generator, critic):
+        (layer,) = [part for part in network.modules() if isinstance(part, SelfAttention)]
+        with torch.no_grad():
+            layer.gamma.fill_(0.1)
+    assert without_gradient() == set()
 
 
 @pytest.mark.parametrize("name", ["biggan", "sngan"])

@@ -59,7 +59,7 @@ def student(run: Run, *changes: str, **values) -> str:
             ["gan.steps=77", "gan.width=999", "gan.diffaugment=['cutout', 'color']", "seed=1", "data.num_train=130"],
         ),
         ("train-teacher", ["teacher.steps=77", "teacher.augment=['flip']", "seed=1", "data.num_validation=130"]),
-        ("fit-dre", ["dre.steps=77", "dre.penalty=0.2345", "dre.features.steps=77", "seed=1", "data.size=512"]),
+        ("fit-dre", ["dre.steps=77", "dre.penalty=0.2345", "dre.features.steps=77", "seed=1", "data.size=64"]),
         ("generate", ["generate.per_label=77", "generate.block=34", "generate.bound_quantile=0.8765", "seed=1"]),
         ("select-rho", ["rho.grid=[0.5]", "rho.seeds=[0]", "distill.steps=77", "distill.relabel=keep", "seed=1"]),
         ("distill", ["distill.steps=77", "distill.seeds=[0]", "distill.batch=9", "seed=1", "data.num_train=130"]),

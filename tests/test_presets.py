@@ -7,6 +7,7 @@ import pytest
 from cgankd import methods, preset
 from cgankd.errors import UserError
 from cgankd.models import GANS, make_network
+from cgankd.models.biggan import WIDTHS
 from cgankd.models.cnn import TRUNKS, make_trunk
 from cgankd.models.ratio import HIDDEN
 from cgankd.preset import Preset, load
@@ -175,6 +176,10 @@ def test_a_wrong_value_is_refused_with_its_key_and_what_was_found(write, text, w
         ("[generate]\nlabels = 5", "generate.labels must be absent for a class label"),
         ("[gan.vicinity]\nkind = 'soft'", "gan.vicinity must be absent for a class label"),
         ("[gan]\nnetwork = 'sngan'", "biggan takes class labels"),
+        ("[gan]\nshared = 8", "gan.latent: with gan.shared z is cut into 3 equal parts at side 16, found 32"),
+        ("[gan]\nattention = 16", "gan.attention: at side 16 biggan has maps of side 8 in both networks, found 16"),
+        ("[data]\nsize = 64\n[gan]\nattention = 24", "maps of side 8, 16, 32 in both networks, found 24"),
+        ("[data]\nsize = 8\n[gan]\nattention = 8", "at side 8 biggan has none in both networks, found 8"),
     ],
 )
 def test_keys_that_conflict_are_named(write, text, words):
@@ -269,6 +274,26 @@ def test_a_side_that_no_gan_can_draw_is_refused(write):
 @pytest.mark.parametrize("text", ["[distill]\nseeds = [1, 1]", "[rho]\nseeds = [0, 0]", "[rho]\ngrid = [0.5, 0.5]"])
 def test_a_repeated_member_of_a_list_is_refused(write, text):
     refused(write(text), "twice|repeat|unique")
+
+
+def test_biggan_draws_the_sides_that_it_has_widths_for():
+    for power in range(3, 11):
+        if 1 << power in WIDTHS:
+            assert load("digits", [f"data.size={1 << power}"]).data.size == 1 << power
+        else:
+            refused("digits", "data.size: biggan draws images of side 8 to 128", [f"data.size={1 << power}"])
+
+
+def test_z_is_cut_into_one_part_more_than_there_are_blocks():
+    settings = load("digits", ["data.size=64", "gan.shared=128", "gan.latent=120", "gan.attention=32"]).gan
+    assert (settings.shared, settings.latent, settings.attention) == (128, 120, 32)
+    for parts, side in ((2, 8), (3, 16), (4, 32), (5, 64), (6, 128)):
+        refused("digits", f"{parts} equal parts", [f"data.size={side}", "gan.shared=8", "gan.latent=61"])
+
+
+@pytest.mark.parametrize("change", ["gan.shared=8", "gan.attention=8"])
+def test_what_only_biggan_has_is_refused_for_the_other_gan(change):
+    refused("digits-angle", "gan.shared and gan.attention: only biggan has them, not sngan", [change])
 
 
 def test_labels_cannot_be_augmented():

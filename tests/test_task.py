@@ -36,6 +36,11 @@ def test_continuous_labels_are_scaled_to_the_unit_interval_and_named_in_their_un
     torch.testing.assert_close(degrees.grid(4), tensor([0.125, 0.375, 0.625, 0.875]))
 
 
+def test_classes_are_groups_of_images_and_values_are_not():
+    assert classes.groups(tensor([2, 0, 2])).tolist() == [2, 0, 2]
+    assert degrees.groups(tensor([0.1, 0.9, 0.1])).tolist() == [0, 0, 0]
+
+
 def test_class_errors_are_cross_entropies_in_nats_and_their_mean_is_the_loss():
     outputs, labels = tensor([[0.0, 0.0, 0.0], [math.log(2), 0.0, 0.0]]), tensor([1, 0])
     errors = classes.errors(outputs, labels)

@@ -1,4 +1,4 @@
-"""Residual blocks that both GAN families are made of, and their conditional batch norm.
+"""Blocks that the GAN families are made of: residual ones, their conditional batch norm, self-attention.
 
 Up-sampling is nearest and pooling a mean, so that CUDA runs can be deterministic. `convolution` is the layer
 type: nn.Conv2d, or `spectral(nn.Conv2d)`.
@@ -71,6 +71,30 @@ class DownBlock(nn.Module):
             return h + self.shortcut(x)
         # Mean pooling commutes with the 1x1 shortcut: one order serves first and later blocks.
         return F.avg_pool2d(h, 2) + self.shortcut(F.avg_pool2d(x, 2))
+
+
+class SelfAttention(nn.Module):
+    """Each place of a map looks at all others (SAGAN, Zhang et al. 2019, as BigGAN has it): x (N, C, S, S), S even.
+
+    What is looked at is pooled 2x2, so that its cost is a quarter. gamma starts at 0, and the layer as the identity.
+    """
+
+    def __init__(self, channels: int, convolution: Layer) -> None:
+        super().__init__()
+        narrow, half = max(1, channels // 8), max(1, channels // 2)
+        self.query = convolution(channels, narrow, 1, bias=False)
+        self.key = convolution(channels, narrow, 1, bias=False)
+        self.value = convolution(channels, half, 1, bias=False)
+        self.output = convolution(half, channels, 1, bias=False)
+        self.gamma = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        query = self.query(x).flatten(2)  # (N, C/8, S^2)
+        key = F.max_pool2d(self.key(x), 2).flatten(2)  # (N, C/8, S^2/4)
+        value = F.max_pool2d(self.value(x), 2).flatten(2)  # (N, C/2, S^2/4)
+        weights = (query.transpose(1, 2) @ key).softmax(2)  # (N, S^2, S^2/4); not divided by a root, as published
+        seen = (value @ weights.transpose(1, 2)).unflatten(2, x.shape[2:])
+        return x + self.gamma * self.output(seen)
 
 
 def group_norm(channels: int) -> nn.GroupNorm:

@@ -2,11 +2,12 @@
 
 import torch
 
-from cgankd import checkpoint, images, plan, sources
+from cgankd import checkpoint, designs, images, plan, sources
+from cgankd.collapse import CollapseWatch, variance
 from cgankd.conditions import fit_condition
 from cgankd.data import ClassRounds, VicinalRounds, images_of
 from cgankd.engine import Adversarial, Machine, fit
-from cgankd.models import GANS
+from cgankd.models import GANS, make_network
 from cgankd.networks import save_network
 from cgankd.preset import Preset
 from cgankd.randomness import generator, seed_everything
@@ -27,14 +28,12 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
                               recipe=artefact.digest, machine=machine)  # fmt: skip
 
     seed_everything(seed, "gan", "weights")
-    make_generator, make_discriminator = GANS[settings.network]
-    sizes = {"size": preset.data.size, "width": settings.width}
-    sizes |= {"embedding": settings.embedding.size} if settings.embedding else {"num_classes": task.outputs}
-    architecture = {"name": settings.network, "latent": settings.latent, **sizes}
+    _, make_discriminator = GANS[settings.network]
+    architecture = designs.generator(preset, task.outputs)
     update = Adversarial(
         machine,
-        make_generator(latent=settings.latent, **sizes),
-        make_discriminator(**sizes),
+        make_network(architecture),
+        make_discriminator(**designs.discriminator(preset, task.outputs)),
         condition,
         learning_rate=settings.learning_rate,
         critic_learning_rate=settings.critic_learning_rate or settings.learning_rate,
@@ -54,17 +53,22 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
     labels = task.grid(10)[:10].repeat_interleave(10).to(machine.device)
     z = torch.randn(len(labels), settings.latent, generator=generator(seed, "gan", "samples")).to(machine.device)
 
-    def save_samples(step: int) -> None:
+    collapse = CollapseWatch(artefact.folder, variance(real.pixels, task.groups(real.labels)),
+                             steps=settings.steps, ema_start=settings.ema_start)  # fmt: skip
+
+    def watch(step: int) -> None:
         with torch.no_grad():
-            fakes = update.average(z, condition(labels))
-        images.save_grid(artefact.folder / "samples" / f"step-{step:08d}.png", images.to_uint8(fakes).cpu(), 10)
+            fakes = images.to_uint8(update.average(z, condition(labels)))
+        images.save_grid(artefact.folder / "samples" / f"step-{step:08d}.png", fakes.cpu(), 10)
+        collapse(step, variance(fakes, labels), update.average, architecture)
 
     fit(update, rounds, steps=settings.steps, folder=artefact.folder, name="gan", seed=seed,
-        recipe=artefact.digest, machine=machine, watch=save_samples)  # fmt: skip
+        recipe=artefact.digest, machine=machine, watch=watch)  # fmt: skip
     if machine.is_main:
         folder = artefact.folder
         files = save_network(folder, "generator", update.average, architecture)
         files += [folder / "condition.safetensors", folder / "condition.json"]
+        collapse.remove()
         artefact.finish(files, made_on=machine.facts, label=source.label, seen=source.seen("train"))
         checkpoint.remove(folder / "checkpoints")
     machine.barrier()
