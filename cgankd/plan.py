@@ -183,6 +183,12 @@ def training(student: Student, preset: Preset) -> Recipe:
     return settings.sskd.head
 
 
+def num_real(student: Student, preset: Preset) -> int:
+    """How many real images a student learns from."""
+    data = preset.data
+    return data.num_train + (data.num_validation if data.protocol == "paper" and not student.held_out else 0)
+
+
 def num_steps(student: Student, preset: Preset, num_images: int) -> int:
     """How many steps a student that sees `num_images` images is trained for: the budget's steps or epochs."""
     recipe, epochs = training(student, preset), preset.distill.epochs

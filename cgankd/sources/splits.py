@@ -30,7 +30,7 @@ def split(found: Found, settings: Data, seed: int) -> Source:
     rows = {"train": np.searchsorted(used, np.sort(train)), "validation": np.searchsorted(used, np.sort(validation)),
             "test": np.arange(len(used), len(order))}  # fmt: skip
     _check_classes(found, train, settings)
-    return Source(found.images[order], found.labels[order], found.label, rows)
+    return Source(found.images[order], found.labels[order], rows, found.label)
 
 
 def check_disjoint(found: Found, place: str) -> None:
