@@ -119,7 +119,7 @@ def _student(stage: str, student: Student, num: int, preset: Preset, outputs: in
     if student.view:
         pool = (preset.generate.labels or outputs) * preset.generate.per_label
         fakes = min(student.view.num or pool, round(pool * student.view.rho))
-    steps = plan.num_steps(student, preset, preset.data.num_train + fakes)
+    steps = plan.num_steps(student, preset, plan.num_real(student, preset) + fakes)
     name = " ".join([student.network, student.method + ("+fake" if student.view else "")])
     design = designs.cnn(student.network, preset.data.size, outputs, CONSTANTS)
     return _supervised(stage, name, design, preset.distill, steps, preset, VIEWS.get(student.method, 1), num)

@@ -219,14 +219,15 @@ def summary(results: Results, name: str) -> Record:
         **_part(first, "metric", "unit", "rows", "budget"),
         "methods": [{**row, "note": _note(row, rho)} for row in compare(results.members)],
         "ablation": compare(results.ablation["members"]) if results.ablation else [],
-        "rho": rho and _part(rho, "rho", "best_rho", "standard_error", "table", "rows"),
+        "rho": rho and _part(rho, "rho", "best_rho", "standard_error", "table", "rows", "leaky"),
         "rho_used": results.rho_used(),
         "teachers": teachers(results),
         "filter": settings.generate.teacher,
         "relabel": settings.distill.relabel,
         "pool": pool and _part(pool, "per_label", "num_accepted", "labels"),
         "ratio": results.dre and _part(results.dre, "mean_ratio", "effective_share"),
-        "cautions": [*harmful_teachers(results), *mixed(results)],
+        "leaky": settings.data.protocol == "paper",
+        "cautions": [*leaks(results), *harmful_teachers(results), *mixed(results)],
         "published": settings.paper,
         "students": results.members,
         "artefacts": artefacts(results),
@@ -251,6 +252,14 @@ def teachers(results: Results) -> list[Record]:
     return [{"network": name, **_part(record, "parameters", "validation"),
              "uses": [use for use, holds in uses[name].items() if holds]}
             for name, record in results.teachers.items()]  # fmt: skip
+
+
+def leaks(results: Results) -> list[str]:
+    """A caution where rho was chosen on rows that networks upstream were trained on."""
+    if not (results.rho or {}).get("leaky"):
+        return []
+    return ["The search for rho is leaky, as in the published protocol: GAN, density ratio and teachers were trained "
+            "on the validation rows too."]  # fmt: skip
 
 
 def harmful_teachers(results: Results) -> list[str]:
