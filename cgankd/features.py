@@ -44,27 +44,30 @@ class AutoencoderObjective(nn.Module):
 
 
 def fit_features(
-    task: Task, images: Images, settings: Features, *, folder: Path, seed: int, recipe: str, machine: Machine
+    task: Task,
+    images: Images,
+    settings: Features,
+    design: dict[str, Any],
+    *,
+    folder: Path,
+    seed: int,
+    recipe: str,
+    machine: Machine,
 ) -> nn.Module:
-    """Trains the extractor, or loads it where an interrupted run has left it; saved as folder/features."""
+    """Trains the extractor of a design, or loads it where an interrupted run has left it; saved as folder/features."""
     if machine.found(folder / "features.json"):
         return load_network(folder, "features", machine.device)
     seed_everything(seed, "features", "weights")
+    network = make_network(design)
     if task.features == "cnn":
-        architecture = {"name": "cnn-features", "trunk": settings.network, "side": images.side,
-                        "size": settings.size, "outputs": task.outputs, **images.normalisation()}  # fmt: skip
-        network = make_network(architecture)
         objective: nn.Module = CnnFeaturesObjective(task, network)
     else:
-        architecture = {"name": "sparse-autoencoder", "side": images.side, "width": settings.width,
-                        "size": settings.size}  # fmt: skip
-        network = make_network(architecture)
         objective = AutoencoderObjective(task, network, settings.sparsity)
     batches = Batches(images, settings.batch, seed=seed, stream="features", share=machine.share)
     update = Supervised(machine, Augmented(objective, settings.augment), settings)
     fit(update, batches, steps=settings.steps, folder=folder / "features-training", name="feature extractor",
         seed=seed, recipe=recipe, machine=machine)  # fmt: skip
     if machine.is_main:
-        save_network(folder, "features", network, architecture)
+        save_network(folder, "features", network, design)
     machine.barrier()
     return network.eval().requires_grad_(False)

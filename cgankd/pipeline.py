@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cgankd import console, launch, plan, runs
+from cgankd import console, launch, plan, runs, sources
 from cgankd import preset as presets
 from cgankd.errors import DATA, UserError
 from cgankd.plan import Call
@@ -68,6 +68,25 @@ def states(job: Job) -> dict[str, str]:
         except UserError as error:
             found[stage] = f"waits ({error.hint or error})"
     return found
+
+
+def costs(job: Job) -> list[dict[str, Any]]:
+    """For --dry-run: what each network will cost, as a table on stderr too."""
+    from cgankd import estimate
+
+    label = sources.known_label(job.preset.data) or (
+        runs.read_json(job.run.data)["label"] if job.run.data.exists() else None
+    )
+    if label is None:
+        console.say("costs: known when the data have been read once")
+        return []
+    outputs = len(label["classes"]) if label["kind"] == "class" else 1
+    found = estimate.costs(job.preset, job.run, job.call, outputs)
+    header = ["stage", "network", "number", "parameters", "steps", "batch", "memory (MB)", "disk (MB)"]
+    console.table("To train, each alone on its device", header, estimate.lines(found))
+    pool = estimate.pool_bytes(job.preset, outputs)
+    console.say(f"fake pool: {estimate.megabytes(pool)} MB on disk")
+    return [asdict(cost) for cost in found]
 
 
 def _relative(path: Path, job: Job) -> str:

@@ -36,6 +36,7 @@ class Student:
     assistant: str = ""
     view: View | None = None
     fakes: str = ""  # a file of fakes in the place of the pool
+    held_out: bool = False  # trained without the validation rows where the protocol makes them training rows
 
     @property
     def previous(self) -> "Student | None":
@@ -128,13 +129,15 @@ def ablation(preset: Preset, run: Run, call: Call) -> Artefact:
 
 def student_artefacts(stage: str, preset: Preset, run: Run, call: Call) -> list[Artefact]:
     """All students that `select-rho` or `distill` trains, assistants included."""
-    if stage == "select-rho":
-        students = rho_students(preset)
-    elif call.ablation:
-        students = [student for row in ablation_students(preset, run, call).values() for student in row]
-    else:
-        students = [s for method in methods(preset, call) for s in method_students(method, preset, run, call)]
+    students = rho_students(preset) if stage == "select-rho" else wanted(preset, run, call)
     return [student_artefact(student, preset, run) for student in dict.fromkeys([*previous(students), *students])]
+
+
+def wanted(preset: Preset, run: Run, call: Call) -> list[Student]:
+    """The students whose results `distill` is asked for."""
+    if call.ablation:
+        return [student for row in ablation_students(preset, run, call).values() for student in row]
+    return [student for method in methods(preset, call) for student in method_students(method, preset, run, call)]
 
 
 def previous(students: list[Student]) -> list[Student]:
@@ -152,6 +155,8 @@ def student_artefact(student: Student, preset: Preset, run: Run) -> Artefact:
         "training": training(student, preset).model_dump(include=set(Recipe.model_fields)),
         **_data(preset, run),
     }
+    if student.held_out:
+        recipe["rows"] = "without validation"
     if settings.epochs is not None:
         recipe["epochs"] = settings.epochs
     if student.method != "nokd":
@@ -178,6 +183,20 @@ def training(student: Student, preset: Preset) -> Recipe:
     return settings.sskd.head
 
 
+def num_real(student: Student, preset: Preset) -> int:
+    """How many real images a student learns from."""
+    data = preset.data
+    return data.num_train + (data.num_validation if data.protocol == "paper" and not student.held_out else 0)
+
+
+def num_steps(student: Student, preset: Preset, num_images: int) -> int:
+    """How many steps a student that sees `num_images` images is trained for: the budget's steps or epochs."""
+    recipe, epochs = training(student, preset), preset.distill.epochs
+    if epochs is None or student.method == HEAD:
+        return recipe.steps
+    return epochs * -(-num_images // recipe.batch)
+
+
 def _weights(student: Student, settings: Distill) -> list[Any]:
     match student.method:
         case "sskd":
@@ -191,10 +210,11 @@ def _weights(student: Student, settings: Distill) -> list[Any]:
 
 
 def rho_students(preset: Preset) -> list[Student]:
-    """The students of the search: each rho and no fakes, each network, each seed."""
+    """The students of the search: each rho and no fakes, each network, each seed; none sees the rows that choose."""
+    paper = preset.data.protocol == "paper"
     networks = dict.fromkeys(pair[2] for pair in preset.distill.pairs)
     views = [None, *(_view(preset, value) for value in preset.rho.grid)]
-    return [Student(network, "nokd", seed, view=view)
+    return [Student(network, "nokd", seed, view=view, held_out=paper)
             for view, network, seed in product(views, networks, preset.rho.seeds)]  # fmt: skip
 
 

@@ -13,7 +13,8 @@ import tomli
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cgankd.errors import USAGE, UserError
+from cgankd.errors import IN_USE, USAGE, UserError
+from cgankd.runs import write_bytes
 
 MAX_FILE = 1 << 20
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -465,6 +466,23 @@ def load(source: str | Path, changes: list[str] | None = None) -> Preset:
 def dump(preset: Preset) -> str:
     """The preset as TOML, every value written out."""
     return tomli_w.dumps(preset.model_dump(exclude_none=True))
+
+
+def text(source: str | Path) -> str:
+    """The preset as it is written, comments included."""
+    path = _find(source)
+    _parse(path.read_bytes(), str(path))
+    return path.read_text()
+
+
+def copy(source: str | Path, path: Path) -> None:
+    """Writes the preset to a new file to edit, named after that file; what it extends by name it still extends."""
+    if path.exists():
+        raise UserError(f"{path} exists", IN_USE, "name another file, or remove it first")
+    if path.suffix != ".toml" or not NAME.fullmatch(path.stem):
+        raise UserError(f"{path}: expected a file name such as mine.toml, in lower case", USAGE)
+    written = re.sub(r'^name = ".*"', f'name = "{path.stem}"', text(source), count=1, flags=re.MULTILINE)
+    write_bytes(path, written.encode())
 
 
 def _find(source: str | Path) -> Path:

@@ -5,11 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cgankd import features
+from cgankd import designs, features, preset
 from cgankd.data import Images
 from cgankd.engine import Machine
 from cgankd.features import AutoencoderObjective, CnnFeaturesObjective, fit_features
-from cgankd.preset import Features
+from cgankd.preset import Dre, Features
 from cgankd.task import Classification, Regression
 
 CLASSES, DEGREES = Classification(["a", "b", "c"]), Regression(0.0, 90.0, "degrees")
@@ -55,7 +55,10 @@ def test_features_are_fitted_once_and_loaded_after(tmp_path, monkeypatch, task):
     settings = Features(network="resnet8_x0_125" if task is CLASSES else None, width=2, size=32, steps=4, batch=8)
 
     def fitted(name: str) -> nn.Module:
-        return fit_features(task, images, settings, folder=tmp_path / name, seed=0, recipe="r", machine=Machine("cpu"))
+        changed = preset.load("digits", ["data.size=8"]).model_copy(update={"dre": Dre(features=settings, steps=1)})
+        design = designs.features(changed, task.outputs, images.normalisation())
+        return fit_features(task, images, settings, design, folder=tmp_path / name, seed=0, recipe="r",
+                            machine=Machine("cpu"))  # fmt: skip
 
     first, seen = fitted("a"), torch.rand(6, 3, 8, 8)
     assert first(seen).shape == (6, 32)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from cgankd import checkpoint, console, plan, sources
+from cgankd import checkpoint, console, designs, plan, sources
 from cgankd.data import Batches, images_of
 from cgankd.engine import Machine, Supervised, fit
 from cgankd.errors import DIVERGED, UserError
@@ -34,7 +34,9 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
     network = load_network(run.gan.parent, "generator", machine.device)
     condition = load_network(run.gan.parent, "condition", machine.device)
     folder, recipe = artefact.folder, artefact.digest
-    features = fit_features(task, real, settings.features, folder=folder, seed=seed, recipe=recipe, machine=machine)
+    design = designs.features(preset, task.outputs, real.normalisation())
+    features = fit_features(task, real, settings.features, design, folder=folder, seed=seed, recipe=recipe,
+                            machine=machine)  # fmt: skip
 
     def generate(labels: Tensor) -> Tensor:
         z = torch.randn(len(labels), preset.gan.latent, device=labels.device)
@@ -44,10 +46,7 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
         return features(images)
 
     seed_everything(seed, "ratio", "weights")
-    architecture = {"name": "ratio", "layers": settings.network, "width": settings.width,
-                    "features": settings.features.size, "dropout": settings.dropout, "output": settings.output,
-                    "embedding": preset.gan.embedding.size if preset.gan.embedding else 0,
-                    "num_classes": 0 if preset.gan.embedding else task.outputs}  # fmt: skip
+    architecture = designs.ratio(preset, task.outputs)
     ratio = make_network(architecture)
     objective = DensityRatioObjective(ratio, generate, lambda labels: condition(labels), as_function, settings.penalty)
     batches = Batches(real, settings.batch, seed=seed, stream="ratio", share=machine.share)

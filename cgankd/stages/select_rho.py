@@ -36,6 +36,7 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
             "metric": school.task.metric,
             "unit": school.task.unit,
             "rows": len(school.splits["validation"]),
+            "leaky": school.source.leaky,  # whether networks upstream have seen these rows
         }
         artefact.finish(made_on=machine.facts, members=members, **chosen, **facts)
         rows = [[_name(row["rho"]), f"{row['mean']:.3f}", f"{row['deviation']:.3f}"] for row in chosen["table"]]

@@ -2,7 +2,7 @@
 
 import torch
 
-from cgankd import checkpoint, images, plan, sources
+from cgankd import checkpoint, designs, images, plan, sources
 from cgankd.collapse import CollapseWatch, variance
 from cgankd.conditions import fit_condition
 from cgankd.data import ClassRounds, VicinalRounds, images_of
@@ -29,15 +29,11 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
 
     seed_everything(seed, "gan", "weights")
     _, make_discriminator = GANS[settings.network]
-    sizes = {"size": preset.data.size, "width": settings.width}
-    sizes |= {"embedding": settings.embedding.size} if settings.embedding else {"num_classes": task.outputs}
-    sizes |= settings.model_dump(include={"attention"}, exclude_none=True)
-    of_generator = settings.model_dump(include={"shared"}, exclude_none=True)
-    architecture = {"name": settings.network, "latent": settings.latent, **sizes, **of_generator}
+    architecture = designs.generator(preset, task.outputs)
     update = Adversarial(
         machine,
         make_network(architecture),
-        make_discriminator(**sizes),
+        make_discriminator(**designs.discriminator(preset, task.outputs)),
         condition,
         learning_rate=settings.learning_rate,
         critic_learning_rate=settings.critic_learning_rate or settings.learning_rate,

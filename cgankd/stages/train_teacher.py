@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from cgankd import checkpoint, console, plan, sources
+from cgankd import checkpoint, console, designs, plan, sources
 from cgankd.data import Batches, images_of
 from cgankd.engine import Machine, Supervised, fit
 from cgankd.errors import DIVERGED, UserError
@@ -37,8 +37,7 @@ def _train(name: str, artefact: Artefact, preset: Preset, source: Source, machin
         artefact.begin()
     machine.barrier()
     seed_everything(preset.seed, "teacher", name, "weights")
-    architecture = {"name": "cnn", "trunk": name, "side": real.side, "outputs": task.outputs,
-                    **real.normalisation()}  # fmt: skip
+    architecture = designs.cnn(name, real.side, task.outputs, real.normalisation())
     network = make_network(architecture)
     batches = Batches(real, settings.batch, seed=preset.seed, stream=f"teacher {name}", share=machine.share)
     update = Supervised(machine, Augmented(Nokd(task, network), settings.augment), settings)

@@ -1,0 +1,77 @@
+"""What a run will cost: counted by hand, and as the networks that are really trained."""
+
+import pytest
+import torch
+from torch import nn
+
+from cgankd import estimate, preset
+from cgankd.plan import Call
+from cgankd.runs import Run
+
+
+def costs(tmp_path, *changes: str, name: str = "digits", outputs: int = 10, **call):
+    return estimate.costs(preset.load(name, list(changes)), Run(tmp_path / "none"), Call(**call), outputs)
+
+
+def test_what_a_step_keeps_is_each_tensor_once_and_no_weight():
+    with torch.device("meta"):
+        network = nn.Sequential(nn.Linear(10, 20, bias=False), nn.ReLU(), nn.Linear(20, 5, bias=False))
+        images = torch.zeros(8, 10)
+    assert estimate._kept(network, images) == 4 * 8 * (10 + 20), "the input, and what ReLU gives, which is used twice"
+
+
+def test_networks_steps_and_students_are_those_of_the_preset(tmp_path):
+    found = {(cost.stage, cost.name): cost for cost in costs(tmp_path, "distill.methods=['nokd', 'takd+fake']")}
+    teacher = found["train-teacher", "resnet8"]
+    assert (teacher.parameters, teacher.steps, teacher.num) == (78042, 500, 1)
+    assert teacher.disk == 4 * 78042
+    assert teacher.memory > 3 * 4 * 78042
+    generator, critic = found["train-gan", "generator"], found["train-gan", "discriminator"]
+    assert (generator.steps, critic.steps) == (550, 1100)
+    students = {key: cost.num for key, cost in found.items() if key[0] in ("select-rho", "distill")}
+    assert students == {
+        ("select-rho", "resnet8_x0_25 nokd"): 2,
+        ("select-rho", "resnet8_x0_25 nokd+fake"): 2,
+        ("distill", "resnet8_x0_5 blkd+fake"): 10,
+        ("distill", "resnet8_x0_25 nokd"): 10,
+        ("distill", "resnet8_x0_25 takd+fake"): 10,
+    }
+
+
+def test_a_budget_of_epochs_counts_the_fakes(tmp_path):
+    changes = ["distill.budget=epochs", "distill.epochs=3", "distill.rho=0.5", "distill.methods=['nokd', 'fake']"]
+    found = {cost.name: cost.steps for cost in costs(tmp_path, *changes) if cost.stage == "distill"}
+    assert found["resnet8_x0_25 nokd"] == 3 * 7  # 200 images in batches of 32
+    assert found["resnet8_x0_25 nokd+fake"] == 3 * 54  # and 1,500 fakes
+
+
+def test_methods_with_more_views_keep_more(tmp_path):
+    found = {
+        cost.name: cost.memory
+        for method in ("blkd", "blkd+uda", "sskd")
+        for cost in costs(tmp_path, "distill.sskd.head.steps=1", method=method)
+        if cost.stage == "distill"
+    }
+    one, two, four = (found[f"resnet8_x0_25 {method}"] for method in ("blkd", "blkd+uda", "sskd"))
+    assert 1.8 * one < two < 2 * one
+    assert 3.5 * one < four < 4 * one
+
+
+def test_a_continuous_label_has_its_own_networks(tmp_path):
+    found = {cost.name: cost for cost in costs(tmp_path, name="digits-angle", outputs=1)}
+    assert found["resnet8_x0_25 nokd"].parameters == 5061
+
+
+def test_the_pool_is_images_and_a_few_numbers_each():
+    settings = preset.load("digits")
+    size = estimate.pool_bytes(settings, 10)
+    assert size == 10 * 300 * (3 * 16 * 16 + 40 + 40)
+
+
+@pytest.mark.parametrize("name", preset.names())
+def test_the_cost_of_every_preset_is_known_before_it_runs(tmp_path, name):
+    settings = preset.load(name)
+    outputs = 1 if settings.data.continuous else {"tiny-imagenet": 200}.get(settings.data.source, 10)
+    found = estimate.costs(settings, Run(tmp_path / "none"), Call(), outputs)
+    assert {cost.stage for cost in found} == {"train-gan", "train-teacher", "fit-dre", "select-rho", "distill"}
+    assert all(cost.parameters > 0 and cost.memory > 0 for cost in found)
