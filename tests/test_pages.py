@@ -300,6 +300,15 @@ def test_the_figure_holds_our_points_with_their_bars_and_the_published_ones():
     assert (fakes.get_title(), fakes.get_ylabel()) == ("nokd+fake", "error (%)")
 
 
+def test_the_head_of_a_teacher_is_no_row(tmp_path: Path):
+    run = Run(make_run(tmp_path))
+    distilled(run, "sskd", members("sskd", FAKE, teacher="resnet8_x2"))
+    finish(run.student("resnet8_x2-sskd-head-seed0"), "distill", network="resnet8_x2", parameters=16512, steps=5)
+    one = results.summary(results.read(tmp_path), "digits")
+    assert [row["method"] for row in one["methods"]] == ["nokd", "nokd+fake", "blkd", "sskd"]
+    assert not any("head" in row[1] for row in tables.students(one).rows)
+
+
 def test_a_leaky_search_is_marked(tmp_path: Path):
     run = Run(make_run(tmp_path))
     honest = results.summary(results.read(tmp_path), "digits")
