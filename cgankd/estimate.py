@@ -4,9 +4,11 @@ Networks are made on torch's meta device, where tensors have shapes and no value
 that trains: weights, gradients, optimiser, and what a step keeps for its gradients; sizes are in bytes.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from math import ceil
 from typing import Any
 
@@ -80,10 +82,17 @@ def _gan(preset: Preset, outputs: int) -> list[Cost]:
 
 def _supervised(stage: str, name: str, design: dict[str, Any], recipe: Recipe, steps: int, preset: Preset,
                 views: int = 1) -> Cost:  # fmt: skip
+    size, kept = _of_images(json.dumps(design), views * recipe.batch, preset.data.size)
+    return _cost(stage, name, size, recipe, steps, kept)
+
+
+@cache
+def _of_images(design: str, num: int, side: int) -> tuple[int, int]:
+    """Parameters of a network, and the bytes that a step on `num` images keeps."""
     with torch.device("meta"):
-        network = make_network(design)
-    images = torch.zeros(views * recipe.batch, 3, preset.data.size, preset.data.size, device="meta")
-    return _cost(stage, name, network, recipe, steps, _kept(network, images))
+        network = make_network(json.loads(design))
+        images = torch.zeros(num, 3, side, side)
+    return num_parameters(network), _kept(network, images)
 
 
 def _ratio(preset: Preset, outputs: int) -> Cost:
@@ -93,11 +102,11 @@ def _ratio(preset: Preset, outputs: int) -> Cost:
     batch, wide = preset.dre.batch, design["embedding"]
     features = torch.zeros(batch, design["features"], device="meta")
     condition = torch.zeros((batch, wide) if wide else (batch,), dtype=None if wide else torch.int64, device="meta")
-    return _cost("fit-dre", "ratio", network, preset.dre, preset.dre.steps, _kept(network, features, condition))
+    kept = _kept(network, features, condition)
+    return _cost("fit-dre", "ratio", num_parameters(network), preset.dre, preset.dre.steps, kept)
 
 
-def _cost(stage: str, name: str, network: nn.Module, recipe: Recipe, steps: int, kept: int) -> Cost:
-    size = num_parameters(network)
+def _cost(stage: str, name: str, size: int, recipe: Recipe, steps: int, kept: int) -> Cost:
     copies = 3 if recipe.optimizer == "sgd" else 4  # weights, gradients, momentum or Adam's two
     return Cost(stage, name, 1, size, steps, recipe.batch, copies * FLOAT * size + kept, FLOAT * size)
 
