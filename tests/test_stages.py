@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch import tensor
 
+from cgankd import console, preset, runs
 from cgankd.errors import UserError
-from cgankd.stages import fit_dre, train_teacher
+from cgankd.fakes import View
+from cgankd.plan import Student
+from cgankd.stages import distill, fit_dre, train_teacher
 from cgankd.stages.select_rho import choose
 from cgankd.task import Classification, Regression
 
@@ -114,3 +117,22 @@ def test_what_is_no_density_ratio_is_refused_and_lambda_named(ratios, words):
     assert caught.value.code == 70
     assert "dre.penalty (lambda) = 0.001" in str(caught.value)
     assert "raise dre.penalty" in caught.value.hint
+
+
+# distill
+
+
+@pytest.mark.parametrize(("students", "words"), [
+    ([Student("n", "nokd", 0)], "train without fakes"),
+    ([Student("n", "nokd", 0), Student("n", "nokd", 0, view=View(num=9))], "not recommended"),
+    ([Student("n", "nokd", 0), Student("n", "nokd", 0, view=View(num=9), fakes="theirs.h5")], None),
+])  # fmt: skip
+def test_what_is_said_of_fakes_that_are_not_used_or_not_to_be_used(tmp_path, monkeypatch, students, words):
+    said: list[str] = []
+    monkeypatch.setattr(console, "warn", said.append)
+    run = runs.Run(tmp_path)
+    runs.write_json(run.rho, {"rho": None})
+    distill._note({"nokd+fake": {"nokd+fake": students}}, preset.load("digits"), run)
+    assert [words in text for text in said] == [True] * (words is not None)
+    distill._note({"nokd": {"nokd": [Student("n", "nokd", 0)]}}, preset.load("digits"), run)
+    assert len(said) == (words is not None), "methods without fakes are not spoken of"
