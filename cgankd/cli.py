@@ -25,6 +25,12 @@ app = typer.Typer(
 )
 
 
+data_app = typer.Typer(help="Look at images, and bring them into one file.", no_args_is_help=True)
+presets_app = typer.Typer(help="List, show and copy presets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+app.add_typer(presets_app, name="presets")
+
+
 class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
@@ -37,6 +43,12 @@ class Precision(StrEnum):
     bf16 = "bf16"
 
 
+Sets = Annotated[list[str], typer.Option("--set", "-s", help="Change a setting: table.key=value. Repeatable.")]
+Seed = Annotated[int, typer.Option(min=-1, max=2**31, help="Same as --set seed=N.", show_default="of the preset")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
 @dataclass
 class Options:
     """What every building command takes. Settings live in the preset; these are about this call."""
@@ -45,7 +57,7 @@ class Options:
         str,
         typer.Option("--preset", "-p", help="Preset name or TOML file.", show_default="the folder's own, else digits"),
     ] = ""
-    set: Annotated[list[str], typer.Option("--set", "-s", help="Change a setting: table.key=value. Repeatable.")] = ()  # type: ignore[assignment]
+    set: Sets = ()  # type: ignore[assignment]
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.", show_default="runs/<preset>")] = Path()
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto
     precision: Annotated[Precision, typer.Option(help="Of the networks' arithmetic; auto is fp32.")] = Precision.auto
@@ -54,12 +66,10 @@ class Options:
         typer.Option(min=0, max=1024, help="Processes on this machine; 0: one, for students on a CPU one per core."),
     ] = 0
     deterministic: Annotated[bool, typer.Option("--deterministic", help="Deterministic kernels on a GPU.")] = False
-    seed: Annotated[
-        int, typer.Option(min=-1, max=2**31, help="Same as --set seed=N.", show_default="of the preset")
-    ] = -1
+    seed: Seed = -1
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Move what stands aside and build anew.")] = False
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False
+    json: Json = False
+    quiet: Quiet = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved preset and what would be built.")] = (
         False
     )
@@ -195,20 +205,98 @@ def run(options: Options, ablation: Ablation = False) -> None:
 def report(
     folders: Annotated[list[Path] | None, typer.Argument(help="Run folders, or paths inside them.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the page.", show_default="of the run")] = Path(),
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes.")] = False,
-) -> None:  # fmt: skip
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """Write tables and figures of finished runs as one page. Prints its path."""
-    from cgankd import console, pages, runs
+    from cgankd import pages, runs
 
-    if quiet:
-        console.be_quiet()
+    _quieten(quiet)
     roots = list(dict.fromkeys(_root_of(path) for path in folders or [Path("runs") / "digits"]))
     page = (out if out != Path() else runs.Run(roots[0]).report.parent) / "index.html"
     with runs.locked(roots[0]):
         pages.build(roots, page)
-    details = {"command": "report", "result": [str(page)]} if json else None
-    console.result([str(page)], details)
+    _result([str(page)], {"command": "report", "result": [str(page)]} if json else None)
+
+
+@data_app.command("inspect")
+def inspect_data(
+    path: Annotated[Path, typer.Argument(help="An HDF5 file, a CSV, or a folder of images.")],
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """List what a file or folder holds, and its problems."""
+    from cgankd.sources import inspection
+
+    _quieten(quiet)
+    facts = inspection.inspect(path)
+    _result(inspection.lines(facts), {"command": "data inspect", "result": facts} if json else None)
+
+
+@data_app.command("prepare")
+def prepare_data(
+    to: Annotated[Path, typer.Option("--to", help="The HDF5 file to write.")],
+    preset: Annotated[str, typer.Option("--preset", "-p", help="Preset name or TOML file.")] = "digits",
+    set: Sets = [],  # noqa: B006 - typer makes a new one
+    seed: Seed = -1,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the images of a preset as one HDF5 file with splits, for the source h5. Prints its path."""
+    from cgankd import preset as presets
+    from cgankd.sources.prepare import prepare
+
+    _quieten(quiet)
+    settings = presets.load(preset, [*set, *([f"seed={seed}"] if seed >= 0 else [])])
+    prepare(settings.data, settings.seed, to)
+    _result([str(to)], {"command": "data prepare", "result": str(to)} if json else None)
+
+
+@data_app.command("verify")
+def verify_data(
+    file: Annotated[Path, typer.Argument(help="An HDF5 file.")],
+    bounds: Annotated[
+        tuple[float, float] | None, typer.Option("--range", help="Of a continuous label: smallest and largest value.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check a whole HDF5 file: images, labels, splits, test images among the others. Prints its path."""
+    from cgankd.sources import inspection
+
+    _quieten(quiet)
+    facts = inspection.verify(file, bounds)
+    _result([str(file)], {"command": "data verify", "result": facts} if json else None)
+
+
+@presets_app.command("ls")
+def list_presets(json: Json = False) -> None:
+    """List the presets that come with cgankd."""
+    from cgankd import preset
+
+    _result(preset.names(), {"command": "presets ls", "result": preset.names()} if json else None)
+
+
+@presets_app.command("show")
+def show_preset(name: Annotated[str, typer.Argument(help="Preset name or TOML file.")], json: Json = False) -> None:
+    """Print a preset as it is written; `run --dry-run` prints every value."""
+    from cgankd import preset
+
+    details = {"command": "presets show", "result": preset.load(name).model_dump()} if json else None
+    _result([preset.text(name).rstrip()], details)
+
+
+@presets_app.command("cp")
+def copy_preset(
+    name: Annotated[str, typer.Argument(help="Preset name or TOML file.")],
+    file: Annotated[Path, typer.Argument(help="The TOML file to write; the copy is named after it.")],
+    json: Json = False,
+) -> None:
+    """Copy a preset to edit. Prints the path of the copy."""
+    from cgankd import preset
+
+    preset.copy(name, file)
+    _result([str(file)], {"command": "presets cp", "result": str(file)} if json else None)
 
 
 @app.callback(invoke_without_command=True)
@@ -255,10 +343,9 @@ def _out_of_memory() -> UserError:
 
 def _job(options: Options, **call: Any) -> Any:
     """The checked job of a call: preset, run folder, machine. The preset is checked before all else is imported."""
-    from cgankd import console, preset, runs
+    from cgankd import preset, runs
 
-    if options.quiet:
-        console.be_quiet()
+    _quieten(options.quiet)
     changes = [*options.set, *([f"seed={options.seed}"] if options.seed >= 0 else [])]
     given = options.out != Path()
     own = runs.Run(options.out if given else Path("runs") / "digits").preset
@@ -320,13 +407,26 @@ def _dry(job: Any, options: Options) -> bool:
 
 
 def _print(options: Options, name: str, lines: list[Any]) -> None:
-    from cgankd import console, launch
+    from cgankd import launch
 
     if not launch.is_first():
         return
     text = [str(line) for line in lines]
     details = {"command": name, "result": text[0] if len(text) == 1 else text} if options.json else None
-    console.result(text, details)
+    _result(text, details)
+
+
+def _result(lines: list[str], details: dict[str, Any] | None) -> None:
+    from cgankd import console
+
+    console.result(lines, details)
+
+
+def _quieten(quiet: bool) -> None:
+    from cgankd import console
+
+    if quiet:
+        console.be_quiet()
 
 
 def _method(name: str) -> str:

@@ -14,6 +14,7 @@ from rich.markup import escape
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+WIDE = 200  # columns of a table where there is no terminal that has a width
 PLAIN_SECONDS = float(os.environ.get("CGANKD_PROGRESS_SECONDS", "30"))
 
 _stderr = Console(stderr=True, highlight=False)
@@ -62,7 +63,7 @@ def table(title: str, header: list[str], rows: list[list[str]]) -> None:
         view.add_column(name, justify="left" if name == header[0] else "right")
     for row in rows:
         view.add_row(*map(escape, row))
-    _stderr.print(view)
+    _stderr.print(view, width=None if _stderr.is_terminal else WIDE)
 
 
 def result(lines: list[str], details: dict[str, Any] | None) -> None:

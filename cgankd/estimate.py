@@ -4,9 +4,11 @@ Networks are made on torch's meta device, where tensors have shapes and no value
 that trains: weights, gradients, optimiser, and what a step keeps for its gradients; sizes are in bytes.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from math import ceil
 from typing import Any
 
@@ -79,11 +81,18 @@ def _gan(preset: Preset, outputs: int) -> list[Cost]:
 
 
 def _supervised(stage: str, name: str, design: dict[str, Any], recipe: Recipe, steps: int, preset: Preset,
-                views: int = 1, num: int = 1) -> Cost:  # fmt: skip
+                views: int = 1) -> Cost:  # fmt: skip
+    size, kept = _of_images(json.dumps(design), views * recipe.batch, preset.data.size)
+    return _cost(stage, name, size, recipe, steps, kept)
+
+
+@cache
+def _of_images(design: str, num: int, side: int) -> tuple[int, int]:
+    """Parameters of a network, and the bytes that a step on `num` images keeps."""
     with torch.device("meta"):
-        network = make_network(design)
-    images = torch.zeros(views * recipe.batch, 3, preset.data.size, preset.data.size, device="meta")
-    return _cost(stage, name, network, recipe, steps, _kept(network, images), num)
+        network = make_network(json.loads(design))
+        images = torch.zeros(num, 3, side, side)
+    return num_parameters(network), _kept(network, images)
 
 
 def _ratio(preset: Preset, outputs: int) -> Cost:
@@ -93,13 +102,13 @@ def _ratio(preset: Preset, outputs: int) -> Cost:
     batch, wide = preset.dre.batch, design["embedding"]
     features = torch.zeros(batch, design["features"], device="meta")
     condition = torch.zeros((batch, wide) if wide else (batch,), dtype=None if wide else torch.int64, device="meta")
-    return _cost("fit-dre", "ratio", network, preset.dre, preset.dre.steps, _kept(network, features, condition), 1)
+    kept = _kept(network, features, condition)
+    return _cost("fit-dre", "ratio", num_parameters(network), preset.dre, preset.dre.steps, kept)
 
 
-def _cost(stage: str, name: str, network: nn.Module, recipe: Recipe, steps: int, kept: int, num: int) -> Cost:
-    size = num_parameters(network)
+def _cost(stage: str, name: str, size: int, recipe: Recipe, steps: int, kept: int) -> Cost:
     copies = 3 if recipe.optimizer == "sgd" else 4  # weights, gradients, momentum or Adam's two
-    return Cost(stage, name, num, size, steps, recipe.batch, copies * FLOAT * size + kept, FLOAT * size)
+    return Cost(stage, name, 1, size, steps, recipe.batch, copies * FLOAT * size + kept, FLOAT * size)
 
 
 def _students(preset: Preset, run: Run, call: Call, outputs: int) -> list[Cost]:
@@ -107,22 +116,25 @@ def _students(preset: Preset, run: Run, call: Call, outputs: int) -> list[Cost]:
     students = {"select-rho": plan.rho_students(preset), "distill": plan.wanted(preset, run, known)}
     rows = []
     for stage, members in students.items():
-        everyone = [*plan.previous(members), *dict.fromkeys(members)]
-        for student, num in Counter(replace(student, seed=0) for student in everyone).items():
-            if student.method != plan.HEAD:
-                rows.append(_student(stage, student, num, preset, outputs))
+        everyone = [student for student in [*plan.previous(members), *dict.fromkeys(members)]
+                    if student.method != plan.HEAD]  # fmt: skip
+        each = {
+            student: _student(stage, student, preset, outputs) for student in {replace(s, seed=0) for s in everyone}
+        }
+        num = Counter(each[replace(student, seed=0)] for student in everyone)
+        rows += [replace(cost, num=count) for cost, count in num.items()]
     return rows
 
 
-def _student(stage: str, student: Student, num: int, preset: Preset, outputs: int) -> Cost:
+def _student(stage: str, student: Student, preset: Preset, outputs: int) -> Cost:
     fakes = 0
     if student.view:
         pool = (preset.generate.labels or outputs) * preset.generate.per_label
         fakes = min(student.view.num or pool, round(pool * student.view.rho))
-    steps = plan.num_steps(student, preset, preset.data.num_train + fakes)
+    steps = plan.num_steps(student, preset, plan.num_real(student, preset) + fakes)
     name = " ".join([student.network, student.method + ("+fake" if student.view else "")])
     design = designs.cnn(student.network, preset.data.size, outputs, CONSTANTS)
-    return _supervised(stage, name, design, preset.distill, steps, preset, VIEWS.get(student.method, 1), num)
+    return _supervised(stage, name, design, preset.distill, steps, preset, VIEWS.get(student.method, 1))
 
 
 def _rho_is_known(preset: Preset, run: Run, call: Call) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 
 from cgankd.document import Sheet
 from cgankd.fakes import Pool, View
+from cgankd.scores import CHAIN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,8 +88,7 @@ def students(rows: list[dict[str, Any]], axis: str) -> "Figure":
         axes.plot([row["mean"]], [place], "|", color="black", markersize=14, markeredgewidth=1.8)
         if row["student"] in baselines:
             axes.plot([baselines[row["student"]]] * 2, [place - 0.5, place + 0.5], "--", color=GREY)
-    keys = ("method", "teacher", "assistant", "student")
-    axes.set_yticks(range(len(rows)), [" · ".join(row[key] for key in keys if row[key]) for row in rows])
+    axes.set_yticks(range(len(rows)), [_named(row, "method", *CHAIN) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(axis)
     return figure
@@ -110,7 +110,28 @@ def search(table: list[dict[str, Any]], rho: float | None, axis: str) -> "Figure
 
 
 @chart
-def curves(panels: dict[str, dict[str, list[tuple[int, float]]]]) -> "Figure":
+def curves(lines: list[dict[str, Any]], axis: str) -> "Figure":
+    """The error by the number of fakes: a panel per method, a line per chain of networks, published points open."""
+    methods = list(dict.fromkeys(line["method"] for line in lines))
+    figure, axes = _panels(len(methods), 3.0, columns=min(2, len(methods)))
+    for place, method in zip(axes, methods, strict=True):
+        for line in [line for line in lines if line["method"] == method]:
+            name = _named(line, *CHAIN)
+            fakes, means = ([point[key] for point in line["points"]] for key in ("fakes", "mean"))
+            bars = [point["standard_error"] or 0 for point in line["points"]]  # a single seed has none
+            drawn, *_ = place.errorbar(fakes, means, bars, fmt="o-", capsize=3, markersize=4, label=name)
+            if line["published"]:
+                place.plot(*zip(*line["published"], strict=True), "o:", color=drawn.get_color(), markersize=4,
+                           markerfacecolor="white", label=f"{name}, published")  # fmt: skip
+        place.set_title(method)
+        place.set_xlabel("fakes")
+        place.legend(fontsize=7)
+    axes[0].set_ylabel(axis)
+    return figure
+
+
+@chart
+def losses(panels: dict[str, dict[str, list[tuple[int, float]]]]) -> "Figure":
     """Losses by step: each logged batch faintly, and their running mean."""
     figure, axes = _panels(len(panels), 2.1, columns=3)
     for place, (title, lines) in zip(axes, panels.items(), strict=True):
@@ -121,6 +142,10 @@ def curves(panels: dict[str, dict[str, list[tuple[int, float]]]]) -> "Figure":
         place.set_title(title)
         place.legend(fontsize=7)
     return figure
+
+
+def _named(row: dict[str, Any], *keys: str) -> str:
+    return " · ".join(row[key] for key in keys if row[key])
 
 
 def _smooth(values: np.ndarray, window: int = 11) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from cgankd import runs
 from cgankd.errors import DATA, UserError
 
 MAX_BYTES = 64 << 30  # declared bytes of one data set
@@ -20,6 +21,8 @@ MAX_CHUNK = 64 << 20
 MAX_ATTRIBUTES = 64
 FILTERS = {1, 2, 3, 32000}  # deflate, shuffle, fletcher32, lzf
 FAULTS = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, MemoryError)
+Arrays = Mapping[str, np.ndarray]
+Attributes = Mapping[str, str | int | float]
 
 
 class Reader:
@@ -49,6 +52,23 @@ class Reader:
                     for name, value in self._file.attrs.items() if isinstance(value, str | np.generic)}  # fmt: skip
         except FAULTS as error:
             raise self._broken("its attributes", error) from error
+
+    def names(self) -> list[str]:
+        """What stands at the top level, whether it may be reached or not."""
+        try:
+            return sorted(self._file.keys())
+        except FAULTS as error:
+            raise self._broken("its contents", error) from error
+
+    def outline(self, name: str) -> str:
+        """What `name` is, for people: type and shape of an array, without reading or following anything."""
+        try:
+            if not isinstance(self._file.get(name, getlink=True), h5py.HardLink):
+                return "a link"
+            data = self._file[name]
+            return f"{data.dtype} {data.shape}" if isinstance(data, h5py.Dataset) else "a group"
+        except FAULTS as error:
+            raise self._broken(name, error) from error
 
     def dataset(self, name: str, ndim: int, kinds: str) -> h5py.Dataset:
         """The data set `name`, checked: `kinds` are numpy's letters (u, i, f, b), nothing else is followed."""
@@ -97,17 +117,58 @@ class Reader:
         return UserError(f"{self.path}: {name} cannot be read ({error})", DATA, "make or fetch the file again")
 
 
-def to_bytes(arrays: Mapping[str, np.ndarray], attributes: Mapping[str, str | int | float]) -> bytes:
+def to_bytes(arrays: Arrays, attributes: Attributes) -> bytes:
     """An HDF5 file with checksums, built in memory: h5py crashes at exit when a disk is full beneath it."""
     buffer = io.BytesIO()
     with h5py.File("memory", "w", driver="core", backing_store=False) as file:
-        for name, array in arrays.items():
-            file.create_dataset(name, data=array, fletcher32=len(array) > 0, chunks=_chunks(array))
-        for key, value in attributes.items():
-            file.attrs[key] = value
+        _fill(file, arrays, attributes)
         file.flush()
         buffer.write(file.id.get_file_image())
     return buffer.getvalue()
+
+
+def write(path: Path, arrays: Arrays, attributes: Attributes) -> None:
+    """Writes such a file without a copy of it in memory, for large ones; it is either absent or whole."""
+    with runs.writing(path) as target:
+        sink = _Sink(target.raw)
+        try:
+            with h5py.File("sink", "w", driver="fileobj", fileobj=sink) as file:
+                _fill(file, arrays, attributes)
+        except FAULTS:
+            if sink.error is None:
+                raise
+        if sink.error:
+            raise sink.error
+
+
+class _Sink:
+    """The file beneath HDF5: once it cannot be written it only pretends, so that HDF5 closes and does not crash."""
+
+    def __init__(self, file: io.RawIOBase) -> None:
+        self.file = file
+        self.seek, self.tell, self.readinto, self.flush = file.seek, file.tell, file.readinto, file.flush
+        self.error: OSError | None = None
+
+    def write(self, data: memoryview) -> None:
+        rest = memoryview(data)
+        try:
+            while len(rest) and not self.error:
+                rest = rest[self.file.write(rest) or len(rest) :]
+        except OSError as error:
+            self.error = error
+
+    def truncate(self, size: int) -> None:
+        try:
+            self.file.truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+
+
+def _fill(file: h5py.File, arrays: Arrays, attributes: Attributes) -> None:
+    for name, array in arrays.items():
+        file.create_dataset(name, data=array, fletcher32=len(array) > 0, chunks=_chunks(array))
+    for key, value in attributes.items():
+        file.attrs[key] = value
 
 
 def _chunks(array: np.ndarray) -> tuple[int, ...] | None:

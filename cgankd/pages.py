@@ -9,7 +9,8 @@ from cgankd import __version__, console, document, figures, results, runs, table
 from cgankd.document import Block, Caution, Code, Folded, Heading, Picture, Sheets, Text
 from cgankd.errors import UserError
 from cgankd.fakes import Pool
-from cgankd.results import Record, Results
+from cgankd.results import Results
+from cgankd.scores import Record
 from cgankd.tables import metric
 
 FEW = 5  # seeds, below which two standard errors mean little
@@ -53,7 +54,10 @@ def _write(page: Path, digest: str, found: list[Results], summaries: list[Record
     title = f"cgankd report: {', '.join(one['name'] for one in summaries)}"
     blocks = overview(summaries)
     for result, one in zip(found, summaries, strict=True):
-        blocks += [*([Heading(one["name"], 2)] if len(found) > 1 else []), *section(result, one)]
+        if len(found) > 1:
+            blocks += [Heading(one["name"], 2)]
+            blocks += [tables.methods(one)] if one["methods"] else []
+        blocks += section(result, one)
     markdown = document.markdown([Heading(title, 1), *blocks])
     runs.write_bytes(page, document.html(title, blocks).encode())
     runs.write_bytes(page.with_name("report.md"), markdown.encode())
@@ -64,13 +68,24 @@ def _write(page: Path, digest: str, found: list[Results], summaries: list[Record
 
 
 def overview(summaries: list[Record]) -> list[Block]:
-    """The method table of all runs, and how to read it."""
+    """The method table of one run or one table over several, and how to read it."""
     rows = [row for one in summaries for row in one["methods"]]
     if not rows:
         return []
     pairs = min((row["pairs"] for row in rows if row["pairs"]), default=FEW)
     weak = f" With {pairs} seeds even that is weak evidence." if pairs < FEW else ""
     notes = dict.fromkeys(f"† {row['note']}" for row in rows if row["note"])
+    quoted = [
+        f"published ({one['name']}): quoted in the preset, not measured here. {one['published']['note']}".strip()
+        for one in summaries
+        if any(row["published"] for row in one["methods"])
+    ]
+    files = dict.fromkeys(
+        f"{one['name']}: the fakes of {row['method']} are those of {row['file']}, not of the pool."
+        for one in summaries
+        for row in one["methods"]
+        if row["file"]
+    )
     measured = [
         f"{one['name']}: {metric(one, 'test')} on {one['rows']:,} test rows, lower is better. "
         f"Budget: {BUDGETS[one['budget']]}."
@@ -82,14 +97,17 @@ def overview(summaries: list[Record]) -> list[Block]:
         "vs NOKD: the mean ± standard error of the differences to NOKD, the same student from the same seed on real "
         f"images and labels alone. Bold and coloured only where it exceeds two standard errors.{weak}",
     ]
-    return [tables.methods(summaries), *(Text(text, "note") for text in [*notes, *measured, *reading])]
+    table = tables.settings(summaries) if len(summaries) > 1 else tables.methods(summaries[0])
+    return [table, *(Text(text, "note") for text in [*notes, *quoted, *files, *measured, *reading])]
 
 
 def section(found: Results, one: Record) -> list[Block]:
     """All about one run but the method table."""
-    parts = (_data, _students, _ablation, _published, _search, _teachers)
-    blocks = [block for part in parts for block in part(one)]
-    return [*blocks, *_fakes(found, one), *_training(found), *_origin(found, one)]
+    parts = {"methods": _students, "curves": _curves, "ablation": _ablation, "published": _published, "rho": _search,
+             "teachers": _teachers}  # fmt: skip
+    blocks = [block for key, part in parts.items() if one[key] for block in part(one)]
+    fakes = _fakes(found, one) if found.pool else []
+    return [*_data(one), *blocks, *fakes, *_training(found), *_origin(found, one)]
 
 
 def _data(one: Record) -> list[Block]:
@@ -103,45 +121,48 @@ def _students(one: Record) -> list[Block]:
         "Every student on the test rows: a dot per seed, the bar their mean, the dashed line the mean of NOKD "
         "for the same network. Further left is better."
     )
-    return [Picture(figures.students(one["methods"], metric(one, "test")), caption)] if one["methods"] else []
+    return [Picture(figures.students(one["methods"], metric(one, "test")), caption)]
+
+
+def _curves(one: Record) -> list[Block]:
+    caption = (
+        "Error on the test rows by the number of fakes, mean ± standard error over the seeds; 0 is the same method on "
+        "real images alone. Open circles are published numbers."
+    )
+    return [Picture(figures.curves(one["curves"], metric(one, "test")), caption)]
 
 
 def _ablation(one: Record) -> list[Block]:
-    if not one["ablation"]:
-        return []
     text = f"What each step adds for {one['ablation'][0]['student']}, with the statistics of the table above."
     return [Heading("Ablation"), Text(text), tables.ablation(one)]
 
 
 def _published(one: Record) -> list[Block]:
-    if not one["published"]:
-        return []
     text = "Quoted in the preset, not measured here; from other networks, data or budgets they compare only roughly."
-    return [Heading("Published numbers"), Text(text), *tables.published(one["published"])]
+    quoted = tables.published(one["published"])
+    notes = [*([text] if quoted else []), one["published"]["note"]]
+    return [Folded("Published numbers", [Text(" ".join(notes)), *quoted])]
 
 
 def _search(one: Record) -> list[Block]:
     found = one["rho"]
-    if not found:
-        return []
     error = tables.number(one, found["standard_error"])
     best = f"{found['best_rho']:g}, the largest within one standard error ({error}) of the lowest"
     outcome = f"Chosen: {best}."
     if found["rho"] is None:
         outcome = f"No fakes won: no rho reaches the error without fakes. Best with fakes: {best}."
-    text = f"The share of fakes to keep, chosen on {found['rows']:,} validation rows, never on test rows. {outcome}"
+    rows = f"{found['rows']:,} validation rows" + (" (leaky: see the caution above)" if found["leaky"] else "")
+    text = f"The share of fakes to keep, chosen on {rows}, never on test rows. {outcome}"
     caption = "Mean ± deviation of the students of each candidate on the validation rows; the chosen one is filled."
     picture = Picture(figures.search(found["table"], found["rho"], metric(one, "validation")), caption)
     return [Heading("Search for rho"), Text(text), tables.search(one), picture]
 
 
 def _teachers(one: Record) -> list[Block]:
-    return [Heading("Teachers"), tables.teachers(one)] if one["teachers"] else []
+    return [Heading("Teachers"), tables.teachers(one)]
 
 
 def _fakes(found: Results, one: Record) -> list[Block]:
-    if not found.pool:
-        return []
     pool, rho, facts, ratio = Pool(found.run.pool), one["rho_used"], one["pool"], one["ratio"]
     text = f"{facts['num_accepted']:,} fakes, {facts['per_label']:,} per label; {one['filter']} filters, rho = {rho:g}."
     if ratio:
@@ -186,7 +207,7 @@ def _training(found: Results) -> list[Block]:
             "Losses by step: what was logged faintly, its running mean in full. Of the students, the first of each "
             "method; the terms of its loss are summed, so that levels differ between methods."
         )
-        blocks.append(Picture(figures.curves(panels), caption))
+        blocks.append(Picture(figures.losses(panels), caption))
     return [Heading("Training"), *blocks] if blocks else []
 
 

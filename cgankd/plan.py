@@ -37,6 +37,7 @@ class Student:
     assistant: str = ""
     view: View | None = None
     fakes: str = ""  # a file of fakes in the place of the pool
+    held_out: bool = False  # trained without the validation rows where the protocol makes them training rows
 
     @property
     def previous(self) -> "Student | None":
@@ -209,6 +210,8 @@ def student_artefact(student: Student, preset: Preset, run: Run) -> Artefact:
         "training": training(student, preset).model_dump(include=set(Recipe.model_fields)),
         **_data(preset, run),
     }
+    if student.held_out:
+        recipe["rows"] = "without validation"
     if settings.epochs is not None:
         recipe["epochs"] = settings.epochs
     if student.method != "nokd":
@@ -235,6 +238,12 @@ def training(student: Student, preset: Preset) -> Recipe:
     return settings.sskd.head
 
 
+def num_real(student: Student, preset: Preset) -> int:
+    """How many real images a student learns from."""
+    data = preset.data
+    return data.num_train + (data.num_validation if data.protocol == "paper" and not student.held_out else 0)
+
+
 def num_steps(student: Student, preset: Preset, num_images: int) -> int:
     """How many steps a student that sees `num_images` images is trained for: the budget's steps or epochs."""
     recipe, epochs = training(student, preset), preset.distill.epochs
@@ -256,10 +265,11 @@ def _weights(student: Student, settings: Distill) -> list[Any]:
 
 
 def rho_students(preset: Preset) -> list[Student]:
-    """The students of the search: each rho and no fakes, each network, each seed."""
+    """The students of the search: each rho and no fakes, each network, each seed; none sees the rows that choose."""
+    paper = preset.data.protocol == "paper"
     networks = dict.fromkeys(pair[2] for pair in preset.distill.pairs)
     views = [None, *(_view(preset, value) for value in preset.rho.grid)]
-    return [Student(network, "nokd", seed, view=view)
+    return [Student(network, "nokd", seed, view=view, held_out=paper)
             for view, network, seed in product(views, networks, preset.rho.seeds)]  # fmt: skip
 
 

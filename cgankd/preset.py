@@ -13,7 +13,8 @@ import tomli
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cgankd.errors import USAGE, UserError
+from cgankd.errors import IN_USE, USAGE, UserError
+from cgankd.runs import write_bytes
 
 MAX_FILE = 1 << 20
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -83,6 +84,7 @@ Count = Annotated[int, Field(ge=1, le=10**8)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, le=10)]
 Weight = Annotated[float, Field(ge=0, le=1000)]
+Error = Annotated[float, Field(ge=0, le=10**6)]
 Distinct = AfterValidator(check_distinct)
 Nfake = (
     Count | Annotated[list[Annotated[int, Field(ge=0, le=10**8)]], Field(min_length=1, max_length=100), Distinct] | None
@@ -327,6 +329,46 @@ class Report(Table):
     columns: Annotated[int, Field(ge=1, le=100)] = Field(default=10, description="fakes shown per label")
 
 
+class PublishedResult(Table):
+    """A line of a published table: the test errors of one student by method, and that of its teacher."""
+
+    teacher: Cnn
+    teacher_error: Error
+    assistant: Cnn | None = Field(default=None, description="of takd")
+    student: Cnn
+    errors: Annotated[dict[Method, Error], Field(min_length=1)]
+
+
+class PublishedCurves(Table):
+    """The published test errors of nokd+fake by student, one for each number of fakes."""
+
+    counts: Annotated[list[Annotated[int, Field(ge=0, le=10**8)]], Field(min_length=1), Distinct]
+    errors: dict[Cnn, list[Error]]
+
+    @model_validator(mode="after")
+    def _lengths(self) -> "PublishedCurves":
+        for student, errors in self.errors.items():
+            if len(errors) != len(self.counts):
+                raise ValueError(f"{len(self.counts)} counts, but {len(errors)} errors of {student}")
+        return self
+
+
+class PublishedAblation(Table):
+    """The published test errors of one student by row of the ablation."""
+
+    student: Cnn
+    errors: dict[str, Error]
+
+
+class Paper(Table):
+    """What was published of this setting, for the report alone; errors in the unit of the task."""
+
+    note: str = Field(default="", description="how the numbers came about")
+    results: list[PublishedResult] = []
+    nfake: PublishedCurves | None = None
+    ablation: PublishedAblation | None = None
+
+
 class Preset(Table):
     """All settings of a run, as resolved."""
 
@@ -340,7 +382,7 @@ class Preset(Table):
     rho: Rho
     distill: Distill
     report: Report = Report()
-    paper: dict[str, Any] = Field(default={}, description="published numbers of this setting; not used by any stage")
+    paper: Paper = Paper()
 
     @model_validator(mode="after")
     def _teachers(self) -> "Preset":
@@ -426,6 +468,23 @@ def dump(preset: Preset) -> str:
     return tomli_w.dumps(preset.model_dump(exclude_none=True))
 
 
+def text(source: str | Path) -> str:
+    """The preset as it is written, comments included."""
+    path = _find(source)
+    _parse(path.read_bytes(), str(path))
+    return path.read_text()
+
+
+def copy(source: str | Path, path: Path) -> None:
+    """Writes the preset to a new file to edit, named after that file; what it extends by name it still extends."""
+    if path.exists():
+        raise UserError(f"{path} exists", IN_USE, "name another file, or remove it first")
+    if path.suffix != ".toml" or not NAME.fullmatch(path.stem):
+        raise UserError(f"{path}: expected a file name such as mine.toml, in lower case", USAGE)
+    written = re.sub(r'^name = ".*"', f'name = "{path.stem}"', text(source), count=1, flags=re.MULTILINE)
+    write_bytes(path, written.encode())
+
+
 def _find(source: str | Path) -> Path:
     if isinstance(source, Path) or source.endswith(".toml"):
         path = Path(source)
@@ -453,6 +512,8 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise UserError(f"{path}: extends itself through {base}", USAGE)
     inherited = _read(parent, (*seen, path.resolve()))
     inherited.pop("name", None)
+    if "paper" in tables:
+        inherited.pop("paper", None)  # what was published of another setting
     return _merge(inherited, tables)
 
 
@@ -510,6 +571,8 @@ def _keys(parents: list[str]) -> list[str]:
     """The keys known in a table, for `did_you_mean`."""
     model: type[BaseModel] = Preset
     for part in parents:
+        if part.isdigit():  # the place in a list of tables
+            continue
         annotation = model.model_fields[part].annotation
         model = next(kind for kind in (annotation, *get_args(annotation)) if _is_table(kind))
     return list(model.model_fields)

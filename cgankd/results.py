@@ -1,76 +1,21 @@
-"""What the records of a run say, as plain values: scores with their statistics, digests, reasons for caution.
-
-Scores are errors in the unit of the task: lower is better. A difference is paired: score of a student minus that
-of the student of the same network and seed without distillation and fakes (NOKD).
-"""
+"""What the records of a run say, as plain values: scores, digests, reasons for caution."""
 
 import json
-import math
+import shlex
 import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cgankd import preset, runs
 from cgankd.errors import DATA, UserError
-from cgankd.preset import Preset
+from cgankd.preset import Paper, Preset
 from cgankd.runs import Run
-
-Record = dict[str, Any]
+from cgankd.scores import Record, compare, curves, published, published_curve, published_step
 
 MEMBER = {"row", "seed", "teacher", "assistant", "rho", "network", "parameters", "steps", "fakes", "validation",
           "test", "student"}  # fmt: skip
 NOT_RECOMMENDED = "not recommended: no fakes won the search for rho"
-
-
-# Statistics
-
-
-def spread(values: list[float]) -> tuple[float, float | None]:
-    """Mean and sample deviation; a single value has none."""
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
-
-
-def paired(scores: dict[int, float], baseline: dict[int, float]) -> Record:
-    """The mean difference over the seeds that both have, and its standard error."""
-    differences = [score - baseline[seed] for seed, score in scores.items() if seed in baseline]
-    if not differences:
-        return {"difference": None, "standard_error": None, "pairs": 0, "significant": False}
-    mean, deviation = spread(differences)
-    error = None if deviation is None else deviation / math.sqrt(len(differences))
-    significant = error is not None and abs(mean) > 2 * error
-    return {"difference": mean, "standard_error": error, "pairs": len(differences), "significant": significant}
-
-
-def compare(members: list[Record]) -> list[Record]:
-    """One row per method, teacher, assistant and student, in the order of the members."""
-    groups: dict[tuple[str, ...], list[Record]] = {}
-    for member in members:
-        key = (member["row"], member["teacher"], member["assistant"], member["network"])
-        groups.setdefault(key, []).append(member)
-    baselines = {key[3]: _scores(group) for key, group in groups.items() if key[0] == "nokd"}
-    return [_row(key, group, baselines.get(key[3], {})) for key, group in groups.items()]
-
-
-def _row(key: tuple[str, ...], group: list[Record], baseline: dict[int, float]) -> Record:
-    scores, first = _scores(group), group[0]
-    mean, deviation = spread(list(scores.values()))
-    against = {} if key[0] == "nokd" else baseline
-    return {
-        **dict(zip(("method", "teacher", "assistant", "student"), key, strict=True)),
-        "mean": mean,
-        "deviation": deviation,
-        "seeds": len(scores),
-        **{name: first[name] for name in ("parameters", "steps", "fakes", "rho")},
-        **paired(scores, against),
-        "scores": {str(seed): score for seed, score in scores.items()},
-        "note": "",
-    }
-
-
-def _scores(group: list[Record]) -> dict[int, float]:
-    return {member["seed"]: member["test"] for member in group}
 
 
 # The records of a run
@@ -210,6 +155,9 @@ def summary(results: Results, name: str) -> Record:
     first = next(iter([*results.methods.values(), results.ablation]))
     assert first, "read() refuses a run without results"
     settings, rho, pool = results.preset, results.rho, results.pool
+    paper = settings.paper
+    rows = [{**row, "note": _note(row, rho), "published": published(row, paper)} for row in compare(results.members)]
+    steps = compare(results.ablation["members"]) if results.ablation else []
     return {
         "name": name,
         "folder": str(results.run.root),
@@ -217,17 +165,21 @@ def summary(results: Results, name: str) -> Record:
         "protocol": settings.data.protocol,
         "splits": {split: part["num"] for split, part in (results.data or {}).get("rows", {}).items()},
         **_part(first, "metric", "unit", "rows", "budget"),
-        "methods": [{**row, "note": _note(row, rho)} for row in compare(results.members)],
-        "ablation": compare(results.ablation["members"]) if results.ablation else [],
-        "rho": rho and _part(rho, "rho", "best_rho", "standard_error", "table", "rows"),
+        "methods": rows,
+        "curves": [
+            {**curve, "published": published_curve(curve["method"], curve["student"], paper)}
+            for curve in curves(results.members)
+        ],
+        "ablation": [{**row, "published": published_step(row, paper)} for row in steps],
+        "rho": rho and _part(rho, "rho", "best_rho", "standard_error", "table", "rows", "leaky"),
         "rho_used": results.rho_used(),
         "teachers": teachers(results),
         "filter": settings.generate.teacher,
         "relabel": settings.distill.relabel,
         "pool": pool and _part(pool, "per_label", "num_accepted", "labels"),
         "ratio": results.dre and _part(results.dre, "mean_ratio", "effective_share"),
-        "cautions": [*harmful_teachers(results), *mixed(results)],
-        "published": settings.paper,
+        "cautions": [*leaks(results), *harmful_teachers(results), *mixed(results)],
+        "published": None if paper == Paper() else paper.model_dump(),
         "students": results.members,
         "artefacts": artefacts(results),
         "made_on": made_on([*results.records().values(), *results.students.values()]),
@@ -240,17 +192,25 @@ def _part(record: Record, *keys: str) -> Record:
 
 
 def _note(row: Record, rho: Record | None) -> str:
-    return NOT_RECOMMENDED if rho and rho["rho"] is None and row["fakes"] else ""
+    """The search is about the fakes of the pool alone."""
+    return NOT_RECOMMENDED if rho and rho["rho"] is None and row["fakes"] and not row["file"] else ""
 
 
 def teachers(results: Results) -> list[Record]:
     """The teachers with their validation scores and what they do."""
-    filtering = results.preset.generate.teacher if results.pool else None
-    teaching = {member["teacher"] for member in results.members}
-    uses = {name: {"filters": name == filtering, "distils": name in teaching} for name in results.teachers}
+    filtering = {results.preset.generate.teacher} if results.pool else set()
+    uses = {"filters": filtering, "distils": {member["teacher"] for member in results.members}}
     return [{"network": name, **_part(record, "parameters", "validation"),
-             "uses": [use for use, holds in uses[name].items() if holds]}
+             "uses": [use for use, names in uses.items() if name in names]}
             for name, record in results.teachers.items()]  # fmt: skip
+
+
+def leaks(results: Results) -> list[str]:
+    """A caution where rho was chosen on rows that networks upstream were trained on."""
+    if not (results.rho or {}).get("leaky"):
+        return []
+    return ["The search for rho is leaky, as in the published protocol: GAN, density ratio and teachers were trained "
+            "on the validation rows too, so that the errors with fakes are too low there."]  # fmt: skip
 
 
 def harmful_teachers(results: Results) -> list[str]:
@@ -306,7 +266,10 @@ def commands(results: Results) -> list[str]:
     """What makes the same run from its preset, saved as preset.toml."""
     folder = f"runs/{results.preset.name}"
     common = f"--preset preset.toml --out {folder}"
-    others = [name for name in results.methods if name not in results.preset.distill.methods]
-    extra = [f"cgankd distill {common} --method {name}" for name in others]
+    files = {name: max(member.get("file", "") for member in record["members"])
+             for name, record in results.methods.items()}  # fmt: skip
+    others = {name: file for name, file in files.items() if file or name not in results.preset.distill.methods}
+    extra = [f"cgankd distill {common} --method {name}{file and f' --fake {shlex.quote(file)}'}"
+             for name, file in others.items()]  # fmt: skip
     extra += [f"cgankd distill {common} --ablation"] if results.ablation else []
     return [f"cgankd run {common}", *extra, *([f"cgankd report {folder}"] if extra else [])]

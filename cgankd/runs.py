@@ -6,6 +6,7 @@ content, so an artefact is up to date exactly when its recipe is the one that wo
 """
 
 import hashlib
+import io
 import json
 import os
 import platform
@@ -77,14 +78,15 @@ def file_digest(path: Path) -> str:
 # Files
 
 
-def write_bytes(path: Path, data: bytes) -> str:
-    """Writes a file that is either absent or whole, and returns its sha256."""
+@contextmanager
+def writing(path: Path) -> Iterator[io.BufferedRandom]:
+    """A new file to fill, which stands under `path` once it is whole."""
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
+            with os.fdopen(handle, "w+b") as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(name, 0o644)
@@ -93,6 +95,12 @@ def write_bytes(path: Path, data: bytes) -> str:
             os.unlink(name)
             raise
         sync_folder(path.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> str:
+    """Writes a file that is either absent or whole, and returns its sha256."""
+    with writing(path) as file:
+        file.write(data)
     return hashlib.sha256(data).hexdigest()
 
 

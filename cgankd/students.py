@@ -1,8 +1,11 @@
 """One student: data, method, chain of teachers, seed -> a trained network and its validation score."""
 
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -28,11 +31,21 @@ class School:
         self.source = source = sources.load(preset.data, preset.seed)
         self.task = make_task(source.label)
         self.splits = {split: images_of(source, split, self.task).to(machine.device) for split in sources.SPLITS}
-        self.real = self.splits["train"]
-        self.normalisation = self.real.normalisation()
+        self.normalisation = self.splits["train"].normalisation()
         self._networks: dict[Path, nn.Module] = {}
         self._holders: dict[str, Fakes] = {}
         self._fakes: dict[tuple[str, View | None], Images] = {}
+
+    @cached_property
+    def held_out(self) -> Images:
+        """The training images without those of the validation rows."""
+        rows = np.setdiff1d(self.source.rows["train"], self.source.rows["validation"])
+        alone = replace(self.source, rows={"train": rows})
+        return images_of(alone, "train", self.task).to(self.machine.device)
+
+    def real(self, student: plan.Student) -> Images:
+        """The real images that a student learns from."""
+        return self.held_out if student.held_out else self.splits["train"]
 
     def network(self, record: Path, command: str) -> nn.Module:
         """A trained network of the run, its files verified."""
@@ -65,7 +78,7 @@ class School:
     def _held(self, file: str) -> Fakes:
         """The pool of the run, or a file in its place."""
         if file not in self._holders:
-            side = self.real.side
+            side = self.splits["train"].side
             self._holders[file] = FakeFile(Path(file), self.source.label, side) if file else Pool(self.run.pool)
         return self._holders[file]
 
@@ -116,7 +129,8 @@ def _learner(
         architecture: dict[str, Any] = {"name": "projection", "size": teacher.network.trunk.num_features}
         head = make_network(architecture)
         return head, architecture, SskdHead(teacher, head, settings.augment)
-    architecture = designs.cnn(student.network, school.real.side, task.outputs, school.normalisation)
+    side = school.splits["train"].side
+    architecture = designs.cnn(student.network, side, task.outputs, school.normalisation)
     network = make_network(architecture)
     return network, architecture, make_method(student.method, task, network, teacher, settings)
 
@@ -125,16 +139,17 @@ def _batches(
     student: plan.Student, recipe: Recipe, fakes: Images | None, school: School
 ) -> tuple[Batches | Mixed, int]:
     """Batches of real or of real and fake images, and how many of them: the budget's steps or epochs."""
+    real = school.real(student)
     share, size, stream = school.preset.distill.fake_share, recipe.batch, f"student {student.seed}"
 
     def batches(images: Images, size: int, stream: str) -> Batches:
         return Batches(images, size, seed=school.preset.seed, stream=stream, share=Share())
 
-    steps = plan.num_steps(student, school.preset, len(school.real) + (len(fakes) if fakes else 0))
+    steps = plan.num_steps(student, school.preset, len(real) + (len(fakes) if fakes else 0))
     if not fakes:
-        return batches(school.real, size, stream), steps
+        return batches(real, size, stream), steps
     if share == "proportional":
-        return batches(school.real + fakes, size, stream), steps
+        return batches(real + fakes, size, stream), steps
     num_fakes = min(size - 1, max(1, round(size * share)))
-    parts = batches(school.real, size - num_fakes, stream), batches(fakes, num_fakes, f"{stream} fakes")
+    parts = batches(real, size - num_fakes, stream), batches(fakes, num_fakes, f"{stream} fakes")
     return Mixed(*parts), steps

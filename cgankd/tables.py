@@ -1,9 +1,7 @@
 """The tables of the report: numbers become text, with marks for what may be read out of them."""
 
-from typing import Any
-
 from cgankd.document import Table
-from cgankd.results import Record
+from cgankd.scores import CHAIN, Record, within
 
 NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
@@ -11,20 +9,53 @@ SHOWN_DIGITS = 16  # of a digest; report.json has all
 SIZES = ["seeds", "rho", "fakes", "steps", "parameters"]
 
 
-def methods(summaries: list[Record]) -> Table:
-    """Setting x teacher x student x method; the setting and its metric only where there are several runs."""
-    several = len(summaries) > 1
-    rows = [(one, row) for one in summaries for row in one["methods"]]
-    optional = {"setting": several, "assistant": any(row["assistant"] for _, row in rows), "metric": several}
-    columns = ("setting", "method", "teacher", "assistant", "student", "metric")
-    names = [name for name in columns if optional.get(name, True)]
-    cells = []
-    for one, row in rows:
-        words = {**row, "setting": one["name"], "metric": metric(one), "method": _method(row)}
-        cells.append([*(words[name] or NONE for name in names), *_results(one, row)])
-    score = "score" if several else metric(summaries[0], "test")
-    marks = [_difference_mark(row, len(names) + 1) for _, row in rows]
-    return Table([*names, score, "vs NOKD", *SIZES], cells, len(names), marks)
+def methods(one: Record) -> Table:
+    """The method table of one run."""
+    rows = one["methods"]
+    names = ["method", *(name for name in CHAIN if any(row[name] for row in rows))]
+    words = [[_noted(row, row["method"]), *(row[name] or NONE for name in names[1:])] for row in rows]
+    return _scores(one, rows, names, words)
+
+
+def ablation(one: Record) -> Table:
+    """Each step of the method with the statistics of the method table."""
+    rows = one["ablation"]
+    return _scores(one, rows, ["step"], [[row["method"]] for row in rows])
+
+
+def _scores(one: Record, rows: list[Record], names: list[str], words: list[list[str]]) -> Table:
+    """Rows as words, their score, difference, published errors if there are any, and sizes."""
+    quoted = any(row["published"] for row in rows)
+    header = [*names, metric(one, "test"), "vs NOKD", *(["published"] if quoted else []), *SIZES]
+    cells = [[*start, *_results(one, row), *([_quoted(row["published"])] if quoted else []), *_sizes(row)]
+             for start, row in zip(words, rows, strict=True)]  # fmt: skip
+    marks = [{len(names) + 1: _mark(row)} if row["significant"] else {} for row in rows]
+    return Table(header, cells, len(names), marks)
+
+
+def settings(summaries: list[Record]) -> Table:
+    """Setting x teacher x student by method; what needs no teacher stands in the rows of all."""
+    columns = list(dict.fromkeys(row["method"] for one in summaries for row in one["methods"]))
+    names = ["setting", "metric", *CHAIN]
+    cells, marks = [], []
+    for one in summaries:
+        for chain in _chains(one["methods"]):
+            found = {row["method"]: row for row in one["methods"] if within(_chain(row), chain)}
+            line = [found.get(method) for method in columns]
+            scores = [_noted(row, _score(one, row)) if row else NONE for row in line]
+            cells.append([one["name"], metric(one), *(name or NONE for name in chain), *scores])
+            marks.append({n: _mark(row) for n, row in enumerate(line, len(names)) if row and row["significant"]})
+    return Table([*names, *columns], cells, len(names), marks)
+
+
+def _chains(rows: list[Record]) -> list[tuple[str, ...]]:
+    """The distinct networks of the rows, but for those that are part of another's."""
+    every = dict.fromkeys(map(_chain, rows))
+    return [chain for chain in every if not any(chain != other and within(chain, other) for other in every)]
+
+
+def _chain(row: Record) -> tuple[str, ...]:
+    return tuple(row[name] for name in CHAIN)
 
 
 def terminal(summaries: list[Record]) -> tuple[list[str], list[list[str]]]:
@@ -33,21 +64,13 @@ def terminal(summaries: list[Record]) -> tuple[list[str], list[list[str]]]:
     cells = []
     for one in summaries:
         for row in one["methods"]:
-            chain = " > ".join(filter(None, (row["teacher"], row["assistant"], row["student"])))
-            score, difference, *_ = _results(one, row)
+            score, difference = _results(one, row)
             star = "*" if row["significant"] else ""
             setting = [one["name"]] if several else []
-            cells.append([*setting, _method(row), chain, score, difference + star])
+            words = [*setting, _noted(row, row["method"]), " > ".join(filter(None, _chain(row)))]
+            cells.append([*words, score, difference + star])
     header = ["setting", "method", "networks", "score"] if several else ["method", "networks", metric(summaries[0])]
     return [*header, "vs NOKD"], cells
-
-
-def ablation(one: Record) -> Table:
-    """Each step of the method with the statistics of the method table."""
-    rows = one["ablation"]
-    cells = [[row["method"], *_results(one, row)] for row in rows]
-    marks = [_difference_mark(row, 2) for row in rows]
-    return Table(["step", metric(one, "test"), "vs NOKD", *SIZES], cells, marks=marks)
 
 
 def search(one: Record) -> Table:
@@ -77,19 +100,20 @@ def rejection(one: Record) -> Table:
 
 
 def published(paper: Record) -> list[Table]:
-    """The preset's [paper] as it stands there: one table for all of its tables that have the same keys."""
+    """What the preset quotes: one table for all lines of the same methods, the curve, the ablation."""
     groups: dict[tuple[str, ...], list[list[str]]] = {}
-
-    def collect(part: Record, path: str) -> None:
-        plain = {key: value for key, value in part.items() if not isinstance(value, dict)}
-        if plain:
-            groups.setdefault(tuple(plain), []).append([path or NONE, *map(_quoted, plain.values())])
-        for key, value in part.items():
-            if key not in plain:
-                collect(value, f"{path} {key}".strip())
-
-    collect(paper, "")
-    return [Table(["", *keys], rows) for keys, rows in groups.items()]
+    for line in paper["results"]:
+        teacher = f"{line['teacher']} ({_quoted([line['teacher_error']])})"
+        words = [teacher, line["assistant"] or NONE, line["student"]]
+        groups.setdefault(tuple(line["errors"]), []).append([*words, *(_quoted([e]) for e in line["errors"].values())])
+    found = [Table(["teacher (its error)", "assistant", "student", *key], rows, 3) for key, rows in groups.items()]
+    if curve := paper["nfake"]:
+        rows = [[f"{num:,}", *(_quoted([error]) for error in errors)]
+                for num, *errors in zip(curve["counts"], *curve["errors"].values(), strict=True)]  # fmt: skip
+        found.append(Table(["fakes", *curve["errors"]], rows, 1))
+    if steps := paper["ablation"]:
+        found.append(Table(["step", steps["student"]], [[step, _quoted([e])] for step, e in steps["errors"].items()]))
+    return found
 
 
 def students(one: Record) -> Table:
@@ -131,27 +155,34 @@ def rho(value: float | None, none: str = NONE) -> str:
     return none if value is None else f"{value:g}"
 
 
-def _method(row: Record) -> str:
-    return f"{row['method']} †" if row["note"] else str(row["method"])
+def _noted(row: Record, text: str) -> str:
+    return f"{text} †" if row["note"] else text
 
 
 def _results(one: Record, row: Record) -> list[str]:
-    """Score, difference and SIZES of a row."""
+    """Score and difference of a row."""
     difference = row["difference"]
     sign = MINUS if (difference or 0) < 0 else "+"
-    against = NONE if difference is None else sign + _with(one, abs(difference), row["standard_error"])
-    sizes = [str(row["seeds"]), rho(row["rho"]), *(f"{row[key]:,}" for key in SIZES[2:])]
-    return [_with(one, row["mean"], row["deviation"]), against, *sizes]
+    return [_score(one, row), NONE if difference is None else sign + _with(one, abs(difference), row["standard_error"])]
+
+
+def _score(one: Record, row: Record) -> str:
+    return _with(one, row["mean"], row["deviation"])
+
+
+def _sizes(row: Record) -> list[str]:
+    return [str(row["seeds"]), rho(row["rho"]), *(f"{row[key]:,}" for key in SIZES[2:])]
 
 
 def _with(one: Record, value: float, error: float | None) -> str:
     return number(one, value) + ("" if error is None else f" ± {number(one, error)}")
 
 
-def _difference_mark(row: Record, column: int) -> dict[int, str]:
-    """Marks the difference only where it exceeds two standard errors."""
-    return {column: "better" if row["difference"] < 0 else "worse"} if row["significant"] else {}
+def _mark(row: Record) -> str:
+    """Of a difference that exceeds two standard errors."""
+    return "better" if row["difference"] < 0 else "worse"
 
 
-def _quoted(value: Any) -> str:
-    return " ± ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _quoted(errors: list[float]) -> str:
+    """Published errors, which have two decimals."""
+    return " / ".join(f"{error:.2f}" for error in errors) or NONE

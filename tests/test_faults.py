@@ -83,6 +83,28 @@ def test_a_stage_killed_five_times_ends_with_the_bits_of_an_unbroken_one(chain, 
     assert not leftovers(broken)
 
 
+@pytest.mark.parametrize("chain", ["digits"], indirect=True)
+@pytest.mark.parametrize(("method", "moments"), [
+    ("sskd+fake", ["*-sskd-head+fake-seed0-*", "*-sskd+fake-seed0-*", "*-sskd+fake-seed1-*"]),
+    ("takd+fake", ["*-blkd+fake-seed0-*", "*-takd+fake-seed0-*", "*-takd+fake-seed1-*"]),
+])  # fmt: skip
+def test_a_chain_of_training_killed_in_each_of_its_phases_ends_with_the_same_bits(chain, method, moments, tmp_path):
+    kind, source = chain
+    whole, broken = (copy_inputs(source, tmp_path / name, "distill") for name in ("whole", "broken"))
+    call = {"method": method}
+    assert toy.build("distill", whole, kind, call=call, seconds=60.0) == 0
+    for moment in moments:
+        process = toy.start("distill", broken, kind, call=call)
+        while not list(broken.glob(f"students/{moment}/checkpoints/step-*")):
+            assert process.is_alive(), f"{moment} was not seen"
+            time.sleep(0.002)
+        process.kill()
+        process.join()
+    assert toy.build("distill", broken, kind, call=call) == 0
+    assert contents(broken) == contents(whole)
+    assert len(runs.read_json(broken / "distill" / f"{method}.json")["members"]) == 2
+
+
 def test_the_comparison_notices_when_steps_are_not_seeded(chain, tmp_path):
     kind, whole = chain
     broken = copy_inputs(whole, tmp_path / "run", "train-gan")

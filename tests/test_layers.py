@@ -13,7 +13,8 @@ LEVELS = [
     {"preset", "task", "console", "checkpoint"},
     {"models", "fakes", "sources"},
     {"designs", "networks", "published", "data", "methods", "ratio", "engine", "metrics", "collapse", "plan"},
-    {"sampling", "students", "estimate", "conditions", "features", "pages", "document", "figures", "results", "tables"},
+    {"sampling", "students", "estimate", "conditions", "features", "scores"}
+    | {"pages", "document", "figures", "results", "tables"},
     {"stages"},
     {"pipeline", "launch"},
     {"cli", "__main__"},
@@ -30,12 +31,12 @@ OWNERS = {
     "safetensors": {"networks", "checkpoint"},
     "matplotlib": {"figures"},
     "jinja2": {"document"},
-    "PIL": {"images"},
-    "torchvision": {"images", "models"},
+    "PIL": {"images", "sources"},
+    "torchvision": {"images", "models", "sources"},
     "sklearn": {"sources"},
     "scipy": {"sources"},
 }
-WITHOUT_TORCH = ["cli", "pipeline", "plan", "preset", "runs", "fakes", "pages"]
+WITHOUT_TORCH = ["cli", "pipeline", "plan", "preset", "runs", "fakes", "pages", "sources", "sources.inspection"]
 FILES = sorted(ROOT.rglob("*.py"))
 
 
@@ -87,6 +88,12 @@ def test_only_the_engine_takes_steps():
     for words in (".backward(", "optimizer.step", "optimizer.zero_grad"):
         users = {name_of(path) for path in FILES if words in path.read_text()}
         assert users == {"engine"}, words
+
+
+def test_only_the_source_of_its_files_imports_torchvision():
+    users = {path.name for path in (ROOT / "sources").glob("*.py")
+             if any(module.split(".")[0] in ("torch", "torchvision") for module in imports(path))}  # fmt: skip
+    assert users == {"cifar10.py"}
 
 
 def test_no_method_knows_of_fakes():

@@ -1,7 +1,6 @@
 """The report, from run folders made by hand."""
 
 import json
-import math
 import re
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cgankd import fakes, pages, preset, results, runs, tables
+from cgankd import fakes, figures, pages, preset, results, runs, tables
 from cgankd.errors import DATA, UserError
 from cgankd.runs import Artefact, Run
 
@@ -19,7 +18,8 @@ SETTINGS = [
     'teacher.networks=["resnet8_x2"]',
     'generate.teacher="resnet8_x2"',
     'distill.pairs=[["resnet8_x2", "resnet8_x0_5", "resnet8_x0_25"]]',
-    'paper={nokd = 8.42, "nokd+fake" = [6.83, 0.1]}',
+    'paper={note = "Single runs.", ablation = {student = "resnet8_x0_25", errors = {"+ filter" = 6.94}}, results = ['
+    '{teacher = "resnet8_x2", teacher_error = 4.9, student = "resnet8_x0_25", errors = {nokd = 8.42, fake = 6.8}}]}',
 ]
 NOKD = {0: 10.0, 1: 12.0, 2: 14.0}  # mean 12, deviation 2
 FAKE = {0: 9.0, 1: 10.0, 2: 11.0}  # mean 10, deviation 1; differences -1, -2, -3
@@ -31,11 +31,11 @@ def finish(record: Path, command: str, payload=(), recipe=None, **facts) -> None
     Artefact(record, command, recipe or {}).finish(payload, made_on=made_on, **facts)
 
 
-def members(row: str, scores: dict[int, float], *, teacher: str = "", rho: float | None = None) -> list[dict]:
+def members(row: str, scores: dict[int, float], *, teacher: str = "", rho: float | None = None, **facts) -> list[dict]:
     return [
         {"row": row, "seed": seed, "teacher": teacher, "assistant": "", "rho": rho, "network": "resnet8_x0_25",
          "parameters": 5214, "steps": 60, "fakes": 4 if rho else 0, "validation": score, "test": score,
-         "student": f"{row}-seed{seed}"}
+         "student": f"{row}-seed{seed}", **facts}
         for seed, score in scores.items()
     ]  # fmt: skip
 
@@ -93,55 +93,6 @@ def text_of(page: Path) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.read_text()))
 
 
-# Statistics
-
-
-def test_spread_is_mean_and_sample_deviation():
-    assert results.spread([10.0, 12.0, 14.0]) == (12.0, 2.0)
-    assert results.spread([10.0]) == (10.0, None)
-
-
-def test_differences_are_paired_by_seed():
-    found = results.paired(FAKE, NOKD)
-    assert found["difference"] == -2.0
-    assert found["standard_error"] == pytest.approx(1 / math.sqrt(3))
-    assert found["pairs"] == 3
-    assert found["significant"]
-
-
-def test_differences_use_only_seeds_that_both_have():
-    found = results.paired({1: 13.0, 2: 13.0, 7: 99.0}, NOKD)
-    assert (found["difference"], found["pairs"]) == (0.0, 2)
-    assert found["standard_error"] == pytest.approx(1.0)  # of 1 and -1: deviation sqrt(2), over sqrt(2)
-
-
-def test_a_difference_inside_two_standard_errors_is_not_significant():
-    found = results.paired({0: 11.0, 1: 12.5, 2: 14.0}, NOKD)  # 1, 0.5, 0: mean 0.5, deviation 0.5
-    assert found["standard_error"] == pytest.approx(0.5 / math.sqrt(3))
-    assert not found["significant"]
-
-
-def test_one_pair_or_none_is_never_significant():
-    assert results.paired({0: 1.0}, NOKD) == {
-        "difference": -9.0,
-        "standard_error": None,
-        "pairs": 1,
-        "significant": False,
-    }
-    assert results.paired({9: 1.0}, NOKD)["difference"] is None
-
-
-def test_rows_are_compared_with_nokd_of_the_same_network():
-    other = [{**member, "network": "resnet20"} for member in members("blkd", BLKD)]
-    rows = results.compare([*members("nokd", NOKD), *members("nokd+fake", FAKE, rho=0.5), *other])
-    assert [(row["method"], row["student"], row["difference"]) for row in rows] == [
-        ("nokd", "resnet8_x0_25", None),
-        ("nokd+fake", "resnet8_x0_25", -2.0),
-        ("blkd", "resnet20", None),
-    ]
-    assert rows[1]["scores"] == {"0": 9.0, "1": 10.0, "2": 11.0}
-
-
 # What is read
 
 
@@ -195,7 +146,7 @@ def test_the_page_holds_the_numbers(built: tuple[Path, Path]):
     text = text_of(built[1])
     for expected in ("12.00 ± 2.00", "10.00 ± 1.00", f"{tables.MINUS}2.00 ± 0.58", "+0.00 ± 1.00", "1,397 test rows",
                      "equal optimiser steps", "One GAN, one teacher, k students", "lower is better", "5,214",
-                     "raw fakes", "43.50", "41.25", "6.83 ± 0.1", "75.0%", "cgankd run --preset"):  # fmt: skip
+                     "raw fakes", "43.50", "41.25", "resnet8_x2 (4.90)", "75.0%", "cgankd run --preset"):  # fmt: skip
         assert expected in text, expected
 
 
@@ -238,7 +189,7 @@ def test_markdown_and_json_hold_the_same_numbers(built: tuple[Path, Path]):
     data = json.loads(built[1].with_name("report.json").read_text())
     row = data["runs"][0]["methods"][1]
     assert (row["mean"], row["deviation"], row["difference"]) == (10.0, 1.0, -2.0)
-    assert f"| 10.00 ± 1.00 | **{tables.MINUS}2.00 ± 0.58** | 3 | 0.5 | 4 | 60 | 5,214 |" in markdown
+    assert f"| 10.00 ± 1.00 | **{tables.MINUS}2.00 ± 0.58** | 6.80 | 3 | 0.5 | 4 | 60 | 5,214 |" in markdown
     assert data["runs"][0]["artefacts"][0]["record"] == "gan/gan.json"
     assert len(data["runs"][0]["artefacts"][0]["content"]) == 64
 
@@ -268,15 +219,119 @@ def test_a_changed_result_or_a_broken_report_is_built_again(tmp_path: Path):
     assert "1.00" in text_of(page)
 
 
-def test_several_runs_share_one_table(tmp_path: Path):
-    roots = [make_run(tmp_path / "a"), make_run(tmp_path / "b", name="other")]
+def test_several_runs_share_one_table_of_settings_and_networks_by_method(tmp_path: Path):
+    roots = [make_run(tmp_path / "a"), make_run(tmp_path / "b", rho=None, name="other")]
+    distilled(Run(roots[1]), "takd", members("takd", BLKD, teacher="resnet8", assistant="resnet20"))
     found = [results.summary(results.read(root), name) for root, name in zip(roots, ("digits", "other"), strict=True)]
-    table = tables.methods(found)
-    assert table.header[:5] == ["setting", "method", "teacher", "student", "metric"]
-    assert [row[:2] for row in table.rows] == [[name, method] for name in ("digits", "other")
-                                               for method in ("nokd", "nokd+fake", "blkd")]  # fmt: skip
-    assert table.marks[1] == {6: "better"}
-    assert table.header[6] == "vs NOKD"
+    table = tables.settings(found)
+    nokd, fake, blkd, none = "12.00 ± 2.00", "10.00 ± 1.00", "12.00 ± 2.65", tables.NONE
+    assert table.header == ["setting", "metric", "teacher", "assistant", "student", "nokd", "nokd+fake", "blkd", "takd"]
+    assert table.rows == [
+        ["digits", "error (%)", "resnet8_x2", none, "resnet8_x0_25", nokd, fake, blkd, none],
+        ["other", "error (%)", "resnet8_x2", none, "resnet8_x0_25", nokd, f"{fake} †", blkd, none],
+        ["other", "error (%)", "resnet8", "resnet20", "resnet8_x0_25", nokd, f"{fake} †", none, blkd],
+    ]
+    assert table.marks == [{6: "better"}] * 3
+
+    text = text_of(pages.build(roots, tmp_path / "index.html"))
+    assert text.index("setting metric teacher") < text.index("method teacher student test error (%) vs NOKD published")
+    assert text.count("vs NOKD published seeds") == 2
+
+
+def test_published_numbers_stand_beside_ours_with_their_note(built: tuple[Path, Path], tmp_path: Path):
+    one = results.summary(results.read(built[0]), "digits")
+    methods, ablation = tables.methods(one), tables.ablation(one)
+    place = methods.header.index("published")
+    assert methods.header[place - 1 : place + 2] == ["vs NOKD", "published", "seeds"]
+    assert [[row[0], row[place]] for row in methods.rows] == [
+        ["nokd", "8.42"],
+        ["nokd+fake †", "6.80"],
+        ["blkd", tables.NONE],
+    ]
+    assert [row[3] for row in ablation.rows] == [tables.NONE, tables.NONE, "6.94"]
+    assert "published (digits): quoted in the preset, not measured here. Single runs." in text_of(built[1])
+
+    run = Run(make_run(tmp_path))
+    runs.write_bytes(run.preset, preset.dump(preset.load("digits", SETTINGS[:-1])).encode())
+    alone = results.summary(results.read(tmp_path), "digits")
+    assert "published" not in tables.methods(alone).header
+    assert alone["published"] is None
+    assert "Published numbers" not in text_of(pages.build([tmp_path], tmp_path / "index.html"))
+
+
+def test_all_that_the_preset_quotes_is_in_its_tables():
+    paper = preset.load("cifar10-c50k").paper
+    first, sskd, uda, curve, steps = tables.published(paper.model_dump())
+    assert first.header == ["teacher (its error)", "assistant", "student", "nokd", "blkd", "takd", "nokd+fake",
+                            "blkd+fake", "takd+fake"]  # fmt: skip
+    assert first.rows[0] == ["mobilenetv2 (5.92)", "vgg13", "vgg11", "8.42", "6.72", "7.35", "6.83", "5.89", "6.23"]
+    assert [len(table.rows) for table in (first, sskd, uda)] == [9, 2, 9]
+    assert sskd.rows[1] == ["resnet18 (5.06)", tables.NONE, "shufflenetv2", "7.03", "5.38", "5.27"]
+    assert (curve.header, curve.rows[-1]) == (["fakes", *paper.nfake.errors], ["150,000", "6.90", "6.96", "6.77"])
+    assert steps.rows == [["nokd", "8.42"], ["raw fakes", "7.68"], ["+ subsampling", "7.57"], ["+ filter", "6.94"],
+                          ["+ relabel", "6.83"]]  # fmt: skip
+
+
+def test_errors_by_the_number_of_fakes_are_a_figure(tmp_path: Path):
+    run = Run(make_run(tmp_path))
+    rows = [row for num, scores in ((0, NOKD), (2, FAKE), (4, BLKD))
+            for row in members(f"nokd+fake ({num})", scores, rho=0.5, nfake=num, fakes=num)]  # fmt: skip
+    assert results.summary(results.read(tmp_path), "digits")["curves"] == []
+    distilled(run, "nokd+fake", rows)
+    (curve,) = results.summary(results.read(tmp_path), "digits")["curves"]
+    assert [(point["fakes"], point["mean"]) for point in curve["points"]] == [(0, 12.0), (2, 10.0), (4, 12.0)]
+    assert curve["published"] == []
+
+
+def test_the_figure_holds_our_points_with_their_bars_and_the_published_ones():
+    points = [{"fakes": 0, "mean": 12.0, "standard_error": 0.5}, {"fakes": 5, "mean": 10.0, "standard_error": None}]
+    chain = {"teacher": "", "assistant": "", "student": "vgg11"}
+    lines = [{"method": "nokd+fake", **chain, "points": points, "published": [(0, 8.42), (5, 8.1)]},
+             {"method": "blkd+fake", **chain, "teacher": "resnet18", "points": points, "published": []}]  # fmt: skip
+    figure = figures.curves.__wrapped__(lines, "error (%)")
+    fakes, blkd = figure.axes
+    ours, published = [line for line in fakes.lines if len(line.get_xdata()) == 2 and line.get_linestyle() != "None"]
+    assert (list(ours.get_xdata()), list(ours.get_ydata())) == ([0, 5], [12.0, 10.0])
+    (bars,) = fakes.containers[0].lines[2]
+    assert [bar[:, 1].tolist() for bar in bars.get_segments()] == [[11.5, 12.5], [10.0, 10.0]]
+    assert (list(published.get_xdata()), list(published.get_ydata())) == ([0, 5], [8.42, 8.1])
+    assert [text.get_text() for text in fakes.get_legend().get_texts()] == ["vgg11, published", "vgg11"]
+    assert [text.get_text() for text in blkd.get_legend().get_texts()] == ["resnet18 · vgg11"]
+    assert (fakes.get_title(), fakes.get_ylabel()) == ("nokd+fake", "error (%)")
+
+
+def test_the_head_of_a_teacher_is_no_row(tmp_path: Path):
+    run = Run(make_run(tmp_path))
+    distilled(run, "sskd", members("sskd", FAKE, teacher="resnet8_x2"))
+    finish(run.student("resnet8_x2-sskd-head-seed0"), "distill", network="resnet8_x2", parameters=16512, steps=5)
+    one = results.summary(results.read(tmp_path), "digits")
+    assert [row["method"] for row in one["methods"]] == ["nokd", "nokd+fake", "blkd", "sskd"]
+    assert not any("head" in row[1] for row in tables.students(one).rows)
+
+
+def test_a_leaky_search_is_marked(tmp_path: Path):
+    run = Run(make_run(tmp_path))
+    honest = results.summary(results.read(tmp_path), "digits")
+    facts = {key: honest["rho"][key] for key in ("rho", "best_rho", "standard_error", "table", "rows")}
+    finish(run.rho, "select-rho", leaky=True, **facts)
+    leaky = results.summary(results.read(tmp_path), "digits")
+    assert honest["cautions"] == []
+    assert "The search for rho is leaky" in leaky["cautions"][0]
+    text = text_of(pages.build([tmp_path], tmp_path / "index.html"))
+    assert "chosen on 200 validation rows (leaky: see the caution above)" in text
+
+
+def test_fakes_of_a_file_are_named_and_not_judged_by_the_search(tmp_path: Path):
+    run = Run(make_run(tmp_path, rho=None))
+    without = members("nokd+fake (0)", NOKD, nfake=0, file="")
+    file = members("nokd+fake (9)", FAKE, nfake=9, fakes=9, file="/data/other fakes.h5")
+    distilled(run, "nokd+fake", [*without, *file])
+    one = results.summary(results.read(tmp_path), "digits")
+    assert [row["note"] for row in one["methods"]] == [""] * 4
+    again = "cgankd distill --preset preset.toml --out runs/digits --method nokd+fake --fake '/data/other fakes.h5'"
+    assert again in one["commands"]
+    text = text_of(pages.build([tmp_path], tmp_path / "index.html"))
+    assert "the fakes of nokd+fake (9) are those of /data/other fakes.h5, not of the pool" in text
 
 
 def test_runs_of_one_preset_are_told_apart_by_their_folders(tmp_path: Path):

@@ -85,7 +85,7 @@ def test_what_an_artefact_is_made_from_changes_its_digest(run, stage, changes):
     ],
 )  # fmt: skip
 def test_what_an_artefact_is_not_made_from_leaves_its_digest(run, stage, changes):
-    for change in [*changes, "report.columns=33", "paper.nokd=1.0", "paper.nfake={a = 1}"]:
+    for change in [*changes, "report.columns=33", "paper.note=quoted", "paper.nfake={counts=[0], errors={}}"]:
         assert set(digests(stage, run, change)) == set(digests(stage, run)), change
 
 

@@ -1,16 +1,18 @@
 """Presets: every one loads, and whatever is wrong with one is refused with the key and the value."""
 
+import math
 import typing
 
 import pytest
 
-from cgankd import methods, preset, sources
+from cgankd import methods, plan, preset
 from cgankd.errors import UserError
 from cgankd.models import GANS, make_network
 from cgankd.models.biggan import WIDTHS
 from cgankd.models.cnn import TRUNKS, make_trunk
 from cgankd.models.ratio import HIDDEN
-from cgankd.preset import Preset, load
+from cgankd.preset import Paper, Preset, load
+from cgankd.sources import catalogue
 from cgankd.task import Classification
 
 
@@ -55,12 +57,9 @@ def test_the_names_a_preset_can_give_are_those_of_the_tables():
     assert set(typing.get_args(preset.RatioName)) == set(HIDDEN)
 
 
-def test_every_source_a_preset_can_name_is_loaded_by_its_function(monkeypatch):
-    for name in typing.get_args(preset.Data.model_fields["source"].annotation):
-        called = []
-        monkeypatch.setattr(sources, f"_{name.replace('-', '_')}", lambda *given, called=called: called.append(given))
-        sources.load(preset.Data(source=name, num_train=10, num_validation=10), 0)
-        assert len(called) == 1
+def test_every_source_a_preset_can_name_has_its_reader():
+    named = typing.get_args(preset.Data.model_fields["source"].annotation)
+    assert set(named) == set(catalogue.READERS) | set(catalogue.DIGITS)
 
 
 def test_every_available_method_has_an_objective():
@@ -109,8 +108,8 @@ def test_a_preset_cannot_be_changed_once_loaded():
 
 
 def test_a_preset_that_extends_another_changes_only_what_it_says(write):
-    mine, base = load(write("[gan]\nsteps = 7\n[paper]\nnokd = 1.5\n")), load("digits")
-    assert (mine.name, mine.gan.steps, mine.paper) == ("mine", 7, {"nokd": 1.5})
+    mine, base = load(write("[gan]\nsteps = 7\n[paper]\nnote = 'none'\n")), load("digits")
+    assert (mine.name, mine.gan.steps, mine.paper) == ("mine", 7, Paper(note="none"))
     assert mine.gan.model_copy(update={"steps": base.gan.steps}) == base.gan
     assert mine.distill == base.distill
 
@@ -210,6 +209,111 @@ def test_a_missing_key_is_named(write):
 )
 def test_a_wrong_change_of_a_call_is_refused_like_a_wrong_file(change, words):
     refused("digits", words, [change])
+
+
+# The published settings
+
+CIFAR = {"cifar10-c50k": 40000, "cifar10-c20k": 16000, "cifar10-c10k": 8000}
+ROWS = {**CIFAR, "tiny-imagenet": 80000}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_published_epochs_are_counted_in_steps_of_the_training_rows(name):
+    settings, rows = load(name), ROWS[name]
+    assert settings.data.num_train == rows == 4 * settings.data.num_validation
+    epochs = 350 * math.ceil(rows / 128)
+    for recipe in (settings.teacher, settings.dre.features, settings.distill):
+        assert (recipe.steps, recipe.batch) == (epochs, 128)
+        falls = [next(step for step in range(epochs) if step / epochs >= share) for share in recipe.milestones]
+        assert falls == [epochs // 350 * 150, epochs // 350 * 250]
+    assert (settings.dre.steps, settings.dre.batch) == (350 * math.ceil(rows / 512), 512)
+    head = settings.distill.sskd.head
+    assert head.steps == 60 * rows / head.batch
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_published_weights_of_distillation_are_those_of_the_kl_per_image(name):
+    settings = load(name).distill
+    classes, weight = (200, 0.0625) if name == "tiny-imagenet" else (10, 1.25)
+    assert settings.match_weight * settings.temperature**2 == pytest.approx(weight) == 0.5 * 25 / classes
+    assert settings.uda.match_weight * settings.temperature**2 == 12.5
+    assert settings.label_weight == settings.uda.label_weight == 0.5
+
+
+def test_each_published_size_has_its_own_gan_and_rho():
+    found = {name: load(name) for name in ROWS}
+    assert [one.gan.steps for one in found.values()] == [48000, 18000, 24000, 100000]
+    assert [len(one.gan.diffaugment) for one in found.values()] == [0, 3, 3, 3]
+    assert [one.distill.rho for one in found.values()] == [0.9, 0.6, 0.7, 0.5]
+    assert [one.dre.features.size for one in found.values()] == [3 * one.data.size**2 for one in found.values()]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_pool_suffices_for_the_number_of_fakes_at_every_rho(name):
+    settings, classes = load(name), 200 if name == "tiny-imagenet" else 10
+    wanted = settings.distill.nfake / classes
+    assert settings.generate.per_label * min(settings.rho.grid) >= 1.5 * wanted
+
+
+def test_published_errors_are_those_of_the_tables():
+    results = {name: {(line.teacher, line.student, method): error for line in load(name).paper.results
+                      for method, error in line.errors.items() if method != "nokd"} for name in CIFAR}  # fmt: skip
+    assert [len(found) for found in results.values()] == [9 * 5 + 2 * 2 + 9 * 2] * 3
+    for name, teacher, student, method, error in [
+        ("cifar10-c50k", "densenet121", "efficientnet-b0", "blkd+fake", 5.59),
+        ("cifar10-c50k", "mobilenetv2", "shufflenetv2", "takd+fake", 5.88),
+        ("cifar10-c50k", "resnet18", "vgg11", "sskd+fake", 5.63),
+        ("cifar10-c50k", "densenet121", "shufflenetv2", "blkd+uda+fake", 4.94),
+        ("cifar10-c20k", "mobilenetv2", "vgg11", "takd+fake", 9.39),
+        ("cifar10-c20k", "densenet121", "efficientnet-b0", "blkd+uda", 11.56),
+        ("cifar10-c20k", "resnet18", "shufflenetv2", "nokd+fake", 11.00),
+        ("cifar10-c10k", "densenet121", "efficientnet-b0", "takd", 17.47),
+        ("cifar10-c10k", "mobilenetv2", "vgg11", "takd+fake", 12.28),
+        ("cifar10-c10k", "resnet18", "shufflenetv2", "sskd", 12.30),
+    ]:
+        assert results[name][teacher, student, method] == error
+
+
+def test_published_lines_of_a_student_agree_where_no_teacher_is_used():
+    for name in CIFAR:
+        lines = [line for line in load(name).paper.results if line.assistant]
+        assert {(line.student, line.errors["nokd"], line.errors["nokd+fake"]) for line in lines} == {
+            (line.student, line.errors["nokd"], line.errors["nokd+fake"]) for line in lines[:3]
+        }
+        assert len({(line.teacher, line.teacher_error) for line in lines}) == 3
+
+
+def test_the_published_curve_and_ablation_end_where_the_table_says():
+    paper = load("cifar10-c50k").paper
+    table = {line.student: line.errors for line in paper.results[:3]}
+    for student, errors in paper.nfake.errors.items():
+        found = dict(zip(paper.nfake.counts, errors, strict=True))
+        assert (found[0], found[100000]) == (table[student]["nokd"], table[student]["nokd+fake"])
+    assert list(paper.ablation.errors) == list(plan.ABLATION)
+    assert paper.ablation.errors["nokd"] == table["vgg11"]["nokd"]
+    assert paper.ablation.errors["+ relabel"] == table["vgg11"]["nokd+fake"]
+
+
+def test_published_numbers_are_inherited_whole_or_not_at_all(write):
+    base = load("cifar10-c50k").paper
+    assert load(write("[distill]\nepochs = 1\n", extends='extends = "cifar10-c50k"\n')).paper == base
+    replaced = load(write("[paper]\nnote = 'mine'\n", extends='extends = "cifar10-c50k"\n')).paper
+    assert replaced == Paper(note="mine")
+    assert load("cifar10-c10k").paper.nfake is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[[paper.results]]\ntecher = 'resnet18'", "unknown key paper.results.0.techer; did you mean teacher?"),
+        ("[paper]\nresult = []", "unknown key paper.result; did you mean results?"),
+        ("[paper.nfake]\ncounts = [0, 1]\nerrors = {vgg11 = [1.0]}", "paper.nfake: 2 counts, but 1 errors of vgg11"),
+        ("[paper]\nresults = [{teacher = 'vgg11', teacher_error = 1, student = 'vgg11', errors = {bkld = 1}}]",
+         "paper.results.0.errors.bkld.*did you mean blkd"),
+    ],
+)  # fmt: skip
+def test_what_is_quoted_is_checked(write, text, words):
+    refused(write(text), words)
 
 
 # What is wrong with a file

@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 from cgankd import runs, sources
 from cgankd.errors import UserError
 from cgankd.preset import Data
+from cgankd.sources import catalogue, identity
 
 
 def settings(name: str = "digits", **changes) -> Data:
@@ -121,7 +122,8 @@ def test_asking_for_more_than_there_is_is_refused(name, changes, words):
 
 def test_the_content_is_identified_once_per_run_and_again_when_the_settings_change(tmp_path, monkeypatch):
     made, load = [], sources.load
-    monkeypatch.setattr(sources, "load", lambda *given: made.append(given) or load(*given))
+    identity.describe.cache_clear()
+    monkeypatch.setattr(catalogue, "load", lambda *given: made.append(given) or load(*given))
     run = runs.Run(tmp_path)
     first = sources.identify(settings(), 0, run)
     assert sources.identify(settings(), 0, run) == first == load(settings(), 0).digest()

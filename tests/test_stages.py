@@ -1,14 +1,16 @@
 """What stages decide: the chosen rho, whether a teacher is one, whether a ratio is one."""
 
 import math
-import statistics
 
 import pytest
 import torch
 from torch import tensor
 
+from cgankd import console, preset, runs
 from cgankd.errors import UserError
-from cgankd.stages import fit_dre, select_rho, train_teacher
+from cgankd.fakes import View
+from cgankd.plan import Student
+from cgankd.stages import distill, fit_dre, train_teacher
 from cgankd.stages.select_rho import choose
 from cgankd.task import Classification, Regression
 
@@ -50,9 +52,9 @@ def test_no_fakes_win_only_when_they_are_better_than_every_rho():
     assert choose(members({0.5: [5.0, 5.0]}))["rho"] == 0.5
 
 
-def test_the_deviation_is_that_of_a_sample():
-    assert select_rho.deviation([1.0, 2.0, 6.0]) == statistics.stdev([1, 2, 6]) == pytest.approx(math.sqrt(7))
-    assert select_rho.deviation([3.0]) == 0.0
+def test_a_single_seed_has_no_deviation_and_the_best_is_chosen():
+    chosen = choose(members({0.5: [3.0], 1.0: [3.1]}))
+    assert (chosen["rho"], chosen["standard_error"], chosen["table"][0]["deviation"]) == (0.5, 0.0, 0.0)
 
 
 def test_the_standard_error_is_over_seeds_and_not_over_networks():
@@ -115,3 +117,22 @@ def test_what_is_no_density_ratio_is_refused_and_lambda_named(ratios, words):
     assert caught.value.code == 70
     assert "dre.penalty (lambda) = 0.001" in str(caught.value)
     assert "raise dre.penalty" in caught.value.hint
+
+
+# distill
+
+
+@pytest.mark.parametrize(("students", "words"), [
+    ([Student("n", "nokd", 0)], "train without fakes"),
+    ([Student("n", "nokd", 0), Student("n", "nokd", 0, view=View(num=9))], "not recommended"),
+    ([Student("n", "nokd", 0), Student("n", "nokd", 0, view=View(num=9), fakes="theirs.h5")], None),
+])  # fmt: skip
+def test_what_is_said_of_fakes_that_are_not_used_or_not_to_be_used(tmp_path, monkeypatch, students, words):
+    said: list[str] = []
+    monkeypatch.setattr(console, "warn", said.append)
+    run = runs.Run(tmp_path)
+    runs.write_json(run.rho, {"rho": None})
+    distill._note({"nokd+fake": {"nokd+fake": students}}, preset.load("digits"), run)
+    assert [words in text for text in said] == [True] * (words is not None)
+    distill._note({"nokd": {"nokd": [Student("n", "nokd", 0)]}}, preset.load("digits"), run)
+    assert len(said) == (words is not None), "methods without fakes are not spoken of"

@@ -32,7 +32,7 @@ TOY = [
     "distill.pairs=[['resnet8_x0_25', 'resnet8_x0_125', 'resnet8_x0_0625']]",
 ]  # fmt: skip
 KINDS = {
-    "digits": ["dre.features.network='resnet8_x0_25'"],
+    "digits": ["dre.features.network='resnet8_x0_25'", "distill.sskd.head.steps=8", "distill.sskd.head.batch=16"],
     "digits-angle": ["gan.embedding.network='resnet8_x0_125'", "gan.embedding.size=16", "generate.labels=6",
                      "gan.embedding.images.steps=12", "gan.embedding.labels.steps=8", "dre.features.width=4",
                      "generate.bound_bins=2"],

@@ -31,12 +31,18 @@ def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
 
 
 def _note(groups: dict[str, dict[str, list[Student]]], preset: Preset, run: Run) -> None:
-    """Says where the fakes asked for are not used, or not to be recommended."""
+    """Says where the fakes asked for are not used, or those of the pool not to be recommended."""
     with_fakes = [name for name in groups if name.endswith("+fake")]
-    views = {student.view for name in with_fakes for students in groups[name].values() for student in students}
-    if None in views:
-        console.warn(f"rho is none: {', '.join(with_fakes)} train without fakes")
-    elif views and preset.distill.rho == "selected" and run.rho.exists() and read_json(run.rho)["rho"] is None:
+    students = [student for name in with_fakes for row in groups[name].values() for student in row]
+    if students and not any(student.view for student in students):
+        console.warn(f"rho is none, or distill.nfake 0: {', '.join(with_fakes)} train without fakes")
+    elif (
+        students
+        and not any(student.fakes for student in students)
+        and preset.distill.rho == "selected"
+        and run.rho.exists()
+        and read_json(run.rho)["rho"] is None
+    ):
         console.warn("no fakes were better than any rho on validation rows: +fake methods are not recommended")
 
 

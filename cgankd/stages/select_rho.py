@@ -1,6 +1,5 @@
 """select-rho: which share of the fakes to keep, by the students' error on validation rows."""
 
-import math
 import statistics
 from typing import Any
 
@@ -8,6 +7,7 @@ from cgankd import console, plan
 from cgankd.engine import Machine
 from cgankd.preset import Preset
 from cgankd.runs import Run, read_json
+from cgankd.scores import spread, standard_error
 from cgankd.students import School, train_student
 
 
@@ -38,6 +38,7 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
             "metric": school.task.metric,
             "unit": school.task.unit,
             "rows": len(school.splits["validation"]),
+            "leaky": school.source.leaky,  # whether networks upstream have seen these rows
         }
         artefact.finish(made_on=machine.facts, members=members, **chosen, **facts)
         rows = [[_name(row["rho"]), f"{row['mean']:.3f}", f"{row['deviation']:.3f}"] for row in chosen["table"]]
@@ -56,21 +57,16 @@ def choose(members: list[dict[str, Any]]) -> dict[str, Any]:
         by_seed.setdefault(member["rho"], {}).setdefault(member["seed"], []).append(member["validation"])
     groups = {rho: [statistics.fmean(scores) for scores in seeds.values()] for rho, seeds in by_seed.items()}
     table: list[dict[str, Any]] = [
-        {"rho": rho, "mean": statistics.fmean(scores), "deviation": deviation(scores), "num": len(scores)}
+        {"rho": rho, "mean": statistics.fmean(scores), "deviation": spread(scores)[1] or 0.0, "num": len(scores)}
         for rho, scores in groups.items()
     ]
     with_fakes = [row for row in table if row["rho"] is not None]
     best = min(with_fakes, key=lambda row: row["mean"])
-    error = best["deviation"] / math.sqrt(best["num"])
+    error = standard_error(groups[best["rho"]]) or 0.0
     best_rho = max(row["rho"] for row in with_fakes if row["mean"] <= best["mean"] + error)
     without = next((row for row in table if row["rho"] is None), None)
     none_wins = without is not None and without["mean"] < best["mean"]
     return {"rho": None if none_wins else best_rho, "best_rho": best_rho, "standard_error": error, "table": table}
-
-
-def deviation(values: list[float]) -> float:
-    """The sample's standard deviation, 0 of a single value."""
-    return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def _name(rho: float | None) -> str:

@@ -1,0 +1,60 @@
+"""Decoded images of many files, kept so that not every stage decodes them again.
+
+They stand in the user's cache folder, one HDF5 per place and size, which is replaced when any file has another
+size or time than when it was read, and may be deleted at any time. `cgankd data prepare` makes a file to keep.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import PIL
+
+from cgankd import console, hdf5, runs
+from cgankd.errors import UserError
+from cgankd.preset import Data
+from cgankd.sources import pictures
+
+MIN_FILES = 2000  # fewer are decoded each time
+
+
+def folder() -> Path:
+    """Where cgankd keeps what can be made or fetched again."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / "cgankd"
+
+
+def state_of(files: list[Path]) -> list[tuple[str, int, int]]:
+    """Name, size and time of each file: while they stand, so do the contents."""
+    return [(str(file), found.st_size, found.st_mtime_ns) for file in files for found in [file.stat()]]
+
+
+def decoded(place: Path, paths: list[Path], settings: Data) -> tuple[np.ndarray, np.ndarray]:
+    """The images of `paths`, which all belong to `place`, as `pictures.read_all` gives them."""
+
+    def read() -> tuple[np.ndarray, np.ndarray]:
+        return pictures.read_all(paths, settings.size, skip_broken=settings.skip_broken)
+
+    missing = next((path for path in paths if not path.is_file()), None)
+    if len(paths) < MIN_FILES or missing:
+        return read()
+    kept = folder() / f"{runs.digest([str(place.resolve()), settings.size])[:16]}.h5"
+    state = runs.digest([state_of(paths), settings.skip_broken, PIL.__version__])
+    if found := _look_up(kept, state):
+        return found
+    images, rows = read()
+    try:
+        hdf5.write(kept, {"images": images, "rows": rows}, {"state": state, "place": str(place)})
+    except UserError as error:
+        console.warn(f"the decoded images cannot be kept for the next stage: {error}")
+    return images, rows
+
+
+def _look_up(kept: Path, state: str) -> tuple[np.ndarray, np.ndarray] | None:
+    try:
+        with hdf5.Reader(kept) as file:
+            if file.attributes().get("state") == state:
+                return file.read("images", 4, "u"), file.read("rows", 1, "i")
+    except UserError:
+        pass  # absent or damaged: decoded again, and replaced
+    return None

@@ -1,0 +1,121 @@
+"""A CSV with the columns file and label, and if it likes split: train, validation or test.
+
+Files are relative to the CSV. Labels are names of classes or, with data.range, numbers.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cgankd.errors import DATA, UserError
+from cgankd.preset import Data
+from cgankd.sources import cache, labels, pictures
+from cgankd.sources.source import SPLITS, Found
+
+EXPECTED = "expected a first line file,label (or file,label,split), then a line such as images/1.jpg,rose"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the file."""
+
+    line: int
+    file: Path
+    label: str
+    split: str
+
+
+def read(settings: Data) -> Found:
+    """The images of data.path, and of data.test as test images where no row of data.path is one."""
+    path, rows = _rows(settings)
+    images, kept = cache.decoded(path, [row.file for row in rows], settings)
+    rows = [rows[index] for index in kept]
+    split = np.array([row.split for row in rows])
+    values, names = _values([row for row in rows if row.split != "test"], rows, settings, path)
+    parts = {part: np.flatnonzero(split == part) for part in SPLITS if part in split}
+    parts["pool"] = np.flatnonzero(split != "test")
+    checked, label = labels.checked(values, parts["pool"], str(path), names=names, bounds=settings.range,
+                                    unit=settings.unit)  # fmt: skip
+    return Found(images, checked, label, parts)
+
+
+def files(settings: Data) -> list[Path]:
+    """What is read."""
+    tables = [Path(place).expanduser() for place in (settings.path, settings.test) if place]
+    return [*tables, *(row.file for row in _rows(settings)[1])]
+
+
+def table(path: Path) -> list[Row]:
+    """The rows of one CSV; UserError naming the line that is wrong."""
+    if not path.is_file():
+        raise UserError(f"{path} not found", DATA, EXPECTED)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as text:
+            reader = csv.DictReader(text, strict=True)
+            if missing := {"file", "label"} - set(reader.fieldnames or []):
+                raise UserError(f"{path}: no column {', '.join(sorted(missing))} (found: {reader.fieldnames})", DATA,
+                                EXPECTED)  # fmt: skip
+            rows = [_row(path, reader.line_num, line) for line in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not readable as CSV ({error})", DATA, EXPECTED) from error
+    if not rows:
+        raise UserError(f"{path} has no rows", DATA, EXPECTED)
+    lines: dict[Path, int] = {}
+    for row in rows:
+        if lines.setdefault(row.file, row.line) != row.line:
+            raise UserError(f"{path}: {row.file} stands in line {lines[row.file]} and again in line {row.line}", DATA,
+                            "keep one, or an image to test on may be one to train on")  # fmt: skip
+    return rows
+
+
+def _row(path: Path, line: int, values: dict[str, str | None]) -> Row:
+    where = f"{path}, line {line}"
+    file, label, split = ((values.get(key) or "").strip() for key in ("file", "label", "split"))
+    if not file or not label:
+        raise UserError(f"{where}: {'label' if file else 'file'} is empty", DATA, EXPECTED)
+    if "split" in values and split not in SPLITS:
+        raise UserError(f"{where}: split is {split!r}, expected train, validation or test", DATA)
+    return Row(line, pictures.inside(path.parent, file, where), label, split)
+
+
+def _rows(settings: Data) -> tuple[Path, list[Row]]:
+    """The rows of data.path and, as test rows, those of data.test, where data.path has none."""
+    path = Path(settings.path or "").expanduser()
+    rows = table(path)
+    if settings.test and not any(row.split == "test" for row in rows):
+        test = table(Path(settings.test).expanduser())
+        rows += [Row(row.line, row.file, row.label, "test") for row in test if row.split in ("", "test")]
+    return path, rows
+
+
+def _values(trained: list[Row], rows: list[Row], settings: Data, path: Path) -> tuple[np.ndarray, list[str] | None]:
+    """The labels of rows as numbers; and the names of the classes, those of the rows that are no test rows."""
+    numbers = [number(row.label) for row in rows]
+    if settings.range:
+        if None in numbers:
+            wrong = rows[numbers.index(None)]
+            raise UserError(f"{path}, line {wrong.line}: {wrong.label!r} is no number, as data.range asks for", DATA)
+        return np.array(numbers, np.float64), None
+    fraction = next((row for row in trained if number(row.label) is not None and not _is_integer(row.label)), None)
+    if fraction and None not in numbers:
+        raise UserError(f"{path}, line {fraction.line}: the label {fraction.label} is a fraction, not a class", DATA,
+                        labels.NO_CLASS)  # fmt: skip
+    distinct = {row.label for row in trained}
+    names = sorted(distinct, key=int) if all(map(_is_integer, distinct)) else sorted(distinct)
+    places = {name: index for index, name in enumerate(names)}
+    if (unknown := next((row for row in rows if row.label not in places), None)) is not None:
+        raise UserError(f"{path}: the test has the class {unknown.label!r}, which no training row has", DATA)
+    return np.array([places[row.label] for row in rows], np.int64), names
+
+
+def number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _is_integer(text: str) -> bool:
+    return text.removeprefix("-").isdecimal()

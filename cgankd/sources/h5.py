@@ -1,0 +1,170 @@
+"""HDF5 files: any layout that LAYOUTS names, with the splits and test images that it holds.
+
+Images are uint8 (N, 3, H, W), or (N, 1, H, W) for grey, and labels (N,), of integers or, with data.range, numbers.
+Indices and test arrays may be absent. `class_names`, which `cgankd data prepare` writes, is a JSON list in uint8.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from cgankd.errors import DATA, UserError
+from cgankd.hdf5 import Reader
+from cgankd.preset import Data
+from cgankd.sources import labels, pictures
+from cgankd.sources.source import Found
+
+CLASS_NAMES = "class_names"
+SAMPLE = 256  # images whose range a message is about
+EXPECTED = "expected images_train, labels_train with images uint8 (N, 3, S, S)"
+MAKE = "`cgankd data prepare --to FILE.h5` writes one from any source"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The names of a file's arrays; the indices are rows of `images`."""
+
+    images: str
+    labels: str
+    pool: str = ""  # rows for training and validation; default: all that are not in `test`
+    train: str = ""
+    validation: str = ""
+    test: str = ""
+    test_images: str = ""
+    test_labels: str = ""
+
+
+LAYOUTS = (
+    # the published CIFAR-10 files, and what `cgankd data prepare` writes
+    Layout("images_train", "labels_train", train="subtrain_indx", validation="subvalid_indx",
+           test_images="images_test", test_labels="labels_test"),
+    # those of BigGAN, and the published Tiny-ImageNet
+    Layout("imgs", "labels", train="indx_subtrain", validation="indx_subvalid",
+           test_images="imgs_val", test_labels="labels_val"),
+    # the published RC-49: angles with an odd last digit, some for training, and the others
+    Layout("images_odd", "labels_odd", "indx_odd_train", "indx_odd_subtrain", "indx_odd_subvalid", "indx_odd_rest",
+           "images_even", "labels_even"),
+    # the published UTKFace, and plain files
+    Layout("images", "labels", "indx_train", "indx_subtrain", "indx_subvalid", "indx_test",
+           "images_test", "labels_test"),
+    # fake data sets
+    Layout("fake_images", "fake_labels"),
+)  # fmt: skip
+
+
+def read(settings: Data, names: list[str] | None = None) -> Found:
+    """The images of data.path, with those of data.test where it has no test images; `names` are of the classes."""
+    path = Path(settings.path or "").expanduser()
+    if not path.is_file():
+        raise UserError(f"data.path = {settings.path} not found", DATA, f"{EXPECTED}, or another known layout; {MAKE}")
+    found = read_file(path, settings.size)
+    where = str(path)
+    if settings.test and "test" not in found.rows:
+        test = Path(settings.test).expanduser()
+        if not test.is_file():
+            raise UserError(f"data.test = {settings.test} not found", DATA, EXPECTED)
+        found = found.with_test(read_file(test, settings.size))
+        where = f"{path} and {test}"
+    values, label = labels.checked(found.labels, found.rows["pool"], where, names=names or found.label.get("classes"),
+                                   bounds=settings.range, unit=settings.unit)  # fmt: skip
+    return replace(found, labels=values, label=label)
+
+
+def files(settings: Data) -> list[Path]:
+    """What is read."""
+    return [Path(place).expanduser() for place in (settings.path, settings.test) if place]
+
+
+def read_file(path: Path, size: int) -> Found:
+    """One file, its labels as it holds them; UserError when its layout is unknown, or is not kept by its arrays."""
+    with Reader(path) as file:
+        known = file.names()
+        layout = layout_of(file)
+        images = [_images(file, layout.images, size)]
+        values = [_labels(file, layout.labels, len(images[0]))]
+        rows = {
+            part: _indices(file, name, len(images[0]))
+            for part in ("pool", "train", "validation", "test")
+            if (name := getattr(layout, part)) in known
+        }
+        if layout.test_images in known:
+            images.append(_images(file, layout.test_images, size))
+            values.append(_labels(file, layout.test_labels, len(images[1])))
+            appended = np.arange(len(images[0]), len(images[0]) + len(images[1]))
+            rows["test"] = np.concatenate([rows.get("test", appended[:0]), appended])
+        label = {"classes": _names(file)} if CLASS_NAMES in known else {}
+    rows.setdefault("pool", np.setdiff1d(np.arange(len(images[0])), rows.get("test", [])))
+    joined = images[0] if len(images) == 1 else np.concatenate(images)
+    return Found(joined, np.concatenate(values), label, rows)
+
+
+def layout_of(file: Reader) -> Layout:
+    """The layout of a file by the names of its arrays."""
+    known = file.names()
+    for layout in LAYOUTS:
+        if layout.images in known and layout.labels in known:
+            return layout
+    pairs = "; ".join(f"{layout.images}, {layout.labels}" for layout in LAYOUTS)
+    found = ", ".join(known[:8]) or "nothing"
+    raise UserError(f"{file.path}: no images with labels (found: {found})", DATA, f"known names are {pairs}; {MAKE}")
+
+
+def _images(file: Reader, name: str, size: int) -> np.ndarray:
+    where, data = f"{file.path}: {name}", file.dataset(name, 4, "uif")
+    num, *shape = data.shape
+    if not num:
+        raise UserError(f"{where} is empty", DATA)
+    if shape[2] in (1, 3) and shape[0] not in (1, 3):
+        raise UserError(f"{where} has shape {data.shape}, with the channels last", DATA,
+                        "store images.transpose(0, 3, 1, 2)")  # fmt: skip
+    if shape[0] not in (1, 3):
+        raise UserError(f"{where} has shape {data.shape}, expected (N, 3, S, S), or (N, 1, S, S) for grey", DATA)
+    if data.dtype != np.uint8:
+        _refuse_pixels(where, file.read(name, 4, "uif", slice(SAMPLE)))
+    images = file.read(name, 4, "u")
+    if images.max() <= 1:
+        raise UserError(f"{where}: no pixel is above {images.max()} of 255", DATA,
+                        "images in [0, 1] are stored as numpy.rint(255 * images).astype('uint8')")  # fmt: skip
+    return pictures.fit_all(images, size)
+
+
+def _refuse_pixels(where: str, sample: np.ndarray) -> None:
+    """UserError that says how to store pixels that are no uint8."""
+    low, high = sample.min(), sample.max()
+    if sample.dtype.kind != "f" or (low >= 0 and high > 1):
+        convert = "images"
+    elif low >= 0:
+        convert = "255 * images"
+    else:
+        convert = "127.5 * (images + 1)"
+    raise UserError(f"{where} is {sample.dtype} in [{low:g}, {high:g}], expected uint8 in 0..255", DATA,
+                    f"store numpy.rint({convert}).clip(0, 255).astype('uint8')")  # fmt: skip
+
+
+def _labels(file: Reader, name: str, num: int) -> np.ndarray:
+    values = file.read(name, 1, "uif")
+    if len(values) != num:
+        raise UserError(f"{file.path}: {num} images, but {len(values)} labels in {name}", DATA, "make the file again")
+    return values
+
+
+def _indices(file: Reader, name: str, num: int) -> np.ndarray:
+    rows = file.read(name, 1, "ui").astype(np.int64)
+    if len(rows) and not (0 <= rows.min() and rows.max() < num):
+        found = f"{rows.min()}..{rows.max()}"
+        raise UserError(f"{file.path}: {name} holds {found}, but there are {num} images, counted from 0", DATA)
+    if len(np.unique(rows)) < len(rows):
+        raise UserError(f"{file.path}: {name} names images twice", DATA, "make the file again")
+    return rows
+
+
+def _names(file: Reader) -> list[str]:
+    try:
+        names = json.loads(file.read(CLASS_NAMES, 1, "u").tobytes())
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{file.path}: {CLASS_NAMES} is no JSON list of names", DATA, "make the file again")
+    return names

@@ -1,0 +1,180 @@
+"""What a file or folder of images holds, for people: `inspect` lists it with its problems, `verify` stops at one."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cgankd.errors import DATA, UserError
+from cgankd.hdf5 import Reader
+from cgankd.preset import Data
+from cgankd.sources import cifar10, csv_file, folder, h5, labels, pictures, splits, tiny_imagenet
+from cgankd.sources.source import Found
+
+SHOWN = 12  # classes, sizes or problems of a kind that are listed
+
+
+def inspect(path: Path) -> dict[str, Any]:
+    """What `path` holds and what is wrong with it; `source` is the word for data.source."""
+    look = {"h5": _file, "csv": _table, "folder": _folder, "tiny-imagenet": _tiny_imagenet, "cifar10": _cifar10}
+    source = source_of(path)
+    facts: dict[str, Any] = {"path": str(path), "source": source, "problems": []}
+    with _noted(facts):
+        look[source](path, facts)
+    return facts
+
+
+def lines(facts: dict[str, Any]) -> list[str]:
+    """The facts of `inspect` for a terminal."""
+    shown = [("path", facts["path"]), ("source", facts["source"]), *facts.get("arrays", {}).items()]
+    shown += [(key, _counts(facts[key])) for key in ("images", "sizes", "classes") if key in facts]
+    if "numbers" in facts:
+        shown.append(("labels", "{distinct:,} distinct numbers in [{min:g}, {max:g}]".format(**facts["numbers"])))
+    shown += [("problem", problem) for problem in facts["problems"]] or [("problems", "none found")]
+    width = max(len(key) for key, _ in shown) + 2
+    return [f"{key:{width}}{value}" for key, value in shown]
+
+
+def verify(path: Path, bounds: Sequence[float] | None) -> dict[str, Any]:
+    """Checks the whole of an HDF5 file: images, labels, indices, and that no test image is one to train on.
+
+    `bounds` are those of a continuous label; files that cgankd made know theirs. UserError at the first fault.
+    """
+    with Reader(path) as file:
+        made = file.attributes()
+    known = [float(made[key]) for key in ("min", "max") if key in made]
+    found = _read(path)
+    _, label = labels.checked(found.labels, found.rows["pool"], str(path), names=found.label.get("classes"),
+                              bounds=bounds or known or None)  # fmt: skip
+    splits.check_disjoint(found, str(path))
+    if twice := duplicates(found):
+        row, other = twice[0]
+        raise UserError(
+            f"{path}: {len(twice)} test images are images to train on too, pixel for pixel: row {row} of all images is "
+            f"row {other}",
+            DATA,
+            "drop them from one of the two",
+        )
+    return {"path": str(path), "images": {part: len(rows) for part, rows in found.rows.items()}, "label": label}
+
+
+def source_of(path: Path) -> str:
+    """Which source reads `path`."""
+    if not path.exists():
+        raise UserError(f"{path} not found", DATA, "name an HDF5 file, a CSV, or a folder of class folders of images")
+    if path.is_file():
+        return "csv" if path.suffix.lower() == ".csv" else "h5"
+    if (cifar10.root_of(path) / cifar10.BATCHES).is_dir():
+        return "cifar10"
+    return "tiny-imagenet" if (path / "wnids.txt").is_file() else "folder"
+
+
+def duplicates(found: Found) -> list[tuple[int, int]]:
+    """Test rows whose pixels are those of a row of the pool, each with that row."""
+
+    def mark(row: int) -> bytes:
+        return blake2b(found.images[row].tobytes(), digest_size=16).digest()
+
+    pool = {mark(row): row for row in found.rows["pool"].tolist()}
+    marks = ((row, mark(row)) for row in found.rows.get("test", np.empty(0, int)).tolist())
+    return [(row, pool[name]) for row, name in marks if name in pool]
+
+
+@contextmanager
+def _noted(facts: dict[str, Any]) -> Iterator[None]:
+    """A UserError inside is one of the problems."""
+    try:
+        yield
+    except UserError as error:
+        facts["problems"].append(f"{error} ({error.hint})" if error.hint else str(error))
+
+
+def _read(path: Path) -> Found:
+    """An HDF5 file with its images as they are, if they are square."""
+    with Reader(path) as file:
+        size = min(file.dataset(h5.layout_of(file).images, 4, "uif").shape[2:])
+    return h5.read_file(path, size)
+
+
+def _file(path: Path, facts: dict[str, Any]) -> None:
+    with Reader(path) as file:
+        facts["arrays"] = {name: file.outline(name) for name in file.names()}
+    found = _read(path)
+    facts["images"] = {part: len(rows) for part, rows in found.rows.items()}
+    with _noted(facts):
+        splits.check_disjoint(found, str(path))
+    _labels(found.labels, found.rows["pool"], found.label.get("classes"), path, facts)
+
+
+def _table(path: Path, facts: dict[str, Any]) -> None:
+    rows = csv_file.table(path)
+    facts["images"] = dict(Counter(row.split or "all" for row in rows))
+    numbers = [csv_file.number(row.label) for row in rows]
+    if None in numbers:
+        facts["classes"] = dict(sorted(Counter(row.label for row in rows).items()))
+    else:
+        values = np.array(numbers, np.float64)
+        whole = bool((values == np.rint(values)).all())
+        names = sorted({row.label for row in rows}, key=float) if whole else None
+        _labels(values, np.arange(len(values)), names, path, facts)
+    _look_at([row.file for row in rows], facts)
+
+
+def _folder(path: Path, facts: dict[str, Any]) -> None:
+    _look_at_classes(folder.listing(path), facts)
+
+
+def _tiny_imagenet(path: Path, facts: dict[str, Any]) -> None:
+    train, test = tiny_imagenet.listing(path)
+    _look_at_classes(train, facts)
+    facts["images"] = {"all": facts["images"]["all"], "test": sum(map(len, test.values()))}
+    _look_at([file for files in test.values() for file in files], facts)
+
+
+def _cifar10(path: Path, facts: dict[str, Any]) -> None:
+    any_rows = Data(source="cifar10", size=32, num_train=1, num_validation=1)
+    found = cifar10.original(cifar10.root_of(path), any_rows)
+    facts["images"] = {part: len(found.rows[part]) for part in ("pool", "test")}
+    _labels(found.labels, found.rows["pool"], cifar10.CLASSES, path, facts)
+
+
+def _look_at_classes(classes: dict[str, list[Path]], facts: dict[str, Any]) -> None:
+    facts["classes"] = {name: len(files) for name, files in classes.items()}
+    facts["images"] = {"all": sum(facts["classes"].values())}
+    _look_at([file for files in classes.values() for file in files], facts)
+
+
+def _look_at(files: list[Path], facts: dict[str, Any]) -> None:
+    """Decodes every file: the sizes, and which are damaged."""
+    found = pictures.sizes(files)
+    facts["sizes"] = dict(Counter(size for size in found if isinstance(size, str)).most_common())
+    broken = [str(error) for error in found if isinstance(error, UserError)]
+    facts["problems"] += broken[:SHOWN]
+    facts["problems"] += [f"and {len(broken) - SHOWN} more images"] if len(broken) > SHOWN else []
+
+
+def _labels(values: np.ndarray, pool: np.ndarray, names: list[str] | None, path: Path, facts: dict[str, Any]) -> None:
+    """Counts of classes, or the range of labels that are no integers."""
+    finite = values[np.isfinite(values)]
+    distinct, counts = np.unique(finite, return_counts=True)
+    if (distinct != np.rint(distinct)).any():
+        facts["numbers"] = {"distinct": len(distinct), "min": float(distinct[0]), "max": float(distinct[-1])}
+        with _noted(facts):
+            labels.as_numbers(values, distinct[0], distinct[-1], str(path))
+        return
+    named = dict(enumerate(names or []))
+    facts["classes"] = {named.get(int(label), f"{label:g}"): int(count)
+                        for label, count in zip(distinct, counts, strict=True)}  # fmt: skip
+    with _noted(facts):
+        labels.checked(values, pool, str(path), names=names)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    first = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:SHOWN])
+    rest = list(counts.values())[SHOWN:]
+    more = f", and {len(rest)} more of {min(rest):,} to {max(rest):,}" if rest else ""
+    return f"{len(counts)}: {first}{more}" if len(counts) > 1 else first

@@ -1,0 +1,97 @@
+"""Labels as files hold them -> checked classes or numbers; every fault ends in one message with a remedy."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cgankd.errors import DATA, UserError
+
+NO_CLASS = "for a continuous label set data.range = [smallest, largest]"
+
+
+def checked(labels: np.ndarray, pool: np.ndarray, where: str, *, names: list[str] | None = None,
+            bounds: Sequence[float] | None = None, unit: str = "") -> tuple[np.ndarray, dict[str, Any]]:  # fmt: skip
+    """Numbers (N,) -> the labels of a source and what they mean; `pool` are the rows that are no test rows.
+
+    Without `bounds` int64 classes 0..C-1, all of them in the pool; with them float32 numbers in their unit.
+    UserError naming `where` and what was found.
+    """
+    if not len(pool):
+        raise UserError(f"{where}: there are no images to train on", DATA)
+    if bounds is None:
+        classes = as_classes(labels, where)
+        names = names or [str(label) for label in range(num_classes(classes[pool], where))]
+        check_names(classes, classes[pool], names, where)
+        return classes, {"kind": "class", "classes": names}
+    low, high = bounds
+    return as_numbers(labels, low, high, where), {"kind": "continuous", "min": low, "max": high, "unit": unit}
+
+
+def as_classes(labels: np.ndarray, where: str) -> np.ndarray:
+    """int64 (N,) of integers, which may be stored as floats, as the published unfiltered fakes are."""
+    _finite(labels, where)
+    if labels.dtype.kind == "f" and (broken := np.flatnonzero(labels != np.rint(labels))).size:
+        found = f"{labels[broken[0]]:g} in row {broken[0]}"
+        raise UserError(f"{where}: class labels must be integers, found {found}", DATA, NO_CLASS)
+    return labels.astype(np.int64)
+
+
+def num_classes(labels: np.ndarray, where: str) -> int:
+    """C of classes (N,) that are 0..C-1 without a gap."""
+    distinct = np.unique(labels)
+    found = f"{where}: labels are {distinct[0]}..{distinct[-1]}"
+    if distinct[0] != 0:
+        convert = f"subtract {distinct[0]} from all of them" if len(distinct) == np.ptp(distinct) + 1 else _renumber()
+        raise UserError(f"{found}, but classes are numbered from 0", DATA, f"{convert}; {NO_CLASS}")
+    gaps = np.flatnonzero(distinct != np.arange(len(distinct)))
+    if gaps.size:
+        missing = distinct[-1] + 1 - len(distinct)
+        raise UserError(
+            f"{found}, but {missing} classes in between have no images, the first of them {gaps[0]}",
+            DATA,
+            f"{_renumber()}; {NO_CLASS}",
+        )
+    if len(distinct) < 2:
+        raise UserError(f"{where}: all {len(labels)} images are of one class, 0", DATA, "give at least two classes")
+    return len(distinct)
+
+
+def check_names(labels: np.ndarray, pool: np.ndarray, names: list[str], where: str) -> None:
+    """UserError where a label has no name, or a name no label of the `pool`."""
+    wrong = np.flatnonzero((labels < 0) | (labels >= len(names)))
+    if wrong.size:
+        found = f"{labels[wrong[0]]} in row {wrong[0]}"
+        raise UserError(f"{where}: label {found} is outside 0..{len(names) - 1}, the {len(names)} classes", DATA,
+                        _renumber())  # fmt: skip
+    empty = np.flatnonzero(np.bincount(pool, minlength=len(names)) == 0)
+    if empty.size:
+        known = ", ".join(names[label] for label in empty[:5])
+        raise UserError(f"{where}: {len(empty)} of {len(names)} classes have no images to train on: {known}", DATA,
+                        "add images, or drop the class")  # fmt: skip
+
+
+def as_numbers(labels: np.ndarray, low: float, high: float, where: str) -> np.ndarray:
+    """float32 (N,) of numbers within [low, high] that are not all equal."""
+    _finite(labels, where)
+    outside = np.flatnonzero((labels < low) | (labels > high))
+    if outside.size:
+        raise UserError(
+            f"{where}: {len(outside)} of {len(labels)} labels lie outside data.range = [{low:g}, {high:g}], "
+            f"the first {labels[outside[0]]:g} in row {outside[0]}; all lie in [{labels.min():g}, {labels.max():g}]",
+            DATA,
+            "widen data.range, or drop these rows",
+        )
+    if labels.min() == labels.max():
+        raise UserError(f"{where}: all {len(labels)} labels are {labels[0]:g}: there is nothing to learn", DATA)
+    return labels.astype(np.float32)
+
+
+def _finite(labels: np.ndarray, where: str) -> None:
+    if labels.dtype.kind == "f" and (broken := np.flatnonzero(~np.isfinite(labels))).size:
+        found = f"{len(broken)} of {len(labels)} labels are no numbers, the first in row {broken[0]}"
+        raise UserError(f"{where}: {found}", DATA, "drop these rows, or correct them")
+
+
+def _renumber() -> str:
+    return "number the classes 0..C-1: numpy.unique(labels, return_inverse=True)[1] does"

@@ -1,0 +1,42 @@
+"""Any source as one HDF5 in the published layout, with its splits and test images."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from cgankd import __version__, hdf5
+from cgankd.errors import IN_USE, UserError
+from cgankd.preset import Data
+from cgankd.sources import catalogue, h5
+from cgankd.sources.source import Source
+
+
+def prepare(settings: Data, seed: int, path: Path) -> None:
+    """Writes what `settings` name as a new file, which the source h5 reads as the same data."""
+    if path.exists():
+        raise UserError(f"{path} exists", IN_USE, "name another file, or remove it first")
+    source = catalogue.load(settings, seed)
+    made: dict[str, str | int | float] = {
+        "cgankd": __version__,
+        "data": settings.model_dump_json(exclude_none=True),
+        "seed": seed,
+        **{key: source.label[key] for key in ("min", "max", "unit") if key in source.label},
+    }
+    hdf5.write(path, arrays(source), made)
+
+
+def arrays(source: Source) -> dict[str, np.ndarray]:
+    """The arrays of the file. Training and validation rows are kept apart there, also under the published protocol."""
+    train, validation = np.setdiff1d(source.rows["train"], source.rows["validation"]), source.rows["validation"]
+    used, test = np.union1d(train, validation), source.rows["test"]
+    names = {h5.CLASS_NAMES: np.frombuffer(json.dumps(source.label["classes"]).encode(), np.uint8)}
+    return {
+        "images_train": source.images[used],
+        "labels_train": source.labels[used],
+        "subtrain_indx": np.searchsorted(used, train),
+        "subvalid_indx": np.searchsorted(used, validation),
+        "images_test": source.images[test],
+        "labels_test": source.labels[test],
+        **(names if source.label["kind"] == "class" else {}),
+    }

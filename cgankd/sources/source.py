@@ -1,0 +1,76 @@
+"""A data set, before and after its rows are split.
+
+N images of side S: images uint8 (N, 3, S, S); labels int64 (N,) classes or float32 (N,) in the label's unit.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from cgankd import runs
+from cgankd.errors import DATA, UserError
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images, labels, the rows of each split, and the facts of the label that task.py builds on."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    rows: dict[str, np.ndarray]
+    label: dict[str, Any]
+
+    @property
+    def leaky(self) -> bool:
+        """Whether validation rows are training rows too, as in the published protocol."""
+        return bool(np.isin(self.rows["validation"], self.rows["train"]).any())
+
+    def digest(self) -> str:
+        """Of the content: pixels, labels, splits and the meaning of the label."""
+        total = hashlib.sha256(runs.digest(self.label).encode())
+        for array in (self.images, self.labels, *(self.rows[split] for split in SPLITS)):
+            total.update(f"{array.dtype}{array.shape}".encode())
+            total.update(np.ascontiguousarray(array).data)
+        return total.hexdigest()
+
+    def seen(self, split: str) -> dict[str, Any]:
+        """What an artefact records of the rows it was trained on."""
+        facts = {"split": split, "rows": hashlib.sha256(self.rows[split].tobytes()).hexdigest()}
+        return {**facts, "leaky": True} if self.leaky and split == "train" else facts
+
+    def check_unseen(self, seen: dict[str, Any], name: str) -> None:
+        """UserError where `name` may have seen validation rows, unless the protocol of this data allows just that."""
+        known = [split for split in SPLITS if self.seen(split) == seen]
+        overlap = known and np.isin(self.rows["validation"], self.rows[known[0]]).any()
+        if not known or (overlap and not self.leaky):
+            raise UserError(
+                f"{name} was trained on rows that may include the validation rows, so rho cannot be chosen on them",
+                DATA,
+                "build it again on this split with --rebuild",
+            )
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a reader finds: labelled images, and which of them may be drawn for what.
+
+    `rows` holds `pool`, the rows for training and validation, and where the source fixes them `train`,
+    `validation` and `test`. Without `test` the test rows are what is left of the pool.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    label: dict[str, Any]
+    rows: dict[str, np.ndarray]
+
+    def with_test(self, test: "Found") -> "Found":
+        """This with the rows of another file as its test rows: those that are test rows there, else all."""
+        rows = test.rows.get("test", test.rows["pool"])
+        images = np.concatenate([self.images, test.images[rows]])
+        labels = np.concatenate([self.labels, test.labels[rows]])
+        return replace(self, images=images, labels=labels,
+                       rows={**self.rows, "test": np.arange(len(self.images), len(images))})  # fmt: skip
