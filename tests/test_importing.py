@@ -1,5 +1,6 @@
 """The option --from: imported networks are finished artefacts that say where they come from."""
 
+import functools
 import itertools
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from cgankd import cli, designs, pipeline, plan, preset, sources
-from cgankd.data import images_of
+from cgankd.data import Images, images_of
 from cgankd.errors import UserError
 from cgankd.networks import load_network
 from cgankd.runs import Run, file_digest, read_json
@@ -23,14 +24,16 @@ CHANGES = ["teacher.networks=['mobilenetv2']", "generate.teacher='mobilenetv2'",
 SETTINGS = toy.settings("digits", *CHANGES)
 
 
-def real(settings: preset.Preset):
-    source = sources.load(settings.data, settings.seed)
+@functools.cache
+def real() -> Images:
+    """The training images of the settings."""
+    source = sources.load(SETTINGS.data, SETTINGS.seed)
     return images_of(source, "train", make_task(source.label))
 
 
 def teacher_file(folder: Path, name: str = "teacher.pth") -> Path:
     """A MobileNetV2 under published names: random but for its last layer, a ridge regression on the classes."""
-    images = real(SETTINGS)
+    images = real()
     network = made(designs.cnn("mobilenetv2", 16, 10, images.normalisation()))
     features = network.features(images.pixels / 127.5 - 1)
     features = torch.cat([features, torch.ones(len(features), 1)], 1)
@@ -71,7 +74,7 @@ def test_an_imported_teacher_is_finished_scored_and_says_where_it_comes_from(tmp
     assert facts["seen"] == {}, "nobody knows which rows it saw"
     assert facts["validation"] < 80
     network = load_network(record.parent, "network", torch.device("cpu"))
-    mean = torch.tensor(real(SETTINGS).normalisation()["mean"])
+    mean = torch.tensor(real().normalisation()["mean"])
     torch.testing.assert_close(network.normalise.mean.flatten(), mean)
 
     # The same file, under another name too, and later commands without it: nothing to do.

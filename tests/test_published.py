@@ -135,11 +135,12 @@ NAMED = {
 
 def renamed(network, names: list[str]) -> dict[str, Tensor]:
     """The tensors of a network under published names of its modules, in any order."""
-    ours = [key for key in network.state_dict() if not key.startswith("normalise.")]
+    state = network.state_dict()
+    ours = [key for key in state if not key.startswith("normalise.")]
     modules = list(dict.fromkeys(key.rpartition(".")[0] for key in ours))
     theirs = dict(zip(modules, names, strict=True))
     random.Random(0).shuffle(ours)
-    return {f"{theirs[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}": network.state_dict()[key] for key in ours}
+    return {f"{theirs[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}": state[key] for key in ours}
 
 
 @pytest.mark.parametrize("case", NAMED)
@@ -153,7 +154,6 @@ def test_a_file_in_published_names_is_the_network(tmp_path, without_initial_valu
     assert network(x).std(0).mean() > 1e-3, "the outputs tell images apart"
     assert not loaded.training
     assert origin["file"] == "weights.pth"
-    assert origin["sha256"] == file_digest(tmp_path / "weights.pth")
 
 
 # Networks written down again, by published names

@@ -65,7 +65,7 @@ def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
         fakes, labels = _fakes(generate, task, seed, machine)
         with torch.no_grad():
             ratios = ratio.eval()(features(fakes), condition(labels)).float().cpu()
-        check(ratios, preset.dre.penalty)
+        check(ratios, preset.dre.penalty, "it was fitted to another generator" if "ratio" in imports else "")
         saved = save_network(folder, "ratio", ratio, parts["ratio"])
         saved += [folder / "features.safetensors", folder / "features.json"]
         health = {"mean_ratio": ratios.mean().item(), "effective_share": effective_share(ratios)}
@@ -102,13 +102,13 @@ def _fakes(generate: Callable[[Tensor], Tensor], task: Task, seed: int, machine:
         return generate(labels), labels
 
 
-def check(ratios: Tensor, penalty: float) -> None:
+def check(ratios: Tensor, penalty: float, reason: str = "") -> None:
     """UserError(DIVERGED) where the ratios (N,) of fakes are not those of a density ratio, whose mean is 1."""
     mean, effective = ratios.mean().item(), effective_share(ratios)
     if not MIN_MEAN <= mean <= MAX_MEAN or effective < MIN_EFFECTIVE:
         raise UserError(
             f"the density ratio of fakes has mean {mean:.3g} (1 expected) and an effective sample share of "
-            f"{effective:.1%} with dre.penalty (lambda) = {penalty:g}",
+            f"{effective:.1%}" + (f": {reason}" if reason else f" with dre.penalty (lambda) = {penalty:g}"),
             DIVERGED,
-            "raise dre.penalty (0.1 suits small data), or dre.steps",
+            "raise dre.penalty (0.1 suits small data), or dre.steps" if not reason else "import its generator too",
         )
