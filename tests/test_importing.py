@@ -16,7 +16,7 @@ from cgankd.data import Images, images_of
 from cgankd.errors import UserError
 from cgankd.networks import load_network
 from cgankd.runs import Run, file_digest, read_json
-from cgankd.stages import fit_dre
+from cgankd.stages import fit_dre, select_rho
 from cgankd.task import make_task
 
 CHANGES = ["teacher.networks=['mobilenetv2']", "generate.teacher='mobilenetv2'", "dre.features.network='densenet121'",
@@ -162,6 +162,16 @@ def test_generator_features_and_ratio_are_imported_and_taken_for_what_they_are(t
     changed = toy.settings("digits", *CHANGES, "gan.steps=999", "dre.steps=999", "dre.features.steps=999")
     assert [*states(tmp_path, "train-gan", changed), *states(tmp_path, "fit-dre", changed)] == ["done", "done"]
     assert states(tmp_path, "train-gan", toy.settings("digits", *CHANGES, "gan.width=2")) == ["other"]
+
+
+def test_imported_networks_may_choose_rho_only_where_all_may_see_the_validation_rows():
+    source = sources.load(SETTINGS.data, SETTINGS.seed)
+    imported, trained = {"origin": {"generator": {}}, "seen": {}}, {"seen": source.seen("train")}
+    select_rho.check_rows(trained, source, "clean", "gan")
+    select_rho.check_rows(imported, source, "paper", "gan")
+    for made_of, protocol in ((imported, "clean"), ({"seen": {}}, "paper")):
+        with pytest.raises(UserError, match="may include the validation rows"):
+            select_rho.check_rows(made_of, source, protocol, "gan")
 
 
 # Which file is which part

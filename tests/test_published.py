@@ -340,6 +340,17 @@ def test_a_published_generator_draws_the_same_images_here(tmp_path, sizes, publi
     assert not torch.allclose(stored, F.normalize(p.state["output_layer.2.u0"][0], dim=0)), "the iteration mattered"
 
 
+def test_spectral_norms_that_keep_both_vectors_keep_them(tmp_path):
+    p, design = BigGan(), {"name": "biggan", "num_classes": 5, **GENERATORS[0][0]}
+    p(torch.randn(1, 8), torch.zeros(1, dtype=torch.int64), **GENERATORS[0][1])
+    weight, u = p.state.pop("linear.weight"), p.state.pop("linear.u0")[0]
+    v = torch.rand(8)
+    loaded, _ = load(
+        tmp_path, {**p.state, "linear.weight_orig": weight, "linear.weight_u": u, "linear.weight_v": v}, design
+    )
+    torch.testing.assert_close(loaded.first.weight, weight / (u @ weight @ v))
+
+
 # What is refused
 
 

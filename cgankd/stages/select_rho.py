@@ -8,6 +8,7 @@ from cgankd.engine import Machine
 from cgankd.preset import Preset
 from cgankd.runs import Run, read_json
 from cgankd.scores import spread, standard_error
+from cgankd.sources import Source
 from cgankd.students import School, train_student
 
 
@@ -16,9 +17,7 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
     artefact = plan.rho(preset, run)
     school = School(preset, run, machine)
     for record in (run.gan, run.dre, run.teacher(preset.generate.teacher)):
-        made = read_json(record)
-        if not (made.get("origin") and preset.data.protocol == "paper"):  # there all rows may have been seen
-            school.source.check_unseen(made.get("seen", {}), str(record.parent))
+        check_rows(read_json(record), school.source, preset.data.protocol, str(record.parent))
     students = plan.rho_students(preset)
     with console.progress("rho: students", len(students)) as show:
         for index, student in enumerate(students):
@@ -45,6 +44,15 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
         console.table(f"validation {school.task.metric} ({school.task.unit})", ["rho", "mean", "deviation"], rows)
         console.say(f"rho: {_name(chosen['rho'])}")
     machine.barrier()
+
+
+def check_rows(made: dict[str, Any], source: Source, protocol: str, name: str) -> None:
+    """UserError where what is recorded of `name` does not show that the validation rows may choose rho.
+
+    Nobody knows the rows of imported networks; the published protocol lets networks see them all.
+    """
+    if not (made.get("origin") and protocol == "paper"):
+        source.check_unseen(made.get("seen", {}), name)
 
 
 def choose(members: list[dict[str, Any]]) -> dict[str, Any]:
