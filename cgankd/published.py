@@ -7,6 +7,7 @@ the same tensors in the same shapes, and none may be left over.
 import hashlib
 import io
 import re
+import warnings
 import zipfile
 from collections.abc import Iterable
 from itertools import zip_longest
@@ -51,11 +52,13 @@ def read(file: Path, sha256: str) -> tuple[State, str]:
         if zipfile.is_zipfile(io.BytesIO(data)):
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 assert sum(entry.file_size for entry in archive.infolist()) <= len(data), "it is compressed"
-        found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about old pickles
+            found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a strange file makes of the reader, it holds no weights
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"{file}: not readable as tensors and nothing else ({reason})", DATA,
-                        "only what torch.load(weights_only=True) takes is read") from error  # fmt: skip
+        # Not in torch's words: they advise to load the file without this check.
+        raise UserError(f"{file}: not readable as tensors and nothing else ({type(error).__name__})", DATA,
+                        "it is damaged, or holds more than torch.load(weights_only=True) takes") from error  # fmt: skip
     wrapper = next((key for key in WRAPPERS if isinstance(found, dict) and key in found), "")
     state = found[wrapper] if wrapper else found
     if not isinstance(state, dict) or not state:

@@ -416,6 +416,11 @@ def test_code_in_a_file_is_refused_and_does_not_run(tmp_path):
     assert not harm.exists()
 
 
+def test_a_refusal_does_not_advise_to_load_the_file_all_the_same(tmp_path):
+    error = refused(tmp_path, {"a": Hostile(tmp_path / "harm")}, cnn("vgg11"), "UnpicklingError")
+    assert "False" not in str(error) + error.hint
+
+
 def test_a_damaged_or_strange_file_is_refused(tmp_path, mobile):
     file = tmp_path / "weights.pth"
     torch.save(mobile, file)
