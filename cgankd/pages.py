@@ -97,6 +97,8 @@ def overview(summaries: list[Record]) -> list[Block]:
         "vs NOKD: the mean ± standard error of the differences to NOKD, the same student from the same seed on real "
         f"images and labels alone. Bold and coloured only where it exceeds two standard errors.{weak}",
     ]
+    if len(summaries) > 1:
+        reading.append("In the table over all settings only what is better than NOKD by as much is bold.")
     table = tables.settings(summaries) if len(summaries) > 1 else tables.methods(summaries[0])
     return [table, *(Text(text, "note") for text in [*notes, *quoted, *files, *measured, *reading])]
 

@@ -29,12 +29,12 @@ def _scores(one: Record, rows: list[Record], names: list[str], words: list[list[
     header = [*names, metric(one, "test"), "vs NOKD", *(["published"] if quoted else []), *SIZES]
     cells = [[*start, *_results(one, row), *([_quoted(row["published"])] if quoted else []), *_sizes(row)]
              for start, row in zip(words, rows, strict=True)]  # fmt: skip
-    marks = [{len(names) + 1: _mark(row)} if row["significant"] else {} for row in rows]
+    marks = [{len(names) + 1: mark} if (mark := _mark(row)) else {} for row in rows]
     return Table(header, cells, len(names), marks)
 
 
 def settings(summaries: list[Record]) -> Table:
-    """Setting x teacher x student by method; what needs no teacher stands in the rows of all."""
+    """Setting x teacher x student by method, marked where better than NOKD; what has no teacher stands in all rows."""
     columns = list(dict.fromkeys(row["method"] for one in summaries for row in one["methods"]))
     names = ["setting", "metric", *CHAIN]
     cells, marks = [], []
@@ -44,7 +44,7 @@ def settings(summaries: list[Record]) -> Table:
             line = [found.get(method) for method in columns]
             scores = [_noted(row, _score(one, row)) if row else NONE for row in line]
             cells.append([one["name"], metric(one), *(name or NONE for name in chain), *scores])
-            marks.append({n: _mark(row) for n, row in enumerate(line, len(names)) if row and row["significant"]})
+            marks.append({n: "better" for n, row in enumerate(line, len(names)) if row and _mark(row) == "better"})
     return Table([*names, *columns], cells, len(names), marks)
 
 
@@ -179,8 +179,8 @@ def _with(one: Record, value: float, error: float | None) -> str:
 
 
 def _mark(row: Record) -> str:
-    """Of a difference that exceeds two standard errors."""
-    return "better" if row["difference"] < 0 else "worse"
+    """Better or worse where the difference exceeds two standard errors, else nothing."""
+    return ("better" if row["difference"] < 0 else "worse") if row["significant"] else ""
 
 
 def _quoted(errors: list[float]) -> str:

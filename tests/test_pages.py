@@ -23,6 +23,7 @@ SETTINGS = [
 ]
 NOKD = {0: 10.0, 1: 12.0, 2: 14.0}  # mean 12, deviation 2
 FAKE = {0: 9.0, 1: 10.0, 2: 11.0}  # mean 10, deviation 1; differences -1, -2, -3
+WORSE = {0: 11.0, 1: 13.0, 2: 15.0}  # mean 13; differences 1
 BLKD = {0: 11.0, 1: 10.0, 2: 15.0}  # differences 1, -2, 1
 
 
@@ -222,19 +223,20 @@ def test_a_changed_result_or_a_broken_report_is_built_again(tmp_path: Path):
 def test_several_runs_share_one_table_of_settings_and_networks_by_method(tmp_path: Path):
     roots = [make_run(tmp_path / "a"), make_run(tmp_path / "b", rho=None, name="other")]
     distilled(Run(roots[1]), "takd", members("takd", BLKD, teacher="resnet8", assistant="resnet20"))
+    distilled(Run(roots[0]), "takd", members("takd", WORSE, teacher="resnet8_x2", assistant="resnet8"))
     found = [results.summary(results.read(root), name) for root, name in zip(roots, ("digits", "other"), strict=True)]
     table = tables.settings(found)
     nokd, fake, blkd, none = "12.00 ± 2.00", "10.00 ± 1.00", "12.00 ± 2.65", tables.NONE
     assert table.header == ["setting", "metric", "teacher", "assistant", "student", "nokd", "nokd+fake", "blkd", "takd"]
     assert table.rows == [
-        ["digits", "error (%)", "resnet8_x2", none, "resnet8_x0_25", nokd, fake, blkd, none],
+        ["digits", "error (%)", "resnet8_x2", "resnet8", "resnet8_x0_25", nokd, fake, blkd, "13.00 ± 2.00"],
         ["other", "error (%)", "resnet8_x2", none, "resnet8_x0_25", nokd, f"{fake} †", blkd, none],
         ["other", "error (%)", "resnet8", "resnet20", "resnet8_x0_25", nokd, f"{fake} †", none, blkd],
     ]
-    assert table.marks == [{6: "better"}] * 3
+    assert table.marks == [{6: "better"}] * 3, "what is worse is not bold"
 
     text = text_of(pages.build(roots, tmp_path / "index.html"))
-    assert text.index("setting metric teacher") < text.index("method teacher student test error (%) vs NOKD published")
+    assert text.index("setting metric teacher") < text.index("student test error (%) vs NOKD published")
     assert text.count("vs NOKD published seeds") == 2
 
 

@@ -274,6 +274,16 @@ def test_published_errors_are_those_of_the_tables():
         assert results[name][teacher, student, method] == error
 
 
+@pytest.mark.parametrize("name", CIFAR)
+def test_every_published_number_is_one_that_the_preset_measures(name):
+    settings = load(name)
+    quoted = {method for line in settings.paper.results for method in line.errors}
+    assert quoted == set(settings.distill.methods)
+    chains = {(line.teacher, line.assistant, line.student) for line in settings.paper.results if line.assistant}
+    assert chains == {tuple(pair) for pair in settings.distill.pairs}
+    assert {line.teacher for line in settings.paper.results} == set(settings.teacher.networks)
+
+
 def test_published_lines_of_a_student_agree_where_no_teacher_is_used():
     for name in CIFAR:
         lines = [line for line in load(name).paper.results if line.assistant]
