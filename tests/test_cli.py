@@ -83,7 +83,7 @@ def test_the_options_of_the_command_are_the_agreed_ones():
     shared = {"preset", "set", "out", "device", "precision", "num_processes", "deterministic", "seed", "rebuild",
               "json", "quiet", "dry_run"}  # fmt: skip
     own = {"distill": {"method", "student", "rho", "fake", "ablation"}, "generate": {"export"}, "run": {"ablation"},
-           **dict.fromkeys(("train-gan", "train-teacher", "fit-dre"), {"weights"})}  # fmt: skip
+           **{name: {"weights"} for name in ("train-gan", "train-teacher", "fit-dre")}}  # fmt: skip
     for command in cli.app.registered_commands:
         names = set(command.callback.__annotations__) - {"return"}
         expected = {"folders", "out", "json", "quiet"} if command.name == "report" else shared
