@@ -140,6 +140,9 @@ def test_test_images_may_stand_in_a_folder_of_their_own(flowers, tmp_path):
     source = sources.load(settings("folder", flowers, test=str(tmp_path / "test"), num_train=6, num_validation=4), 0)
     assert source.labels[source.rows["test"]].tolist() == [0, 1]
     assert (source.images[source.rows["test"], 2] == 3).all()
+    draw(tmp_path / "few" / "tulip" / "a.png")
+    few = sources.load(settings("folder", flowers, test=str(tmp_path / "few"), num_train=6, num_validation=4), 0)
+    assert few.labels[few.rows["test"]].tolist() == [1], "a test may lack classes"
     draw(tmp_path / "test" / "lily" / "a.png")
     refused(settings("folder", flowers, test=str(tmp_path / "test")), "has classes that data.path lacks: lily")
 
@@ -207,6 +210,14 @@ def test_the_splits_of_a_csv_are_kept(table):
     assert found == {"train": [0, 1, 2, 3], "validation": [4, 5], "test": [6, 7, 8, 9]}
 
 
+def test_the_test_may_stand_in_a_csv_of_its_own(table, tmp_path):
+    (tmp_path / "test.csv").write_text("\ufefffile,label\nimages/9.png,rose\nimages/8.png,lily\n", encoding="utf-8")
+    asked = settings("csv", table("file,label", *ROWS[:8]), test=str(tmp_path / "test.csv"))
+    source = sources.load(asked, 0)
+    assert source.images[source.rows["test"], 0, 0, 0].tolist() == [9, 8]
+    assert source.labels[source.rows["test"]].tolist() == [1, 0]
+
+
 def test_classes_that_are_integers_are_ordered_as_integers(table):
     rows = [f"images/{number}.png,{[10, 9][number % 2]}" for number in range(10)]
     source = sources.load(settings("csv", table("file,label", *rows)), 0)
@@ -239,6 +250,9 @@ def test_with_a_range_the_labels_of_a_csv_are_numbers(table):
             {},
             "the test has the class 'elm', which no training row has",
         ),
+        (["file,label", *ROWS[::2]], {}, "all 5 images are of one class, lily"),
+        (["file,label,split", *[f"{row},test" for row in ROWS]], {}, "no images to train on, all are test images"),
+        (["file,label", '"images/0.png,rose'], {}, "not readable as CSV"),
     ],
 )
 def test_a_csv_that_will_not_do_is_refused_in_one_message(lines, changes, words, table):
