@@ -471,8 +471,9 @@ def dump(preset: Preset) -> str:
 def text(source: str | Path) -> str:
     """The preset as it is written, comments included."""
     path = _find(source)
-    _parse(path.read_bytes(), str(path))
-    return path.read_text()
+    written = path.read_bytes()
+    _parse(written, str(path))
+    return written.decode()
 
 
 def copy(source: str | Path, path: Path) -> None:

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import pickle
+import subprocess
 import sys
 
 import h5py
@@ -63,6 +64,31 @@ def test_arrays_and_attributes_come_back_as_they_were_written(tmp_path):
         np.testing.assert_array_equal(file.read("images", 4, "u", slice(3, 7)), IMAGES[3:7])
         np.testing.assert_array_equal(file.read("images", 4, "u", [1, 5, 30]), IMAGES[[1, 5, 30]])
         assert file.attributes() == {"name": "ü", "steps": 5, "rho": 0.25}
+
+
+def test_a_file_written_on_the_spot_reads_like_one_built_in_memory(tmp_path):
+    hdf5.write(tmp_path / "x.h5", {"images": IMAGES}, {"name": "ü"})
+    with hdf5.Reader(tmp_path / "x.h5") as file:
+        np.testing.assert_array_equal(file.read("images", 4, "u"), IMAGES)
+        assert file.attributes() == {"name": "ü"}
+
+
+FULL_DISK = """
+import resource, sys, numpy
+from pathlib import Path
+from cgankd import errors, hdf5
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+try:
+    hdf5.write(Path(sys.argv[1]), {"images": numpy.ones((2000, 3, 8, 8))}, {})
+except errors.UserError as error:
+    sys.exit(error.code)
+"""
+
+
+def test_a_disk_that_is_full_leaves_no_part_of_a_file_and_does_not_crash(tmp_path):
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path / "x.h5")], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (74, "")
+    assert not any(tmp_path.iterdir())
 
 
 def test_the_same_arrays_give_the_same_bytes():

@@ -140,6 +140,14 @@ def test_only_a_teacher_that_loses_to_nokd_is_a_caution(tmp_path: Path):
     assert "resnet8_x2 has a validation error of 12 %, no better than the 12 % of resnet8_x0_25" in caution
 
 
+def test_a_search_on_rows_that_were_trained_on_is_a_caution(tmp_path: Path):
+    run = Run(make_run(tmp_path))
+    assert results.leaks(results.read(tmp_path)) == []
+    runs.write_json(run.rho, {**runs.read_json(run.rho), "leaky": True})
+    (caution,) = results.leaks(results.read(tmp_path))
+    assert "search for rho is leaky" in caution
+
+
 # The page
 
 

@@ -229,6 +229,19 @@ def test_the_search_trains_each_rho_and_no_fakes_for_each_network_and_seed():
     assert {one.method for one in students} == {"nokd"}
 
 
+def test_under_the_published_protocol_the_search_alone_leaves_out_the_rows_it_chooses_on(run):
+    paper = settings("data.protocol=paper")
+    searched = plan.rho_students(paper)
+    wanted = plan.method_students("nokd+fake", paper, run, Call(method="nokd+fake"))
+    assert all(one.held_out for one in searched)
+    assert not any(one.held_out for one in [*wanted, *plan.rho_students(settings())])
+    digests = [{plan.student_artefact(one, paper, run).digest for one in some} for some in (searched, wanted)]
+    assert not digests[0] & digests[1]
+    data = paper.data
+    assert plan.num_real(searched[0], paper) == data.num_train
+    assert plan.num_real(wanted[0], paper) == data.num_train + data.num_validation
+
+
 def test_pairs_that_a_method_cannot_tell_apart_are_one_student(run):
     pairs = "distill.pairs=[['resnet8', 'resnet8_x0_5', 'resnet20'], ['resnet8', 'resnet8', 'resnet20'], " \
             "['resnet8_x2', 'resnet8', 'resnet20']]"  # fmt: skip

@@ -60,6 +60,16 @@ def same(one, other) -> bool:
     return all(torch.equal(value, weights(other)[name]) for name, value in weights(one).items())
 
 
+def test_under_the_published_protocol_only_the_search_leaves_out_the_validation_rows(tmp_path):
+    school = set_up(tmp_path, "data.protocol=paper")
+    every, held_out = (school.real(Student(STUDENT, "nokd", 0, held_out=value)) for value in (False, True))
+    assert (len(every), len(held_out)) == (100, 50)
+    validation = {image.numpy().tobytes() for image in school.splits["validation"].pixels}
+    assert len(validation) == 50
+    assert not validation & {image.numpy().tobytes() for image in held_out.pixels}
+    assert validation < {image.numpy().tobytes() for image in every.pixels}
+
+
 KINDS = {
     "nokd": Student(STUDENT, "nokd", 0),
     "nokd+fake": Student(STUDENT, "nokd", 0, view=View(rho=0.5)),

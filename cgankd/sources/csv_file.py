@@ -98,10 +98,12 @@ def _values(trained: list[Row], rows: list[Row], settings: Data, path: Path) -> 
             wrong = rows[numbers.index(None)]
             raise UserError(f"{path}, line {wrong.line}: {wrong.label!r} is no number, as data.range asks for", DATA)
         return np.array(numbers, np.float64), None
-    fraction = next((row for row in trained if number(row.label) is not None and not _is_integer(row.label)), None)
+    fraction = next((row for row in trained if (value := number(row.label)) is not None and value % 1), None)
     if fraction and None not in numbers:
         raise UserError(f"{path}, line {fraction.line}: the label {fraction.label} is a fraction, not a class", DATA,
                         labels.NO_CLASS)  # fmt: skip
+    if not trained:
+        raise UserError(f"{path}: there are no images to train on, all are test images", DATA)
     distinct = {row.label for row in trained}
     names = sorted(distinct, key=int) if all(map(_is_integer, distinct)) else sorted(distinct)
     places = {name: index for index, name in enumerate(names)}

@@ -20,7 +20,7 @@ def read(settings: Data) -> Found:
     if settings.test is None:
         return found
     test = _place(settings.test)
-    given = listing(test)
+    given = listing(test, least=1)
     if unknown := sorted(set(given) - set(classes)):
         raise UserError(f"data.test = {settings.test} has classes that data.path lacks: {', '.join(unknown[:5])}", DATA)
     return found.with_test(decoded(test, given, list(classes), settings))
@@ -29,16 +29,16 @@ def read(settings: Data) -> Found:
 def files(settings: Data) -> list[Path]:
     """What is read."""
     places = [_place(place) for place in (settings.path, settings.test) if place]
-    return [file for place in places for images in listing(place).values() for file in images]
+    return [file for place in places for images in listing(place, least=1).values() for file in images]
 
 
-def listing(path: Path) -> dict[str, list[Path]]:
-    """The image files of each class; UserError when the folder is of another kind, or a class has none."""
+def listing(path: Path, least: int = 2) -> dict[str, list[Path]]:
+    """The image files of each class; UserError when there are fewer than `least` classes, or one has no images."""
     if not path.is_dir():
         raise UserError(f"{path} is no folder", DATA, EXPECTED)
     folders = sorted(inner for inner in path.iterdir() if inner.is_dir() and inner.name[0] != ".")
     classes = {folder.name: pictures.images_in(folder) for folder in folders}
-    if len(classes) < 2:
+    if len(classes) < least:
         raise UserError(f"{path} holds {len(classes)} folders, but a class is a folder", DATA, EXPECTED)
     empty = [folder for folder in folders if not classes[folder.name]]
     if empty and any(inner.is_dir() for inner in empty[0].iterdir()):

@@ -31,7 +31,8 @@ def inspect(path: Path) -> dict[str, Any]:
 def lines(facts: dict[str, Any]) -> list[str]:
     """The facts of `inspect` for a terminal."""
     shown = [("path", facts["path"]), ("source", facts["source"]), *facts.get("arrays", {}).items()]
-    shown += [(key, _counts(facts[key])) for key in ("images", "sizes", "classes") if key in facts]
+    shown += [(key, _counts(facts[key])) for key in ("images", "sizes") if key in facts]
+    shown += [("classes", _classes(facts["classes"]))] if facts.get("classes") else []
     if "numbers" in facts:
         shown.append(("labels", "{distinct:,} distinct numbers in [{min:g}, {max:g}]".format(**facts["numbers"])))
     shown += [("problem", problem) for problem in facts["problems"]] or [("problems", "none found")]
@@ -174,7 +175,10 @@ def _labels(values: np.ndarray, pool: np.ndarray, names: list[str] | None, path:
 
 
 def _counts(counts: dict[str, int]) -> str:
-    first = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:SHOWN])
-    rest = list(counts.values())[SHOWN:]
-    more = f", and {len(rest)} more of {min(rest):,} to {max(rest):,}" if rest else ""
-    return f"{len(counts)}: {first}{more}" if len(counts) > 1 else first
+    first = ", ".join(f"{name}: {count:,}" for name, count in list(counts.items())[:SHOWN])
+    return first + (f", and {len(counts) - SHOWN} more" if len(counts) > SHOWN else "")
+
+
+def _classes(counts: dict[str, int]) -> str:
+    names = ", ".join(list(counts)[:SHOWN]) + (", ..." if len(counts) > SHOWN else "")
+    return f"{len(counts)}, of {min(counts.values()):,} to {max(counts.values()):,} images: {names}"

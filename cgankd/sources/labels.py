@@ -52,18 +52,19 @@ def num_classes(labels: np.ndarray, where: str) -> int:
             DATA,
             f"{_renumber()}; {NO_CLASS}",
         )
-    if len(distinct) < 2:
-        raise UserError(f"{where}: all {len(labels)} images are of one class, 0", DATA, "give at least two classes")
     return len(distinct)
 
 
 def check_names(labels: np.ndarray, pool: np.ndarray, names: list[str], where: str) -> None:
-    """UserError where a label has no name, or a name no label of the `pool`."""
+    """UserError where there is one class, a label has no name, or a name no label of the `pool`."""
     wrong = np.flatnonzero((labels < 0) | (labels >= len(names)))
     if wrong.size:
         found = f"{labels[wrong[0]]} in row {wrong[0]}"
         raise UserError(f"{where}: label {found} is outside 0..{len(names) - 1}, the {len(names)} classes", DATA,
                         _renumber())  # fmt: skip
+    if len(names) < 2:
+        raise UserError(f"{where}: all {len(pool)} images are of one class, {names[0]}", DATA,
+                        "give at least two classes")  # fmt: skip
     empty = np.flatnonzero(np.bincount(pool, minlength=len(names)) == 0)
     if empty.size:
         known = ", ".join(names[label] for label in empty[:5])

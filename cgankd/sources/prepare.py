@@ -30,7 +30,7 @@ def arrays(source: Source) -> dict[str, np.ndarray]:
     """The arrays of the file. Training and validation rows are kept apart there, also under the published protocol."""
     train, validation = np.setdiff1d(source.rows["train"], source.rows["validation"]), source.rows["validation"]
     used, test = np.union1d(train, validation), source.rows["test"]
-    names = {h5.CLASS_NAMES: np.frombuffer(json.dumps(source.label["classes"]).encode(), np.uint8)}
+    names = json.dumps(source.label.get("classes")).encode()
     return {
         "images_train": source.images[used],
         "labels_train": source.labels[used],
@@ -38,5 +38,5 @@ def arrays(source: Source) -> dict[str, np.ndarray]:
         "subvalid_indx": np.searchsorted(used, validation),
         "images_test": source.images[test],
         "labels_test": source.labels[test],
-        **(names if source.label["kind"] == "class" else {}),
+        **({h5.CLASS_NAMES: np.frombuffer(names, np.uint8)} if "classes" in source.label else {}),
     }
