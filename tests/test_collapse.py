@@ -152,8 +152,9 @@ def deaf_after_ten(monkeypatch, steps_done):
                         lambda self, z, condition: draw(self, z * (steps_done[-1] <= 10), condition))  # fmt: skip
 
 
-def train(root, *changes: str, kind: str = "digits") -> None:
-    train_gan.run(toy.settings(kind, *changes), Run(root), Machine("cpu"))
+def train(root, *changes: str, kind: str = "digits", side: int = 8) -> None:
+    changed = toy.settings(kind, f"data.size={side}", "gan.critic_steps=1", *changes)
+    train_gan.run(changed, Run(root), Machine("cpu"), Call())
 
 
 def test_a_generator_that_ignores_z_is_stopped_and_the_average_from_before_stands(tmp_path, deaf_after_ten, steps_done):
@@ -188,18 +189,28 @@ def test_a_run_that_was_cut_collapses_where_the_whole_one_does(tmp_path, deaf_af
 
 
 @pytest.mark.parametrize(
-    ("kind", "changes", "architecture"),
+    ("kind", "side", "changes", "architecture"),
     [
-        ("digits", ["gan.shared=4", "gan.attention=8", "gan.latent=9"],
+        ("digits", 16, ["gan.shared=4", "gan.attention=8", "gan.latent=9"],
          {"name": "biggan", "latent": 9, "num_classes": 10, "shared": 4, "attention": 8}),
-        ("digits-angle", [], {"name": "sngan", "latent": 8, "embedding": 16}),
+        ("digits-angle", 8, [], {"name": "sngan", "latent": 8, "embedding": 16}),
     ],
 )  # fmt: skip
-def test_a_healthy_gan_is_not_stopped_and_ends_as_one_generator(tmp_path, kind, changes, architecture):
-    train(tmp_path, *changes, kind=kind)
+def test_a_healthy_gan_is_not_stopped_and_ends_as_one_generator(tmp_path, kind, side, changes, architecture):
+    train(tmp_path, *changes, kind=kind, side=side)
     assert runs.read_json(tmp_path / "gan" / "gan.json")["finished"]
-    assert runs.read_json(tmp_path / "gan" / "generator.json") == {**architecture, "size": 16, "width": 1}
+    assert runs.read_json(tmp_path / "gan" / "generator.json") == {**architecture, "size": side, "width": 1}
     assert not list((tmp_path / "gan").glob("healthy*"))
     z = torch.randn(10, architecture["latent"], generator=torch.Generator().manual_seed(0))
     condition = torch.full((10,), 3) if kind == "digits" else torch.full((10, 16), 0.3)
     assert load_network(tmp_path / "gan", "generator", CPU)(z, condition).var(0).mean() > 1e-3
+
+
+def test_what_is_trained_does_not_depend_on_being_watched(tmp_path, monkeypatch):
+    train(tmp_path / "watched")
+    fit = train_gan.fit
+    monkeypatch.setattr(train_gan, "fit", lambda *given, watch, **named: fit(*given, **named))
+    train(tmp_path / "alone")
+    assert not (tmp_path / "alone" / "gan" / "samples").exists()
+    watched, alone = (tmp_path / name / "gan" / "generator.safetensors" for name in ("watched", "alone"))
+    assert watched.read_bytes() == alone.read_bytes()

@@ -77,6 +77,16 @@ def test_sigterm_to_two_processes_saves_and_continues(tmp_path):
     assert list((tmp_path / "run" / "gan" / "checkpoints").glob("step-*"))
 
 
+def test_a_collapsed_gan_stops_both_processes_with_70(tmp_path):
+    file = tmp_path / "toy.toml"
+    file.write_text(preset.dump(toy.settings("digits", "gan.learning_rate=10.0")))  # every pixel saturates
+    call = ("train-gan", "-p", file, "--out", "run", "--num-processes", 2)
+    code, _, err = finish(start([], *call, folder=tmp_path))
+    assert code == 70, err
+    assert err.count("gan: collapsed by step 8: fakes of one label vary") == 1
+    assert not runs.read_json(tmp_path / "run" / "gan" / "gan.json")["finished"]
+
+
 def test_torchrun_starts_the_same_command(tmp_path):
     file = tmp_path / "toy.toml"
     file.write_text(preset.dump(toy.settings("digits", "teacher.steps=60")))
