@@ -23,6 +23,7 @@ ABLATION = {  # each row adds one step of the method
 }
 
 
+MAX_WEIGHTS = 2 << 30  # bytes; a file is read whole
 HEAD = "sskd-head"  # not a network of its own, but trained, kept and shared like one
 
 
@@ -144,6 +145,9 @@ def weights(stage: str, given: list[str], preset: Preset) -> dict[str, dict[str,
         file = Path(path).absolute()
         if not file.is_file():
             raise UserError(f"--from {text}: there is no file {path}", DATA)
+        if file.stat().st_size > MAX_WEIGHTS:
+            raise UserError(f"--from {text}: {file.stat().st_size:,} bytes, more than the {MAX_WEIGHTS:,} that "
+                            "published weights have at most", DATA)  # fmt: skip
         found[part] = {"file": str(file), "sha256": file_digest(file)}
     if "ratio" in found and "features" not in found:
         raise UserError("--from ratio=: a ratio network reads the features of one extractor only", USAGE,

@@ -6,11 +6,11 @@ the same tensors in the same shapes, and none may be left over.
 
 import hashlib
 import io
+import itertools
 import re
 import warnings
 import zipfile
 from collections.abc import Iterable
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cgankd.designs import cnn
 from cgankd.errors import DATA, UserError
-from cgankd.layouts import WRAPPERS, Layout, kind, known_for, twin
+from cgankd.layouts import LAYOUTS, WRAPPERS, Layout, kind, known_for, twin
 from cgankd.models import make_network
+from cgankd.models.cnn import TRUNKS
 
 State = dict[str, Tensor]
 
 OURS_ALONE = "normalise."  # published networks are given normalised images
 ORIGINAL, U, V = (f"parametrizations.weight.{name}" for name in ("original", "0._u", "0._v"))
+CONSTANTS = {"mean": [0.5] * 3, "std": [0.5] * 3}  # any: no file holds them
 OPTIONAL = (V, "num_batches_tracked")  # the first is computed, the second not read in eval mode
 KINDS = {"u0": U, "weight_orig": ORIGINAL, "weight_u": U, "weight_v": V}  # of older spectral norms, by ours
 
@@ -38,8 +41,11 @@ def load(weights: dict[str, str], design: dict[str, Any]) -> tuple[nn.Module, di
     """
     file, sha256 = Path(weights["file"]), weights["sha256"]
     state, wrapper = read(file, sha256)
-    name, layout = _choose(state, wrapper, design, str(file))
-    network = _fill(state, layout, design, f"{file} ({name})").eval().requires_grad_(False)
+    try:
+        name, layout = _choose(state, wrapper, design, str(file))
+        network = _fill(state, layout, design, f"{file} ({name})").eval().requires_grad_(False)
+    except UserError as error:
+        raise UserError(str(error), error.code, _better(state, wrapper, design) or error.hint) from error
     return network, {"file": file.name, "sha256": sha256, "layout": name}
 
 
@@ -79,8 +85,7 @@ def _choose(state: State, wrapper: str, design: dict[str, Any], where: str) -> t
     known = known_for(design)
     if not known:
         raise UserError(f"{where}: no published weights are known for the network {kind(design)}", DATA)
-    strange = {name: next((key for key in state if layout.place(_split(_modern(key, state, layout))[0]) is None), None)
-               for name, layout in known.items()}  # fmt: skip
+    strange = {name: _strange(state, layout) for name, layout in known.items()}
     named = {name: known[name] for name, key in strange.items() if key is None}
     if not named:
         raise UserError(f"{where}: {next(iter(strange.values()))} is no tensor of {' or '.join(known)}", DATA,
@@ -99,15 +104,41 @@ def _choose(state: State, wrapper: str, design: dict[str, Any], where: str) -> t
 def _fill(state: State, layout: Layout, design: dict[str, Any], where: str) -> nn.Module:
     """The network of a design with the tensors of a file."""
     network = make_network(design)
-    names = {_modern(key, state, layout): key for key in state
-             if not re.match(layout.unused, key) and not key.endswith(".sv0")}  # fmt: skip
     own, filled = network.state_dict(), {}
-    for ours, theirs in _pairs(own, state, names, layout, where):
+    for ours, theirs in _pairs(own, state, layout, where):
         if not state[theirs].isfinite().all():
             raise UserError(f"{where}: {theirs} is not finite", DATA)
         filled[ours] = state[theirs].view_as(own[ours])
     network.load_state_dict(own | filled | _iterated(filled))
     return network
+
+
+def _better(state: State, wrapper: str, design: dict[str, Any]) -> str:
+    """Which network a file that was refused holds, as a hint; empty where it is the one asked for, or unknown."""
+    named = {name: layout for name, layout in LAYOUTS.items()
+             if wrapper in layout.wrappers and not _strange(state, layout)}  # fmt: skip
+    for layout in named.values():
+        for trunk, side in itertools.product(TRUNKS, dict.fromkeys([design.get("side", 32), 32, 64])):
+            outputs = len(state.get(f"{layout.order.split()[-1]}.bias", ()))  # the last module is the classifier
+            other = cnn(trunk, side, outputs, CONSTANTS)
+            if re.fullmatch(layout.networks, kind(other)) and _fits(state, layout, other):
+                asked = [design.get(key) for key in ("trunk", "side", "outputs")] == [trunk, side, outputs]
+                return "" if asked else f"it fits {trunk} for images of side {side} and {outputs} classes"
+    return f"its names are those of {' or '.join(named)}" if named and not named.keys() & known_for(design) else ""
+
+
+def _strange(state: State, layout: Layout) -> str | None:
+    """The first tensor whose name is not of the layout."""
+    return next((key for key in state if layout.place(_split(_modern(key, state, layout))[0]) is None), None)
+
+
+def _fits(state: State, layout: Layout, design: dict[str, Any]) -> bool:
+    with torch.device("meta"):
+        own = make_network(design).state_dict()
+    try:
+        return len(list(_pairs(own, state, layout, ""))) > 0
+    except UserError:
+        return False
 
 
 def _modern(key: str, state: State, layout: Layout) -> str:
@@ -117,13 +148,15 @@ def _modern(key: str, state: State, layout: Layout) -> str:
     return layout.rename(f"{module}.{suffix}")
 
 
-def _pairs(own: State, state: State, names: dict[str, str], layout: Layout, where: str) -> Iterable[tuple[str, str]]:
+def _pairs(own: State, state: State, layout: Layout, where: str) -> Iterable[tuple[str, str]]:
     """(our name, name in the file) for all tensors of both; UserError naming the first that differs."""
+    names = {_modern(key, state, layout): key for key in state
+             if not re.match(layout.unused, key) and not key.endswith(".sv0")}  # fmt: skip
     ours, found = _by_module(key for key in own if not key.startswith(OURS_ALONE)), _by_module(names)
     ordered = [found[module] for module in sorted(found, key=lambda module: layout.place(module) or ())]
     mine: dict[str, str]
     other: dict[str, str]
-    for mine, other in zip_longest(ours.values(), ordered, fillvalue={}):
+    for mine, other in itertools.zip_longest(ours.values(), ordered, fillvalue={}):
         for suffix in [*mine, *(other.keys() - mine.keys())]:
             expected = f"{tuple(own[mine[suffix]].shape)} for our {mine[suffix]}" if suffix in mine else "none"
             if suffix in other:

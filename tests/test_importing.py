@@ -196,6 +196,13 @@ def test_what_is_no_part_or_no_file_is_refused(tmp_path, monkeypatch, stage, giv
     assert caught.value.code == code
 
 
+def test_a_file_larger_than_any_weights_is_refused_unread(tmp_path):
+    with (tmp_path / "huge.pth").open("wb") as file:
+        file.truncate((2 << 30) + 1)
+    with pytest.raises(UserError, match=r"2,147,483,649 bytes, more than"):
+        plan.weights("train-gan", [str(tmp_path / "huge.pth")], SETTINGS)
+
+
 def test_a_file_is_named_by_its_part_or_alone_and_may_have_an_equals_sign(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("a=b.pth").write_bytes(b"x")

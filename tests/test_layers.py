@@ -96,6 +96,12 @@ def test_only_the_source_of_its_files_imports_torchvision():
     assert users == {"cifar10.py"}
 
 
+def test_only_published_weights_are_read_from_pickles_and_without_code():
+    users = {name_of(path): path.read_text() for path in FILES if "torch.load(" in path.read_text()}
+    assert users.keys() == {"published"}
+    assert users["published"].count("torch.load(io.") == users["published"].count(", weights_only=True)") == 1
+
+
 def test_no_method_knows_of_fakes():
     for path in (ROOT / "methods").glob("*.py"):
         tree = ast.parse(path.read_text())

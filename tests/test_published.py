@@ -389,6 +389,20 @@ def test_weights_of_another_network_are_refused(tmp_path, mobile):
     refused(tmp_path, mobile, cnn("resnet8"), "no published weights are known for the network cnn resnet8")
 
 
+def test_the_network_that_a_refused_file_fits_is_named(tmp_path, without_initial_values, mobile):
+    error = refused(tmp_path, mobile, cnn("vgg11"), "is no tensor of VGG")
+    assert error.hint == "it fits mobilenetv2 for images of side 8 and 3 classes"
+    deeper = renamed(made(cnn("vgg13")), vgg("64 64 M 128 128 M 256 256 M 512 512 M 512 512 M"))
+    shapes = r"features\.3\.weight is \(64, 64, 3, 3\), expected \(128, 64, 3, 3\)"
+    assert "it fits vgg13" in refused(tmp_path, deeper, cnn("vgg11"), shapes).hint
+    larger = renamed(made(cnn("resnet18", 64)), resnet(RESNET18, *MAIN, side=64))
+    for design in (cnn("resnet18", 32), cnn("resnet18", 64, outputs=9)):
+        error = refused(tmp_path, larger, design, "expected")
+        assert error.hint == "it fits resnet18 for images of side 64 and 3 classes"
+    norm = {"output_layer.0.gain": torch.ones(3)}
+    assert refused(tmp_path, norm, cnn("vgg11"), "is no tensor of VGG").hint == "its names are those of BigGAN"
+
+
 def test_what_surrounds_a_resnet_tells_which_forward_pass_it_had(tmp_path, without_initial_values):
     state = renamed(made(cnn("resnet18")), resnet(RESNET18, *LAYER))
     assert load(tmp_path, {"model_state_dict": state}, cnn("resnet18-uda"))[1]["layout"] == "ResNet of Distiller"
