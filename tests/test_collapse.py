@@ -14,6 +14,7 @@ from cgankd.errors import UserError
 from cgankd.models import make_network
 from cgankd.models.biggan import BigGanGenerator
 from cgankd.networks import load_network
+from cgankd.plan import Call
 from cgankd.runs import Run
 from cgankd.stages import train_gan
 

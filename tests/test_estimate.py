@@ -68,7 +68,11 @@ def test_the_pool_is_images_and_a_few_numbers_each():
     assert size == 10 * 300 * (3 * 16 * 16 + 40 + 40)
 
 
-@pytest.mark.parametrize("name", preset.names())
+LARGE = {"cifar10-c50k", "cifar10-c20k", "cifar10-c10k", "tiny-imagenet"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())
+                                  for name in preset.names()])  # fmt: skip
 def test_the_cost_of_every_preset_is_known_before_it_runs(tmp_path, name):
     settings = preset.load(name)
     outputs = 1 if settings.data.continuous else {"tiny-imagenet": 200}.get(settings.data.source, 10)

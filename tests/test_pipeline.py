@@ -6,9 +6,11 @@ import shutil
 import numpy as np
 import pytest
 import toy
+from PIL import Image
 
-from cgankd import fakes, pipeline, plan, runs
+from cgankd import fakes, pipeline, plan, runs, sources
 from cgankd.errors import UserError
+from cgankd.sources.prepare import prepare
 
 pytestmark = pytest.mark.slow
 
@@ -127,3 +129,48 @@ def test_a_teacher_no_better_than_a_constant_stops_with_a_clear_error(tmp_path):
     assert toy.build("train-teacher", tmp_path / "run", "digits-angle", "teacher.steps=1", "teacher.batch=2") == 70
     assert "constant answer" in (tmp_path / "run" / "error.txt").read_text()
     assert not json.loads((tmp_path / "run" / "teacher" / "resnet8_x0_25" / "teacher.json").read_text())["finished"]
+
+
+# Images of one's own
+
+
+def paint(path, shade: int, size: tuple[int, int], mode: str) -> None:
+    """A picture of noise about a shade."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draws = np.random.default_rng([shade, len(path.name), ord(path.name[0])])
+    noise = draws.integers(-20, 21, (*size[::-1], 3)) + shade
+    Image.fromarray(noise.clip(0, 255).astype(np.uint8)).convert(mode).save(path)
+
+
+def test_class_folders_of_odd_grey_and_broken_pictures_go_through_prepare_and_a_run(tmp_path):
+    folder = tmp_path / "pictures"
+    for label in range(10):
+        for number in range(9):
+            size, mode = [((20, 14), "RGB"), ((16, 16), "L"), ((9, 31), "RGB")][number % 3]
+            paint(folder / f"class{label}" / f"{number}.png", 20 + 23 * label, size, mode)
+    (folder / "class3" / "broken.png").write_bytes(b"\x89PNG and nothing else")
+    given = ["data.source=folder", f"data.path={folder}", "data.num_train=40", "data.num_validation=20"]
+    with pytest.raises(UserError, match=r"broken\.png"):
+        sources.load(toy.settings("digits", *given).data, 0)
+    prepared = tmp_path / "prepared.h5"
+    prepare(toy.settings("digits", *given, "data.skip_broken=true").data, 0, prepared)
+    changes = ["data.source=h5", f"data.path={prepared}", *given[2:]]
+    toy.build_all(tmp_path / "run", "digits", *changes, upto="generate")
+    pool = fakes.Pool(runs.Run(tmp_path / "run").pool)
+    assert pool.record["label"]["classes"] == [f"class{label}" for label in range(10)]
+    assert len(pool.rows(fakes.View())) == 120
+
+
+def test_a_table_of_pictures_with_numbers_goes_through_a_run(tmp_path):
+    lines = ["file,label"]
+    for number in range(90):
+        paint(tmp_path / "pictures" / f"{number}.png", 20 + 2 * number, (18, 18), "RGB")
+        lines.append(f"pictures/{number}.png,{number / 2}")
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(lines))
+    changes = ["data.source=csv", f"data.path={table}", "data.range=[0.0, 50.0]", "data.unit=mm",
+               "data.num_train=40", "data.num_validation=20"]  # fmt: skip
+    toy.build_all(tmp_path / "run", "digits-angle", *changes, upto="generate")
+    pool = fakes.Pool(runs.Run(tmp_path / "run").pool)
+    assert pool.record["label"] == {"kind": "continuous", "min": 0.0, "max": 50.0, "unit": "mm"}
+    assert len(pool.rows(fakes.View())) == 72
