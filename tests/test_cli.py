@@ -98,6 +98,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
     assert "holds other files" in done.stderr
 
 
+@pytest.mark.slow
 def test_dry_run_prints_the_resolved_preset_and_makes_no_folder(tmp_path):
     done = cgankd("run", "--dry-run", "--set", "gan.steps=7", folder=tmp_path)
     assert done.returncode == 0

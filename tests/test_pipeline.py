@@ -161,6 +161,27 @@ def test_class_folders_of_odd_grey_and_broken_pictures_go_through_prepare_and_a_
     assert len(pool.rows(fakes.View())) == 120
 
 
+def test_the_official_tiny_imagenet_folder_goes_through_prepare_and_a_run(tmp_path):
+    folder = tmp_path / "tiny-imagenet-200"
+    names = [f"n{label:08d}" for label in range(10)]
+    annotations = []
+    for label, name in enumerate(names):
+        for number in range(8):
+            paint(folder / "train" / name / "images" / f"{name}_{number}.JPEG", 20 + 23 * label, (64, 64), "RGB")
+        paint(folder / "val" / "images" / f"val_{label}.JPEG", 20 + 23 * label, (64, 64), "L")
+        annotations.append(f"val_{label}.JPEG\t{name}\t0\t0\t62\t62")
+    (folder / "wnids.txt").write_text("\n".join(names))
+    (folder / "val" / "val_annotations.txt").write_text("\n".join(annotations))
+    given = ["data.num_train=40", "data.num_validation=20"]
+    prepared = tmp_path / "tiny.h5"
+    prepare(toy.settings("digits", "data.source=tiny-imagenet", f"data.path={folder}", *given).data, 0, prepared)
+    changes = ["data.source=tiny-imagenet", f"data.path={prepared}", *given]
+    toy.build_all(tmp_path / "run", "digits", *changes, upto="train-teacher")
+    assert runs.read_json(runs.Run(tmp_path / "run").gan)["label"]["classes"] == names
+    known = sources.load(toy.settings("digits", *changes).data, 0)
+    assert [len(known.rows[split]) for split in sources.SPLITS] == [40, 20, 10]
+
+
 def test_a_table_of_pictures_with_numbers_goes_through_a_run(tmp_path):
     lines = ["file,label"]
     for number in range(90):
