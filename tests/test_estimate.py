@@ -45,6 +45,7 @@ def test_a_budget_of_epochs_counts_the_fakes(tmp_path):
     assert found["resnet8_x0_25 nokd+fake"] == 3 * 54  # and 1,500 fakes
 
 
+@pytest.mark.slow
 def test_methods_with_more_views_keep_more(tmp_path):
     found = {
         cost.name: cost.memory

@@ -143,6 +143,7 @@ def renamed(network, names: list[str]) -> dict[str, Tensor]:
     return {f"{theirs[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}": state[key] for key in ours}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", NAMED)
 def test_a_file_in_published_names_is_the_network(tmp_path, without_initial_values, case):
     design, names = NAMED[case]
@@ -403,6 +404,7 @@ def test_the_network_that_a_refused_file_fits_is_named(tmp_path, without_initial
     assert refused(tmp_path, norm, cnn("vgg11"), "is no tensor of VGG").hint == "its names are those of BigGAN"
 
 
+@pytest.mark.slow
 def test_what_surrounds_a_resnet_tells_which_forward_pass_it_had(tmp_path, without_initial_values):
     state = renamed(made(cnn("resnet18")), resnet(RESNET18, *LAYER))
     assert load(tmp_path, {"model_state_dict": state}, cnn("resnet18-uda"))[1]["layout"] == "ResNet of Distiller"
