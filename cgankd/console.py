@@ -63,7 +63,7 @@ def table(title: str, header: list[str], rows: list[list[str]]) -> None:
         view.add_column(name, justify="left" if name == header[0] else "right")
     for row in rows:
         view.add_row(*map(escape, row))
-    _stderr.print(view, width=None if _stderr.is_terminal else WIDE)
+    (_stderr if _stderr.is_terminal else Console(stderr=True, highlight=False, width=WIDE)).print(view)
 
 
 def result(lines: list[str], details: dict[str, Any] | None) -> None:

@@ -238,3 +238,10 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(tmp_path):
     assert process.returncode == 0
     assert "━".encode() in shown
     assert out.decode().strip().endswith("network.safetensors")
+
+
+@pytest.mark.slow
+def test_the_costs_of_a_dry_run_are_readable_where_there_is_no_terminal(tmp_path):
+    done = cgankd("distill", "-p", "cifar10-c10k", "--method", "takd+fake", "--dry-run", folder=tmp_path)
+    assert done.returncode == 0
+    assert all(word in done.stderr for word in ("parameters", "memory (MB)", "shufflenetv2 takd+fake", "11,173,962"))

@@ -207,6 +207,7 @@ def test_a_healthy_gan_is_not_stopped_and_ends_as_one_generator(tmp_path, kind, 
     assert load_network(tmp_path / "gan", "generator", CPU)(z, condition).var(0).mean() > 1e-3
 
 
+@pytest.mark.slow
 def test_what_is_trained_does_not_depend_on_being_watched(tmp_path, monkeypatch):
     train(tmp_path / "watched")
     fit = train_gan.fit

@@ -69,7 +69,7 @@ def test_the_pool_is_images_and_a_few_numbers_each():
     assert size == 10 * 300 * (3 * 16 * 16 + 40 + 40)
 
 
-LARGE = {"cifar10-c50k", "cifar10-c20k", "cifar10-c10k", "tiny-imagenet"}
+LARGE = {"cifar10-c10k-small", "cifar10-c50k", "cifar10-c20k", "cifar10-c10k", "tiny-imagenet"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())

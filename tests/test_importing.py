@@ -62,6 +62,7 @@ def states(folder: Path, stage: str, settings: preset.Preset = SETTINGS) -> list
     return [artefact.state() for artefact in plan.artefacts(stage, settings, Run(folder / "run"))]
 
 
+@pytest.mark.slow
 def test_an_imported_teacher_is_finished_scored_and_says_where_it_comes_from(tmp_path, capsys):
     file = teacher_file(tmp_path)
     cgankd("train-teacher", tmp_path, "--from", str(file))
@@ -133,6 +134,7 @@ def generator_state() -> dict[str, Tensor]:
     return state
 
 
+@pytest.mark.slow
 def test_generator_features_and_ratio_are_imported_and_taken_for_what_they_are(tmp_path, monkeypatch):
     monkeypatch.setattr(fit_dre, "CHECKED", 20)
     torch.manual_seed(0)

@@ -390,6 +390,7 @@ def test_weights_of_another_network_are_refused(tmp_path, mobile):
     refused(tmp_path, mobile, cnn("resnet8"), "no published weights are known for the network cnn resnet8")
 
 
+@pytest.mark.slow
 def test_the_network_that_a_refused_file_fits_is_named(tmp_path, without_initial_values, mobile):
     error = refused(tmp_path, mobile, cnn("vgg11"), "is no tensor of VGG")
     assert error.hint == "it fits mobilenetv2 for images of side 8 and 3 classes"
