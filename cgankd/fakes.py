@@ -107,17 +107,18 @@ class FakeFile(Fakes):
                 f"{path}: fake_images {shape} with {len(labels)} labels, expected (N, 3, {side}, {side}) with N", DATA
             )
         values = labels.astype(np.float64)
-        low, high = (0, len(label["classes"]) - 1) if label["kind"] == "class" else (label["min"], label["max"])
-        bad = ~((values >= low) & (values <= high))
         if label["kind"] == "class":
-            bad |= values != np.rint(values)
+            kind, low, high = "classes", 0, len(label["classes"]) - 1
+            bad, scaled = values != np.rint(values), labels
+        else:
+            kind, low, high = f"labels in {label['unit']}", label["min"], label["max"]
+            bad, scaled = np.zeros(len(values), bool), (values - low) / (high - low)
+        bad |= ~((values >= low) & (values <= high))
         if bad.any():
-            kind = "classes" if label["kind"] == "class" else f"labels in {label['unit']}"
             raise UserError(
                 f"{path}: fake_labels row {np.flatnonzero(bad)[0]} is {values[bad][0]:g}, expected {kind} from "
                 f"{low:g} to {high:g}", DATA, "write the labels as the real images have them")  # fmt: skip
-        scaled = values.astype(np.int64) if label["kind"] == "class" else (values - low) / (high - low)
-        self.columns = {"labels": scaled if label["kind"] == "class" else scaled.astype(np.float32)}
+        self.columns = {"labels": scaled.astype(np.int64 if label["kind"] == "class" else np.float32)}
 
     def candidates(self, view: View) -> np.ndarray:
         return np.arange(len(self.columns["labels"]))
