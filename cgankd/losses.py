@@ -20,17 +20,18 @@ def softened_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 
     The published code of cGAN-KD divides by B K instead of B; presets say so with their weights.
     """
-    log_student = F.log_softmax(student / temperature, 1)
-    log_teacher = F.log_softmax(teacher / temperature, 1)
-    return temperature**2 * F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
+    return temperature**2 * _kl(student / temperature, teacher / temperature, "batchmean")
 
 
 def kept_kl(student: Tensor, teacher: Tensor, temperature: float, kept: Tensor) -> Tensor:
     """`softened_kl` over the rows `kept` (B,) of logits (B, K); 0 when there are none."""
-    log_student = F.log_softmax(student / temperature, 1)
-    log_teacher = F.log_softmax(teacher / temperature, 1)
-    rows = F.kl_div(log_student, log_teacher, reduction="none", log_target=True).sum(1)
+    rows = _kl(student / temperature, teacher / temperature, "none").sum(1)
     return temperature**2 * (rows * kept).sum() / kept.sum().clamp(min=1)
+
+
+def _kl(student: Tensor, teacher: Tensor, reduction: str) -> Tensor:
+    """KL(teacher || student) of logits (B, K), summed as `reduction` says."""
+    return F.kl_div(F.log_softmax(student, 1), F.log_softmax(teacher, 1), reduction=reduction, log_target=True)
 
 
 def softplus_ratio(real: Tensor, fake: Tensor) -> Tensor:

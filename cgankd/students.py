@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from cgankd import checkpoint, designs, plan, sources
+from cgankd import checkpoint, console, designs, plan, sources
 from cgankd.data import Batches, Images, Mixed, Share, images_of
 from cgankd.engine import Machine, Supervised, fit
 from cgankd.fakes import FakeFile, Fakes, Pool, View
@@ -91,6 +91,16 @@ class School:
         """A student that is already trained."""
         record = plan.student_artefact(student, self.preset, self.run).record
         return load_network(record.parent, "network", self.machine.device)
+
+
+def train_all(title: str, students: list[plan.Student], school: School, machine: Machine) -> None:
+    """Whole students to each process, so that results do not depend on their number."""
+    with console.progress(title, len(students)) as show:
+        for index, student in enumerate(students):
+            if index % machine.num_processes == machine.rank:
+                train_student(student, school)
+            show(index + 1, student.method)
+    machine.barrier()
 
 
 def train_student(student: plan.Student, school: School) -> Path:

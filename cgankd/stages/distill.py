@@ -7,7 +7,7 @@ from cgankd.engine import Machine
 from cgankd.plan import Call, Student
 from cgankd.preset import Preset
 from cgankd.runs import Artefact, Run, read_json
-from cgankd.students import School, train_student
+from cgankd.students import School, train_all
 
 
 def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
@@ -23,7 +23,7 @@ def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
     machine.barrier()
     students = [student for rows in open_groups.values() for row in rows.values() for student in row]
     for batch in (plan.previous(students), list(dict.fromkeys(students))):
-        _train_all(batch, school, machine)
+        train_all("students", batch, school, machine)
     if machine.is_main:
         for name, rows in open_groups.items():
             _write(artefacts[name], rows, school, machine)
@@ -44,16 +44,6 @@ def _note(groups: dict[str, dict[str, list[Student]]], preset: Preset, run: Run)
         and read_json(run.rho)["rho"] is None
     ):
         console.warn("no fakes were better than any rho on validation rows: +fake methods are not recommended")
-
-
-def _train_all(students: list[Student], school: School, machine: Machine) -> None:
-    """Whole students to each process, so that results do not depend on their number."""
-    with console.progress("students", len(students)) as show:
-        for index, student in enumerate(students):
-            if index % machine.num_processes == machine.rank:
-                train_student(student, school)
-            show(index + 1, student.method)
-    machine.barrier()
 
 
 def _write(artefact: Artefact, rows: dict[str, list[Student]], school: School, machine: Machine) -> None:

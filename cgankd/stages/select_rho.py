@@ -9,7 +9,7 @@ from cgankd.preset import Preset
 from cgankd.runs import Run, read_json
 from cgankd.scores import spread, standard_error
 from cgankd.sources import Source
-from cgankd.students import School, train_student
+from cgankd.students import School, train_all
 
 
 def run(preset: Preset, run: Run, machine: Machine) -> None:
@@ -19,12 +19,7 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
     for record in (run.gan, run.dre, run.teacher(preset.generate.teacher)):
         check_rows(read_json(record), school.source, preset.data.protocol, str(record.parent))
     students = plan.rho_students(preset)
-    with console.progress("rho: students", len(students)) as show:
-        for index, student in enumerate(students):
-            if index % machine.num_processes == machine.rank:
-                train_student(student, school)
-            show(index + 1, "")
-    machine.barrier()
+    train_all("rho: students", students, school, machine)
     if machine.is_main:
         members = []
         for student in students:
