@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from cgankd import checkpoint, console, images, signals
-from cgankd.data import Round, Share
+from cgankd.data import Batches, Images, Round, Share
 from cgankd.errors import DIVERGED, STOPPED, UNAVAILABLE, UserError, storage_errors
 from cgankd.losses import hinge_critic, hinge_generator
 from cgankd.preset import Recipe
@@ -178,6 +178,24 @@ def fit(
             if stop:
                 raise UserError(f"{name} stopped at step {done} of {steps}", STOPPED, "the same command continues")
     update.align()
+
+
+def fit_images(
+    objective: nn.Module,
+    real: Images,
+    settings: Recipe,
+    *,
+    stream: str,
+    folder: Path,
+    name: str,
+    seed: int,
+    recipe: str,
+    machine: Machine,
+) -> None:
+    """`fit` of an objective to images, augmented as the settings say; `stream` names the order of the batches."""
+    batches = Batches(real, settings.batch, seed=seed, stream=stream, share=machine.share)
+    update = Supervised(machine, images.Augmented(objective, settings.augment), settings)
+    fit(update, batches, steps=settings.steps, folder=folder, name=name, seed=seed, recipe=recipe, machine=machine)
 
 
 def _fault(finite: "_Finite", watch: Callable[[int], None], step: int) -> UserError | None:

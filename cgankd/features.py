@@ -6,9 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cgankd.data import Batches, Images
-from cgankd.engine import Machine, Supervised, fit
-from cgankd.images import Augmented
+from cgankd.data import Images
+from cgankd.engine import Machine, fit_images
 from cgankd.models import make_network
 from cgankd.networks import load_network, save_network
 from cgankd.preset import Features
@@ -63,10 +62,8 @@ def fit_features(
         objective: nn.Module = CnnFeaturesObjective(task, network)
     else:
         objective = AutoencoderObjective(task, network, settings.sparsity)
-    batches = Batches(images, settings.batch, seed=seed, stream="features", share=machine.share)
-    update = Supervised(machine, Augmented(objective, settings.augment), settings)
-    fit(update, batches, steps=settings.steps, folder=folder / "features-training", name="feature extractor",
-        seed=seed, recipe=recipe, machine=machine)  # fmt: skip
+    fit_images(objective, images, settings, stream="features", folder=folder / "features-training",
+               name="feature extractor", seed=seed, recipe=recipe, machine=machine)  # fmt: skip
     if machine.is_main:
         save_network(folder, "features", network, design)
     machine.barrier()

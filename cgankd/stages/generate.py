@@ -1,5 +1,10 @@
 """generate: the fake pool, from the networks of the run folder alone."""
 
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
 from cgankd import console, fakes, plan
 from cgankd.engine import Machine
 from cgankd.networks import load_network
@@ -20,7 +25,7 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
         artefact.begin()
     machine.barrier()
 
-    def load(record, name):  # type: ignore[no-untyped-def]
+    def load(record: Path, name: str) -> nn.Module:
         return load_network(record.parent, name, machine.device)
 
     task = make_task(label)
@@ -38,7 +43,7 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
     shards, bounds = draw_pool(sampler, settings, artefact.folder, machine)
     if machine.is_main:
         parts = [fakes.read_shard(path) for path in shards]
-        columns = {name: fakes.np.concatenate([part[name] for part in parts]) for name in fakes.SMALL}
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in fakes.SMALL}
         rows = health(sampler, columns, settings.per_label, bounds)
         kept = len(fakes.first_accepted(columns["labels"], columns["proposals"], columns["accepted"],
                                         settings.per_label))  # fmt: skip

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from cgankd import checkpoint, console, designs, plan, published, sources
-from cgankd.data import Batches, Images, images_of
-from cgankd.engine import Machine, Supervised, fit
+from cgankd.data import Images, images_of
+from cgankd.engine import Machine, fit_images
 from cgankd.errors import DIVERGED, UserError
-from cgankd.images import Augmented
 from cgankd.methods.nokd import Nokd
 from cgankd.metrics import num_parameters, outputs_of
 from cgankd.models import make_network
@@ -55,13 +54,10 @@ def _make(name: str, artefact: Artefact, preset: Preset, source: Source, machine
 
 def _train(name: str, artefact: Artefact, design: dict[str, Any], preset: Preset, task: Task, real: Images,
            machine: Machine) -> nn.Module:  # fmt: skip
-    settings = preset.teacher
     seed_everything(preset.seed, "teacher", name, "weights")
     network = make_network(design)
-    batches = Batches(real, settings.batch, seed=preset.seed, stream=f"teacher {name}", share=machine.share)
-    update = Supervised(machine, Augmented(Nokd(task, network), settings.augment), settings)
-    fit(update, batches, steps=settings.steps, folder=artefact.folder, name=f"teacher {name}", seed=preset.seed,
-        recipe=artefact.digest, machine=machine)  # fmt: skip
+    fit_images(Nokd(task, network), real, preset.teacher, stream=f"teacher {name}", folder=artefact.folder,
+               name=f"teacher {name}", seed=preset.seed, recipe=artefact.digest, machine=machine)  # fmt: skip
     return network
 
 
