@@ -23,8 +23,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-
-
 data_app = typer.Typer(help="Look at images, and bring them into one file.", no_args_is_help=True)
 presets_app = typer.Typer(help="List, show and copy presets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
@@ -109,8 +107,6 @@ FakeFile = Annotated[
     Path | None, typer.Option("--fake", help="Fakes of others, as they are: FILE.h5 with fake_images, fake_labels.")
 ]
 Ablation = Annotated[bool, typer.Option("--ablation", help="NOKD, raw fakes, + subsampling, + filter, + relabel.")]
-
-
 Weights = Annotated[
     list[str], typer.Option("--from", help="Import published weights instead of training: FILE or PART=FILE.pth.")
 ]
@@ -216,7 +212,7 @@ def report(
     page = (out if out != Path() else runs.Run(roots[0]).report.parent) / "index.html"
     with runs.locked(roots[0]):
         pages.build(roots, page)
-    _result([str(page)], {"command": "report", "result": [str(page)]} if json else None)
+    _result("report", [str(page)], json)
 
 
 @data_app.command("inspect")
@@ -230,7 +226,7 @@ def inspect_data(
 
     _quieten(quiet)
     facts = inspection.inspect(path)
-    _result(inspection.lines(facts), {"command": "data inspect", "result": facts} if json else None)
+    _result("data inspect", inspection.lines(facts), json, facts)
 
 
 @data_app.command("prepare")
@@ -247,9 +243,9 @@ def prepare_data(
     from cgankd.sources.prepare import prepare
 
     _quieten(quiet)
-    settings = presets.load(preset, [*set, *([f"seed={seed}"] if seed >= 0 else [])])
+    settings = presets.load(preset, _changes(set, seed))
     prepare(settings.data, settings.seed, to)
-    _result([str(to)], {"command": "data prepare", "result": str(to)} if json else None)
+    _result("data prepare", [str(to)], json, str(to))
 
 
 @data_app.command("verify")
@@ -266,7 +262,7 @@ def verify_data(
 
     _quieten(quiet)
     facts = inspection.verify(file, bounds)
-    _result([str(file)], {"command": "data verify", "result": facts} if json else None)
+    _result("data verify", [str(file)], json, facts)
 
 
 @presets_app.command("ls")
@@ -274,7 +270,7 @@ def list_presets(json: Json = False) -> None:
     """List the presets that come with cgankd."""
     from cgankd import preset
 
-    _result(preset.names(), {"command": "presets ls", "result": preset.names()} if json else None)
+    _result("presets ls", preset.names(), json)
 
 
 @presets_app.command("show")
@@ -282,8 +278,8 @@ def show_preset(name: Annotated[str, typer.Argument(help="Preset name or TOML fi
     """Print a preset as it is written; `run --dry-run` prints every value."""
     from cgankd import preset
 
-    details = {"command": "presets show", "result": preset.load(name).model_dump()} if json else None
-    _result([preset.text(name).rstrip()], details)
+    settings = preset.load(name).model_dump() if json else None
+    _result("presets show", [preset.text(name).rstrip()], json, settings)
 
 
 @presets_app.command("cp")
@@ -296,7 +292,7 @@ def copy_preset(
     from cgankd import preset
 
     preset.copy(name, file)
-    _result([str(file)], {"command": "presets cp", "result": str(file)} if json else None)
+    _result("presets cp", [str(file)], json, str(file))
 
 
 @app.callback(invoke_without_command=True)
@@ -346,11 +342,10 @@ def _job(options: Options, **call: Any) -> Any:
     from cgankd import preset, runs
 
     _quieten(options.quiet)
-    changes = [*options.set, *([f"seed={options.seed}"] if options.seed >= 0 else [])]
     given = options.out != Path()
     own = runs.Run(options.out if given else Path("runs") / "digits").preset
     source: str | Path = options.preset or (own if own.is_file() else "digits")
-    settings = preset.load(source, changes)
+    settings = preset.load(source, _changes(options.set, options.seed))
     root = options.out if given else Path("runs") / settings.name
     if root.exists() and not root.is_dir():
         raise UserError(f"--out {root} is a file", IN_USE, "name a folder")
@@ -360,6 +355,11 @@ def _job(options: Options, **call: Any) -> Any:
 
     return pipeline.Job(settings, runs.Run(root), options.device.value, options.precision.value, options.num_processes,
                         options.deterministic, options.rebuild, pipeline.Call(**call))  # fmt: skip
+
+
+def _changes(given: list[str], seed: int) -> list[str]:
+    """What --set and --seed change of a preset; the seed is -1 where none was given."""
+    return [*given, *([f"seed={seed}"] if seed >= 0 else [])]
 
 
 def _stage(
@@ -409,17 +409,17 @@ def _dry(job: Any, options: Options) -> bool:
 def _print(options: Options, name: str, lines: list[Any]) -> None:
     from cgankd import launch
 
-    if not launch.is_first():
-        return
-    text = [str(line) for line in lines]
-    details = {"command": name, "result": text[0] if len(text) == 1 else text} if options.json else None
-    _result(text, details)
+    if launch.is_first():
+        text = [str(line) for line in lines]
+        _result(name, text, options.json, text[0] if len(text) == 1 else text)
 
 
-def _result(lines: list[str], details: dict[str, Any] | None) -> None:
+def _result(command: str, lines: list[str], json: bool, details: Any = None) -> None:
+    """The lines, or as JSON the command with its `details`, which are the lines where nothing else is given."""
     from cgankd import console
 
-    console.result(lines, details)
+    found = lines if details is None else details
+    console.result(lines, {"command": command, "result": found} if json else None)
 
 
 def _quieten(quiet: bool) -> None:
