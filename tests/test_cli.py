@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 import toy
 
-from cgankd import cli, fakes, preset, runs, signals
+from cgankd import cli, console, fakes, preset, runs, signals
 
 COMMANDS = ("train-gan", "train-teacher", "fit-dre", "generate", "select-rho", "distill", "run", "report")
 
@@ -112,14 +113,14 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_dry_run_prints_the_resolved_preset_and_makes_no_folder(tmp_path):
-    done = cgankd("run", "--dry-run", "--set", "gan.steps=7", folder=tmp_path)
-    assert done.returncode == 0
-    assert "steps = 7" in done.stdout
-    assert "train-gan: gan/gan.json: missing" in done.stderr
+def test_dry_run_prints_the_resolved_preset_and_makes_no_folder(tmp_path, call):
+    code, out, err = call("run", "--dry-run", "--set", "gan.steps=7")
+    assert code == 0
+    assert "steps = 7" in out
+    assert "train-gan: gan/gan.json: missing" in err
     assert list(tmp_path.iterdir()) == []
-    as_json = json.loads(cgankd("run", "--dry-run", "--json", folder=tmp_path).stdout)
-    assert as_json["preset"]["name"] == "digits"
+    _, out, _ = call("run", "--dry-run", "--json")
+    assert json.loads(out)["preset"]["name"] == "digits"
 
 
 def test_help_into_head_has_no_traceback(tmp_path):
@@ -143,23 +144,24 @@ def test_a_gpu_that_is_absent_is_an_error(tmp_path, call, monkeypatch):
 
 
 @pytest.mark.slow
-def test_finished_stages_answer_in_pipelines(chain, tmp_path):
+def test_finished_stages_answer_in_pipelines(chain, tmp_path, call):
     _kind, root = write_chain(chain, tmp_path)
-    rho = cgankd("select-rho", "--out", root, folder=tmp_path).stdout.strip()
+    rho = call("select-rho", "--out", root)[1].strip()
     assert rho == "none" or 0 < float(rho) <= 1
     shell = f'test -f "$({sys.executable} -m cgankd train-gan --out run)" && echo yes'
     assert subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True).stdout == "yes\n"
     results = {}
     for name in ("train-gan", "train-teacher", "fit-dre", "generate", "select-rho", "distill"):
-        done = cgankd(name, "--out", root, "--json", folder=tmp_path)
-        assert done.returncode == 0, done.stderr
-        results[name] = json.loads(done.stdout)["result"]
-        assert "nothing to do" in done.stderr
+        code, out, err = call(name, "--out", root, "--json")
+        assert code == 0, err
+        results[name] = json.loads(out)["result"]
+        assert "nothing to do" in err
     assert Path(tmp_path / results["generate"]).name == "pool.json"
     assert len(results["distill"]) == 2
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("chain", ["digits"], indirect=True)
 def test_distill_at_a_given_rho_feeds_report_through_xargs(chain, tmp_path):
     _kind, root = write_chain(chain, tmp_path)
     python = f"{sys.executable} -m cgankd"
@@ -174,13 +176,12 @@ def test_distill_at_a_given_rho_feeds_report_through_xargs(chain, tmp_path):
 
 @pytest.mark.slow
 def test_sigterm_saves_exits_75_and_continues_to_the_same_bits(tmp_path):
-    file = toy_file(tmp_path)
-    call = [sys.executable, "-m", "cgankd", "train-gan", "-p", str(file), "--set", "gan.steps=400"]
-    whole = subprocess.run([*call, "--out", "whole"], cwd=tmp_path, capture_output=True, text=True)
-    assert whole.returncode == 0, whole.stderr
-    process = subprocess.Popen([*call, "--out", "cut"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert toy.build("train-gan", tmp_path / "whole", "digits", "gan.steps=200") == 0
+    call = [sys.executable, "-m", "cgankd", "train-gan", "-p", str(toy_file(tmp_path)), "--set", "gan.steps=200",
+            "--device", "cpu", "--out", "cut"]  # fmt: skip
+    process = subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     metrics = tmp_path / "cut" / "gan" / "metrics.jsonl"
-    while not (metrics.exists() and metrics.stat().st_size):
+    while process.poll() is None and not (metrics.exists() and metrics.stat().st_size):
         time.sleep(0.05)
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
@@ -189,7 +190,7 @@ def test_sigterm_saves_exits_75_and_continues_to_the_same_bits(tmp_path):
     assert time.monotonic() - began < 5
     assert "the same command continues" in noise
     assert list((tmp_path / "cut" / "gan" / "checkpoints").glob("step-*"))
-    again = subprocess.run([*call, "--out", "cut"], cwd=tmp_path, capture_output=True, text=True)
+    again = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert "continuing at step" in again.stderr
     bits = [(tmp_path / run / "gan" / "generator.safetensors").read_bytes() for run in ("whole", "cut")]
@@ -198,21 +199,34 @@ def test_sigterm_saves_exits_75_and_continues_to_the_same_bits(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chain", ["digits"], indirect=True)
-def test_kill_9_of_the_real_command_in_each_of_its_stages_loses_nothing(chain, tmp_path):
+def test_kill_9_of_the_command_in_each_of_its_stages_loses_nothing(chain, tmp_path):
+    """The first and the last are real processes, the others children that start faster."""
     _kind, whole = chain
-    call = [sys.executable, "-m", "cgankd", "run", "-p", str(toy_file(tmp_path)), "--out", "cut", "--quiet"]
-    environment = {**os.environ, "CGANKD_CHECKPOINT_SECONDS": "0"}
+    arguments = ["run", "-p", str(toy_file(tmp_path)), "--out", "cut", "--device", "cpu", "--quiet"]
+    real = [sys.executable, "-m", "cgankd", *arguments]
     cut = tmp_path / "cut"
-    for sign in ("gan/checkpoints/step-*", "teacher/*/checkpoints/step-*", "dre/ratio-training/checkpoints/step-*",
-                 "generate/bounds.json", "students/*-nokd-*/checkpoints/step-*",
-                 "students/*-nokd+fake-seed1-*/checkpoints/step-*"):  # fmt: skip
-        process = subprocess.Popen(call, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+
+    def wait_for(sign: str, is_alive: Callable[[], bool]) -> None:
         while not list(cut.glob(sign)):
-            assert process.poll() is None, f"no {sign} was seen"
+            assert is_alive(), f"no {sign} was seen"
             time.sleep(0.002)
-        process.kill()
-        process.wait()
-    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
+
+    process = subprocess.Popen(real, cwd=tmp_path, env={**os.environ, "CGANKD_CHECKPOINT_SECONDS": "0"})
+    wait_for("gan/checkpoints/step-*", lambda: process.poll() is None)
+    process.kill()
+    process.wait()
+    for sign in (
+        "teacher/*/checkpoints/step-*",
+        "dre/ratio-training/checkpoints/step-*",
+        "generate/bounds.json",
+        "students/*-nokd-*/checkpoints/step-*",
+        "students/*-nokd+fake-seed1-*/checkpoints/step-*",
+    ):
+        child = toy.command(tmp_path, *arguments)
+        wait_for(sign, child.is_alive)
+        child.kill()
+        child.join()
+    done = subprocess.run(real, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     made = {path.relative_to(whole): path.read_bytes() for path in whole.rglob("*.safetensors")}
     assert len(made) == 10, "generator, condition, teacher, features, ratio, five students"
@@ -225,16 +239,16 @@ def test_kill_9_of_the_real_command_in_each_of_its_stages_loses_nothing(chain, t
 
 
 @pytest.mark.slow
-def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(tmp_path):
-    file = toy_file(tmp_path)
-    call = [sys.executable, "-m", "cgankd", "train-teacher", "-p", str(file), "--out"]
-    plain = subprocess.run([*call, "plain"], cwd=tmp_path, capture_output=True, text=True,
-                           env={**os.environ, "CGANKD_PROGRESS_SECONDS": "0.1"})  # fmt: skip
-    assert plain.returncode == 0, plain.stderr
-    assert "teacher resnet8_x0_25: " in plain.stderr
-    assert "/150" in plain.stderr
+def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(tmp_path, call, monkeypatch):
+    arguments = ["train-teacher", "-p", str(toy_file(tmp_path)), "--device", "cpu", "--out"]
+    monkeypatch.setattr(console, "PLAIN_SECONDS", 0.1)
+    code, _, err = call(*arguments, "plain")
+    assert code == 0, err
+    assert "teacher resnet8_x0_25: " in err
+    assert "/150" in err
     parent, child = pty.openpty()
-    process = subprocess.Popen([*call, "bar"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=child,
+    process = subprocess.Popen([sys.executable, "-m", "cgankd", *arguments, "bar"], cwd=tmp_path,
+                               stdout=subprocess.PIPE, stderr=child,
                                env={**os.environ, "TERM": "xterm", "COLUMNS": "120"})  # fmt: skip
     os.close(child)
     shown = b""
@@ -254,7 +268,7 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_costs_of_a_dry_run_are_readable_where_there_is_no_terminal(tmp_path):
-    done = cgankd("distill", "-p", "cifar10-c10k", "--method", "takd+fake", "--dry-run", folder=tmp_path)
-    assert done.returncode == 0
-    assert all(word in done.stderr for word in ("parameters", "memory (MB)", "shufflenetv2 takd+fake", "11,173,962"))
+def test_the_costs_of_a_dry_run_are_readable_where_there_is_no_terminal(call):
+    code, _, err = call("distill", "-p", "cifar10-c10k", "--method", "takd+fake", "--dry-run")
+    assert code == 0
+    assert all(word in err for word in ("parameters", "memory (MB)", "shufflenetv2 takd+fake", "11,173,962"))

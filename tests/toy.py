@@ -41,9 +41,9 @@ STAGES = ("train-gan", "train-teacher", "fit-dre", "generate", "select-rho", "di
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([
-    "cgankd.pipeline", "cgankd.engine", "cgankd.stages.distill", "cgankd.stages.fit_dre", "cgankd.stages.generate",
-    "cgankd.stages.select_rho", "cgankd.stages.train_gan", "cgankd.stages.train_teacher", "sklearn.datasets",
-    "scipy.ndimage",
+    "cgankd.cli", "cgankd.pipeline", "cgankd.engine", "cgankd.stages.distill", "cgankd.stages.fit_dre",
+    "cgankd.stages.generate", "cgankd.stages.select_rho", "cgankd.stages.train_gan", "cgankd.stages.train_teacher",
+    "sklearn.datasets", "scipy.ndimage",
 ])  # fmt: skip
 
 
@@ -64,8 +64,8 @@ def start(stage: str, root: Path, kind: str, *changes: str, **options: Any) -> B
 
 
 def build(stage: str, root: Path, kind: str, *changes: str, **options: Any) -> int:
-    """Runs a stage in a child to its end; its exit code, or minus the signal that ended it."""
-    process = start(stage, root, kind, *changes, **options)
+    """Runs a stage in a child to its end, by default without checkpoints; its exit code, or minus the signal."""
+    process = start(stage, root, kind, *changes, **{"seconds": 60.0, **options})
     process.join(240)
     assert process.exitcode is not None, f"{stage} did not end"
     return process.exitcode
@@ -73,7 +73,24 @@ def build(stage: str, root: Path, kind: str, *changes: str, **options: Any) -> i
 
 def build_all(root: Path, kind: str, *changes: str, upto: str = "distill") -> None:
     for stage in STAGES[: STAGES.index(upto) + 1]:
-        assert build(stage, root, kind, *changes, seconds=60.0) == 0, stage
+        assert build(stage, root, kind, *changes) == 0, stage
+
+
+def command(folder: Path, *arguments: object) -> BaseProcess:
+    """Starts the command itself in a child, which saves a checkpoint after every step and says nothing."""
+    process = _context.Process(target=_command, args=(folder, [str(argument) for argument in arguments]))
+    process.start()
+    return process
+
+
+def _command(folder: Path, arguments: list[str]) -> None:
+    from cgankd import cli
+
+    _set_up(seconds=0.0)
+    os.chdir(folder)
+    sys.argv = ["cgankd", *arguments]
+    sys.stdout = sys.stderr = io.StringIO()
+    cli.main()
 
 
 def _child(stage: str, root: Path, kind: str, changes: tuple[str, ...], options: dict[str, Any]) -> None:
@@ -81,9 +98,7 @@ def _child(stage: str, root: Path, kind: str, changes: tuple[str, ...], options:
 
     from cgankd import engine, signals
 
-    torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    engine.CHECKPOINT_SECONDS = options.get("seconds", 0.0)
+    _set_up(options.get("seconds", 0.0))
     sys.stderr = io.StringIO() if options.get("silent", True) else sys.stderr
     if options.get("unseeded"):
         engine.seed_everything = lambda *name: torch.seed()  # type: ignore[assignment]
@@ -103,6 +118,18 @@ def _child(stage: str, root: Path, kind: str, changes: tuple[str, ...], options:
         (root / "error.txt").write_text(f"{error}\n{error.hint}")
         code = error.code
     os._exit(code)
+
+
+def _set_up(seconds: float) -> None:
+    """One thread, a checkpoint every so many seconds, and no waiting for the disk: a kill loses nothing written."""
+    import torch
+
+    from cgankd import engine
+
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    os.fsync = lambda handle: None
+    engine.CHECKPOINT_SECONDS = seconds
 
 
 def ended_by_kill(process: BaseProcess) -> bool:
