@@ -12,7 +12,7 @@ LEVELS = [
     {"errors", "images", "losses", "runs", "randomness", "signals", "hdf5", "layouts", "__init__"},
     {"preset", "task", "console", "checkpoint"},
     {"models", "fakes", "sources"},
-    {"designs", "networks", "published", "data", "methods", "ratio", "engine", "metrics", "collapse", "plan"},
+    {"designs", "networks", "published", "data", "vicinity", "methods", "ratio", "engine", "metrics", "collapse", "plan"},
     {"sampling", "students", "estimate", "conditions", "features", "scores"}
     | {"pages", "document", "figures", "results", "tables"},
     {"stages"},
