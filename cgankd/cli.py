@@ -351,8 +351,9 @@ def _job(options: Options, **call: Any) -> Any:
         raise UserError(f"--out {root} is a file", IN_USE, "name a folder")
     if root.is_dir() and not (root / "preset.toml").exists() and any(p for p in root.iterdir() if p.name[0] != "."):
         raise UserError(f"--out {root} holds other files", IN_USE, "name a new folder, or that of a run")
-    from cgankd import pipeline
+    from cgankd import pipeline, plan, sources
 
+    plan.check_labels(settings, sources.known_label(settings.data))
     return pipeline.Job(settings, runs.Run(root), options.device.value, options.precision.value, options.num_processes,
                         options.deterministic, options.rebuild, pipeline.Call(**call))  # fmt: skip
 

@@ -16,7 +16,9 @@ from cgankd.images import to_float
 from cgankd.networks import save_network
 
 FLOOR = 0.01  # of the variance of real images: a tenth of their deviation
-PINNED = 1e-3  # of the hinge loss: beyond its margins the discriminator has no gradient
+# The discriminator's loss bounds its gradient: beyond the margins of the hinge loss it has none, and for the vanilla
+# loss, softplus(x), it is sigmoid(x) < softplus(x).
+PINNED = 1e-3
 GRACE = 0.3  # share of a run in which the fakes of any GAN may be alike
 MOST = 1000  # images of a label that the figure is taken from
 

@@ -3,19 +3,16 @@
 Images live on the device as one uint8 tensor (N, 3, S, S); labels are int64 classes or float32 in [0, 1] (N,).
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from cgankd.errors import DATA, USAGE, UserError
+from cgankd.errors import USAGE, UserError
 from cgankd.images import to_float
 from cgankd.randomness import generator
 from cgankd.sources import Source
 from cgankd.task import Task
-
-MIN_WEIGHT = 1e-3  # soft vicinity: images of smaller weight do not count (Ding et al. 2021)
 
 
 @dataclass(frozen=True)
@@ -158,77 +155,3 @@ class ClassRounds:
         size, share = self.batches.size, self.batches.share
         draws = generator(self.seed, "gan labels", *name)
         return torch.randint(self.num_classes, (size,), generator=draws)[share.slice].to(like.device)
-
-
-class VicinalRounds:
-    """Rounds for a continuous label: CcGAN's hard and soft vicinal discriminator batches (Ding et al. 2021).
-
-    A target is a training label, drawn uniformly among the distinct ones, plus normal noise of deviation
-    `sigma`; real images come from its vicinity, found by binary search in the sorted labels, and fakes are
-    drawn for labels of the vicinity. All are judged as the target. Labels lie in [0, 1].
-    """
-
-    def __init__(self, images: Images, size: int, critic_steps: int, *, kind: str, sigma: float | None, gaps: float,
-                 seed: int, share: Share) -> None:  # fmt: skip
-        order = images.labels.argsort(stable=True)
-        self.images = Images(images.pixels[order], images.labels[order])
-        self.labels = self.images.labels.double().cpu()
-        self.targets = self.labels.unique()
-        self.size, self.critic_steps, self.seed, self.share = size, critic_steps, seed, share
-        self.sigma = rule_of_thumb(self.labels) if sigma is None else sigma
-        if len(self.targets) < 2:
-            raise UserError("the training images have one distinct label, so there is no vicinity to learn from", DATA)
-        kappa = gaps * self.targets.diff().max().item()
-        self.soft = kind == "soft"
-        self.nu = 1 / kappa**2
-        self.radius = math.sqrt(-math.log(MIN_WEIGHT) / self.nu) if self.soft else kappa
-        share.check(size)
-
-    def __call__(self, step: int) -> Round:
-        critiques = [self._critique(step, part) for part in range(self.critic_steps)]
-        draws = generator(self.seed, "gan labels", step, self.critic_steps)
-        return Round(critiques, self._local(self._noisy(self._choose(draws), draws)))
-
-    def _critique(self, step: int, part: int) -> Critique:
-        draws = generator(self.seed, "gan labels", step, part)
-        target, rows = self.vicinity(draws)
-        low, high = (target - self.radius).clamp(min=0), (target + self.radius).clamp(max=1)
-        fake = low + (high - low) * torch.rand(self.size, generator=draws, dtype=torch.float64)
-        here = rows[self.share.slice].to(self.images.pixels.device)
-        return Critique(
-            to_float(self.images.pixels[here]), self._local(target), self._local(fake), self._local(target),
-            self._local(self.weights(self.labels[rows], target)), self._local(self.weights(fake, target)),
-        )  # fmt: skip
-
-    def vicinity(self, draws: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Targets (B,) and for each a row of the sorted images within `radius`; empty vicinities redraw noise."""
-        chosen = self._choose(draws)
-        target = self._noisy(chosen, draws)
-        low, high = self._range(target)
-        while (empty := low == high).any():
-            target[empty] = self._noisy(chosen, draws)[empty]
-            low, high = self._range(target)
-        place = torch.rand(self.size, generator=draws, dtype=torch.float64)
-        return target, (low + (place * (high - low)).long()).clamp(max=len(self.labels) - 1)
-
-    def weights(self, labels: Tensor, target: Tensor) -> Tensor:
-        """exp(-nu (label - target)^2) for the soft vicinity, 1 for the hard one."""
-        return torch.exp(-self.nu * (labels - target) ** 2) if self.soft else torch.ones_like(labels)
-
-    def _choose(self, draws: torch.Generator) -> Tensor:
-        return self.targets[torch.randint(len(self.targets), (self.size,), generator=draws)]
-
-    def _noisy(self, labels: Tensor, draws: torch.Generator) -> Tensor:
-        return labels + self.sigma * torch.randn(self.size, generator=draws, dtype=torch.float64)
-
-    def _range(self, target: Tensor) -> tuple[Tensor, Tensor]:
-        low = torch.searchsorted(self.labels, target - self.radius, side="left")
-        return low, torch.searchsorted(self.labels, target + self.radius, side="right")
-
-    def _local(self, values: Tensor) -> Tensor:
-        return values[self.share.slice].float().to(self.images.pixels.device)
-
-
-def rule_of_thumb(labels: Tensor) -> float:
-    """The width of the label kernel: 1.06 std N^(-1/5), with the population's std (Ding et al. 2021)."""
-    return 1.06 * labels.std(correction=0).item() * len(labels) ** -0.2

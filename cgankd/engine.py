@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from cgankd import checkpoint, console, images, signals
 from cgankd.data import Batches, Images, Round, Share
 from cgankd.errors import DIVERGED, STOPPED, UNAVAILABLE, UserError, storage_errors
-from cgankd.losses import hinge_critic, hinge_generator
+from cgankd.losses import ADVERSARIAL
 from cgankd.preset import Recipe
 from cgankd.randomness import seed_everything
 
@@ -267,7 +267,7 @@ def _step_of(line: str) -> float:
 
 
 class Supervised:
-    """A step on the summed terms of an objective: a module (images, labels) -> {name: weighted loss}."""
+    """A step on the summed terms of an objective: a module (images, labels, ...) -> {name: weighted loss}."""
 
     def __init__(self, machine: Machine, objective: nn.Module, recipe: Recipe) -> None:
         self.machine, self.recipe = machine, recipe
@@ -276,12 +276,11 @@ class Supervised:
         self.optimizer = make_optimizer(self.parameters, recipe)
         self.module = machine.shared(self.objective)
 
-    def __call__(self, batch: tuple[Tensor, Tensor], step: int) -> dict[str, Tensor]:
-        inputs, labels = batch
+    def __call__(self, batch: tuple[Tensor, ...], step: int) -> dict[str, Tensor]:
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate * learning_rate_factor(self.recipe, step)
         with self.machine.accelerator.autocast():
-            losses = self.module(inputs, labels)
+            losses = self.module(*batch)
         self.machine.accelerator.backward(torch.stack(list(losses.values())).sum())
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -299,7 +298,7 @@ class Supervised:
 
 
 class Adversarial:
-    """The discriminator's steps, then one of the generator, with the hinge loss; keeps the generator's average.
+    """The discriminator's steps, then one of the generator, with the `loss` named; keeps the generator's average.
 
     The discriminator sees real and fake images in one batch, so its spectral norms move once per step.
     `condition` turns labels into what both networks take.
@@ -312,6 +311,7 @@ class Adversarial:
         discriminator: nn.Module,
         condition: nn.Module,
         *,
+        loss: str,
         learning_rate: float,
         critic_learning_rate: float,
         betas: tuple[float, float],
@@ -327,6 +327,7 @@ class Adversarial:
         self.generator_optimizer = torch.optim.Adam(generator.parameters(), learning_rate, betas)
         self.critic_optimizer = torch.optim.Adam(discriminator.parameters(), critic_learning_rate, betas)
         self.shared_generator, self.shared_critic = machine.shared(generator), machine.shared(discriminator)
+        self.critic_loss, self.generator_loss = ADVERSARIAL[loss]
         self.diffaugment, self.flip = diffaugment, flip
         self.ema_decay, self.ema_start = ema_decay, ema_start
 
@@ -340,7 +341,7 @@ class Adversarial:
                 judged = self.condition(torch.cat([critique.labels, critique.judged_labels]))
                 scores = self.shared_critic(seen, judged).float()
             real_scores, fake_scores = scores.split(len(real))
-            critic_loss = hinge_critic(real_scores, fake_scores, critique.weights, critique.fake_weights)
+            critic_loss = self.critic_loss(real_scores, fake_scores, critique.weights, critique.fake_weights)
             self.machine.accelerator.backward(critic_loss)
             self.critic_optimizer.step()
             self.critic_optimizer.zero_grad(set_to_none=True)
@@ -349,7 +350,7 @@ class Adversarial:
         with self.machine.accelerator.autocast():
             fake = self._draw(self.shared_generator, batch.labels)
             scores = self.discriminator(images.diffaugment(fake, self.diffaugment), self.condition(batch.labels))
-        generator_loss = hinge_generator(scores.float())
+        generator_loss = self.generator_loss(scores.float())
         self.machine.accelerator.backward(generator_loss)
         self.generator_optimizer.step()
         self.generator_optimizer.zero_grad(set_to_none=True)

@@ -56,7 +56,7 @@ def costs(preset: Preset, run: Run, call: Call, outputs: int) -> list[Cost]:
 
 def pool_bytes(preset: Preset, outputs: int) -> int:
     """Disk space of the fake pool, when every proposal is accepted; rejected first proposals come on top."""
-    labels = preset.generate.labels or outputs
+    labels = preset.generate.num_labels or outputs
     return labels * preset.generate.per_label * (3 * preset.data.size**2 + FLOAT * outputs + 40)
 
 
@@ -129,7 +129,7 @@ def _students(preset: Preset, run: Run, call: Call, outputs: int) -> list[Cost]:
 def _student(stage: str, student: Student, preset: Preset, outputs: int) -> Cost:
     fakes = 0
     if student.view:
-        pool = (preset.generate.labels or outputs) * preset.generate.per_label
+        pool = (preset.generate.num_labels or outputs) * preset.generate.per_label
         fakes = min(student.view.num or pool, round(pool * student.view.rho))
     steps = plan.num_steps(student, preset, plan.num_real(student, preset) + fakes)
     name = " ".join([student.network, student.method + ("+fake" if student.view else "")])

@@ -6,7 +6,7 @@ label), `accepted`, `ratios`, `outputs` of the teacher, its `errors` (nats, or t
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,9 @@ class View:
 
     rho: float = 1.0  # share that the teacher's error keeps
     subsample: bool = True  # the accepted ones, or the first proposals as the generator gave them
-    relabel: str = "hard"  # "hard": the teacher's label; "keep": the label asked for
+    relabel: str = "hard"  # "hard": the teacher's label, in its range; "unclipped": its output; "keep": that asked for
     num: int | None = None  # how many to draw; for classes balanced by label
+    bins: int = 1  # equal ranges of the label asked for, in each of which rho is kept
 
 
 def write_shard(path: Path, rows: dict[str, np.ndarray]) -> None:
@@ -153,8 +154,19 @@ class Pool(Fakes):
     def candidates(self, view: View) -> np.ndarray:
         column = self.columns
         chosen = self._accepted() if view.subsample else np.flatnonzero(column["proposals"] < self.per_label)
-        order = np.lexsort((chosen, column["errors"][chosen]))
-        return np.sort(chosen[order[: round(view.rho * len(chosen))]])
+        bins = _bins(column["labels"][chosen], view.bins)
+        order = np.lexsort((chosen, column["errors"][chosen], bins))
+        counts = np.bincount(bins, minlength=view.bins)
+        place = np.arange(len(chosen)) - np.repeat(np.cumsum(counts) - counts, counts)  # within its range
+        return np.sort(chosen[order[place < np.rint(view.rho * counts)[bins[order]]]])
+
+    def labels(self, view: View, rows: np.ndarray) -> np.ndarray:
+        return self._outputs[rows] if view.relabel == "unclipped" else super().labels(view, rows)
+
+    @cached_property
+    def _outputs(self) -> np.ndarray:
+        """The teacher's outputs (n,) for a continuous label."""
+        return np.concatenate([read_shard(path, ("outputs",))["outputs"][:, 0] for path in self.shards])
 
     def images(self, rows: np.ndarray) -> np.ndarray:
         parts = []
@@ -171,6 +183,11 @@ class Pool(Fakes):
         """The first accepted rows of each label, as many as were asked for, by the number of their proposal."""
         return first_accepted(self.columns["labels"], self.columns["proposals"], self.columns["accepted"],
                               self.per_label)  # fmt: skip
+
+
+def _bins(labels: np.ndarray, num: int) -> np.ndarray:
+    """Which of `num` equal ranges of [0, 1] labels (n,) lie in; one holds classes too."""
+    return np.minimum((labels.astype(np.float64) * num).astype(np.int64), num - 1).clip(min=0)
 
 
 def first_accepted(labels: np.ndarray, proposals: np.ndarray, accepted: np.ndarray, num: int) -> np.ndarray:

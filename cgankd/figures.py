@@ -158,21 +158,20 @@ def _smooth(values: np.ndarray, window: int = 11) -> np.ndarray:
 
 
 @chart
-def labels(pool: Pool, rho: float) -> "Figure":
+def labels(pool: Pool, view: View) -> "Figure":
     """How the labels of the fakes are distributed after each step of the method."""
-    keep, hard = View(relabel="keep"), View(rho=rho)
-    filtered = pool.rows(hard)
+    keep, filtered = View(relabel="keep"), pool.rows(view)
     steps = {
         "raw": pool.labels(keep, pool.rows(View(subsample=False))),
         "subsampled": pool.labels(keep, pool.rows(keep)),
         "filtered": pool.labels(keep, filtered),
-        "relabelled": pool.labels(hard, filtered),
+        "relabelled": pool.labels(view, filtered),
     }
     names = [str(row["name"]) for row in pool.record["labels"]]
     figure, axes = _panels(len(steps), 2.1, columns=4, sharey=True)
     for place, (title, values) in zip(axes, steps.items(), strict=True):
         place.set_title(f"{title} ({len(values):,})")
-        if _is_continuous(pool):
+        if is_continuous(pool):
             place.hist(_in_unit(pool, values), bins=30, range=tuple(_in_unit(pool, np.array([0.0, 1.0]))), color=BLUE)
             place.set_xlabel(pool.record["label"]["unit"])
         else:
@@ -183,10 +182,27 @@ def labels(pool: Pool, rho: float) -> "Figure":
 
 
 @chart
-def errors(pool: Pool, rho: float) -> "Figure":
-    """The errors of the teacher on the subsampled fakes, and the largest one that the filter keeps."""
+def filtered(pool: Pool, view: View) -> "Figure":
+    """A continuous label before and after the filter: as asked for of the accepted and the kept, and as given."""
+    every, kept, keep = pool.rows(View()), pool.rows(view), View(relabel="keep")
+    figure, (axes,) = _panels(1, 2.4)
+    edges = _in_unit(pool, np.linspace(0, 1, 31))
+    asked, left, given = (_in_unit(pool, pool.labels(*drawn)) for drawn in ((keep, every), (keep, kept), (view, kept)))
+    axes.hist(asked, bins=list(edges), color=GREY, alpha=0.5, label="asked for, before the filter")
+    axes.hist(left, bins=list(edges), color=BLUE, label="asked for, after it")
+    # What lies outside the range is counted in the bar at its end.
+    axes.hist(given.clip(edges[0], edges[-1]), bins=list(edges), histtype="step", color=ORANGE, label="given, after it")
+    axes.set_xlabel(f"label ({pool.record['label']['unit']})")
+    axes.set_ylabel("fakes")
+    axes.legend(fontsize=7)
+    return figure
+
+
+@chart
+def errors(pool: Pool, view: View) -> "Figure":
+    """The errors of the teacher on the subsampled fakes, and the largest one that a single filter keeps."""
     values = pool.columns["errors"]
-    every, kept = values[pool.rows(View())], values[pool.rows(View(rho=rho))]
+    every, kept = values[pool.rows(View())], values[pool.rows(view)]
     figure, (axes,) = _panels(1, 2.6)
     skewed = every.max() > 100 * max(float(np.median(every)), 1e-9)
     if skewed:
@@ -194,7 +210,7 @@ def errors(pool: Pool, rho: float) -> "Figure":
         axes.set_xscale("log")
     space = np.geomspace if skewed else np.linspace
     bins = space(every.min(), max(every.max(), every.min() * 1.01 + 1e-9), 61)
-    if len(kept):
+    if len(kept) and view.bins == 1:
         cut = kept.max()
         bins[max(1, np.abs(bins - cut).argmin())] = np.nextafter(cut, np.inf)  # no bar on both sides of it
         axes.axvline(float(cut), color=RED, linestyle="--", label=f"cut at {cut:.3g}")
@@ -222,14 +238,14 @@ def acceptance(rows: list[dict[str, Any]]) -> "Figure":
     return figure
 
 
-def sheets(pool: Pool, rho: float, columns: int) -> list[Sheet]:
+def sheets(pool: Pool, view: View, columns: int) -> list[Sheet]:
     """Up to `columns` fakes per label at each step of the method, and of what the filter drops the worst."""
-    accepted, kept = pool.rows(View()), pool.rows(View(rho=rho))
+    accepted, kept = pool.rows(View()), pool.rows(view)
     dropped = np.setdiff1d(accepted, kept)
     steps = {
         "Raw: the first proposals": pool.rows(View(subsample=False)),
         "Subsampled: accepted by the density ratio": accepted,
-        f"Filtered: kept at rho = {rho:g}": kept,
+        f"Filtered: kept at rho = {view.rho:g}": kept,
         "Dropped by the filter, the worst first": dropped[np.argsort(-pool.columns["errors"][dropped], kind="stable")],
     }
     values = np.unique(pool.columns["labels"])
@@ -261,7 +277,7 @@ def _strip(images: np.ndarray) -> str:
     return data_uri(buffer.getvalue(), "image/png")
 
 
-def _is_continuous(pool: Pool) -> bool:
+def is_continuous(pool: Pool) -> bool:
     return bool(pool.record["label"]["kind"] == "continuous")
 
 

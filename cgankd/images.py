@@ -36,8 +36,8 @@ class Augmented(nn.Module):
         super().__init__()
         self.objective, self.policy = objective, policy
 
-    def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        return self.objective(augment(images, self.policy), labels)
+    def forward(self, images: Tensor, *labels: Tensor) -> dict[str, Tensor]:
+        return self.objective(augment(images, self.policy), *labels)
 
 
 def autoaugment(images: Tensor) -> Tensor:

@@ -8,16 +8,12 @@ from pathlib import Path
 from cgankd import __version__, console, document, figures, results, runs, tables
 from cgankd.document import Block, Caution, Code, Folded, Heading, Picture, Sheets, Text
 from cgankd.errors import UserError
-from cgankd.fakes import Pool
+from cgankd.fakes import Pool, View
 from cgankd.results import Results
 from cgankd.scores import Record
 from cgankd.tables import metric
 
 FEW = 5  # seeds, below which two standard errors mean little
-BUDGETS = {
-    "steps": "equal optimiser steps with and without fakes",
-    "epochs": "equal epochs, so that students with fakes take more steps",
-}
 
 
 def build(roots: list[Path], page: Path) -> Path:
@@ -32,6 +28,8 @@ def build(roots: list[Path], page: Path) -> Path:
         _write(page, digest, found, summaries)
         console.say(f"report: {page}")
     console.table("On the test rows (*: over two standard errors; †: not recommended)", *tables.terminal(summaries))
+    for one in summaries:
+        console.say(f"budget of {one['name']}: {tables.budget(one['budget'], one['methods'])}")
     return page
 
 
@@ -88,7 +86,7 @@ def overview(summaries: list[Record]) -> list[Block]:
     )
     measured = [
         f"{one['name']}: {metric(one, 'test')} on {one['rows']:,} test rows, lower is better. "
-        f"Budget: {BUDGETS[one['budget']]}."
+        f"Budget: {tables.budget(one['budget'], one['methods'])}."
         for one in summaries
     ]
     reading = [
@@ -131,11 +129,16 @@ def _curves(one: Record) -> list[Block]:
         "Error on the test rows by the number of fakes, mean ± standard error over the seeds; 0 is the same method on "
         "real images alone. Open circles are published numbers."
     )
+    if one["budget"] == "epochs":
+        caption += " At equal epochs more fakes are more optimiser steps, too."
     return [Picture(figures.curves(one["curves"], metric(one, "test")), caption)]
 
 
 def _ablation(one: Record) -> list[Block]:
-    text = f"What each step adds for {one['ablation'][0]['student']}, with the statistics of the table above."
+    text = (
+        f"What each step adds for {one['ablation'][0]['student']}, with the statistics of the table above. "
+        f"Budget: {tables.budget(one['budget'], one['ablation'])}."
+    )
     return [Heading("Ablation"), Text(text), tables.ablation(one)]
 
 
@@ -155,6 +158,8 @@ def _search(one: Record) -> list[Block]:
         outcome = f"No fakes won: no rho reaches the error without fakes. Best with fakes: {best}."
     rows = f"{found['rows']:,} validation rows" + (" (leaky: see the caution above)" if found["leaky"] else "")
     text = f"The share of fakes to keep, chosen on {rows}, never on test rows. {outcome}"
+    if one["budget"] == "epochs":
+        text += " Budget: equal epochs, so that a candidate with more fakes took more optimiser steps."
     caption = "Mean ± deviation of the students of each candidate on the validation rows; the chosen one is filled."
     picture = Picture(figures.search(found["table"], found["rho"], metric(one, "validation")), caption)
     return [Heading("Search for rho"), Text(text), tables.search(one), picture]
@@ -166,28 +171,34 @@ def _teachers(one: Record) -> list[Block]:
 
 def _fakes(found: Results, one: Record) -> list[Block]:
     pool, rho, facts, ratio = Pool(found.run.pool), one["rho_used"], one["pool"], one["ratio"]
-    text = f"{facts['num_accepted']:,} fakes, {facts['per_label']:,} per label; {one['filter']} filters, rho = {rho:g}."
+    bins, relabel = one["filter_bins"], one["relabel"]
+    view = View(rho=rho, bins=bins, relabel="hard" if relabel == "keep" else relabel)
+    each = f" in each of {bins} ranges of labels" if bins > 1 else ""
+    text = f"{facts['num_accepted']:,} fakes, {facts['per_label']:,} per label; {one['filter']} filters, rho = {rho:g}"
+    text += f"{each}."
     if ratio:
         share = f"effective sample share {ratio['effective_share']:.1%}"
         text += f" Density ratio of fakes: mean {ratio['mean_ratio']:.3g} (1 expected), {share}."
-    used = {"hard": "the last panel's", "keep": "the third panel's: relabelling is off"}[one["relabel"]]
+    last, third = "the last panel's", "the third panel's: relabelling is off"
+    used = {"hard": last, "unclipped": f"{last}, unclipped", "keep": third}[relabel]
+    cut = "The filter keeps what lies left of the cut." if bins == 1 else "Each range of labels has a cut of its own."
     return [
         Heading("Fakes"),
         Text(text),
         Sheets(
-            figures.sheets(pool, rho, found.preset.report.columns),
+            figures.sheets(pool, view, found.preset.report.columns),
             "Fakes by the label asked for. Subsampling should lose what looks unlike a real image, the filter what "
             "does not show its label: the dropped ones should look worse than the kept ones.",
         ),
         Picture(
-            figures.labels(pool, rho),
+            figures.labels(pool, view),
             "Labels of the fakes after each step. Raw and subsampled are level by construction; a filter that prefers "
             f"some labels makes the third panel uneven. Students see {used}.",
         ),
+        *_filtered(pool, view),
         Picture(
-            figures.errors(pool, rho),
-            "Error of the teacher on each subsampled fake, against the label asked for. The filter keeps what lies "
-            "left of the cut.",
+            figures.errors(pool, view),
+            f"Error of the teacher on each subsampled fake, against the label asked for. {cut}",
         ),
         Picture(
             figures.acceptance(facts["labels"]),
@@ -196,6 +207,16 @@ def _fakes(found: Results, one: Record) -> list[Block]:
         ),
         Folded("Rejection sampling by label", [tables.rejection(one)]),
     ]
+
+
+def _filtered(pool: Pool, view: View) -> list[Block]:
+    if not figures.is_continuous(pool):
+        return []
+    caption = (
+        "The label before and after the filter. Where little is left, the teacher errs on what was asked for; the line "
+        "is the labels that the kept fakes are given."
+    )
+    return [Picture(figures.filtered(pool, view), caption)]
 
 
 def _training(found: Results) -> list[Block]:

@@ -127,6 +127,22 @@ def file_of(part: str, artefact: Artefact, call: Call) -> dict[str, str] | None:
     return call.weights[part]
 
 
+def check_labels(preset: Preset, label: dict[str, Any] | None) -> None:
+    """UserError where a label to generate lies outside the range of `label`, as a source describes it, if it can."""
+    if not label or label["kind"] != "continuous":
+        return
+    low, high = label["min"], label["max"]
+    outside = [value for value in preset.generate.values if not low <= value <= high]
+    if outside:
+        more = f" (and {len(outside) - 1} more)" if len(outside) > 1 else ""
+        raise UserError(
+            f"preset {preset.name}: generate.labels: {outside[0]:g}{more} lies outside [{low:g}, {high:g}], the range "
+            "of the label",
+            USAGE,
+            "networks know no labels outside: drop them, or widen data.range",
+        )
+
+
 def weights(stage: str, given: list[str], preset: Preset) -> dict[str, dict[str, str]]:
     """The files of `--from [part=]FILE`, by the part of the stage that each is to be; the part may be left out where
     there is one alone."""
@@ -316,8 +332,11 @@ def ablation_students(preset: Preset, run: Run, call: Call) -> dict[str, list[St
         raise UserError("the ablation needs the pool of the run, not a file of fakes", USAGE, "leave out --fake")
     full = _view(preset, distill_rho(preset, run, call))
 
+    hard = full.relabel if full.relabel != "keep" else "hard"
+
     def view(row: View | None) -> View | None:
-        return row and View(full.rho if row.rho == 0 else 1.0, row.subsample, row.relabel, full.num)
+        return row and replace(row, rho=full.rho if row.rho == 0 else 1.0, num=full.num, bins=full.bins,
+                               relabel=hard if row.relabel == "hard" else row.relabel)  # fmt: skip
 
     network = call.student or preset.distill.pairs[0][2]
     return {name: [Student(network, "nokd", seed, view=view(row)) for seed in preset.distill.seeds]
@@ -351,8 +370,9 @@ def distill_rho(preset: Preset, run: Run, call: Call) -> float:
 
 def _view(preset: Preset, rho: float) -> View:
     """The view that one number of fakes gives; of several the largest."""
-    num = preset.distill.nfake
-    return View(rho=rho, relabel=preset.distill.relabel, num=max(num) if isinstance(num, list) else num)
+    num, settings = preset.distill.nfake, preset.distill
+    return View(rho=rho, relabel=settings.relabel, num=max(num) if isinstance(num, list) else num,
+                bins=settings.filter_bins)  # fmt: skip
 
 
 def _chain(base: str, teacher: str, assistant: str, student: str) -> tuple[str, str, str]:

@@ -11,12 +11,22 @@ from typing import Annotated, Any, Literal, get_args
 
 import tomli
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from cgankd.errors import IN_USE, USAGE, UserError
 from cgankd.runs import write_bytes
 
 MAX_FILE = 1 << 20
+MAX_LABELS = 10**6  # of a continuous label, to generate fakes for
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 CnnName = Literal[
@@ -170,22 +180,49 @@ class Embedding(Table):
         return self
 
 
-class Vicinity(Table):
-    """Which real images count for a continuous label (CcGAN's HVDL and SVDL)."""
+class Width(Table):
+    """Which real images count for a continuous label: of one width, in label gaps or of labels in [0, 1]."""
 
     kind: Literal["hard", "soft"] = "soft"
+    gaps: Annotated[float, Field(gt=0, le=1000)] | None = Field(
+        default=None, description="width in largest gaps between training labels; default, where no other width is: 2"
+    )
+    kappa: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="hard, in the place of gaps: largest distance of labels in [0, 1]"
+    )
+    nu: Annotated[float, Field(gt=0, le=1e12)] | None = Field(
+        default=None, description="soft, in the place of gaps: weights are exp(-nu distance^2) of labels in [0, 1]"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default(cls, table: Any) -> Any:
+        given = not isinstance(table, dict) or any(table.get(key) is not None for key in ("gaps", "kappa", "nu"))
+        return table if given else {**table, "gaps": 2.0}
+
+    @model_validator(mode="after")
+    def _one(self) -> "Width":
+        given = [key for key in ("gaps", "kappa", "nu") if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise ValueError(f"found {' and '.join(given)}: expected one width")
+        if given == [wrong := {"hard": "nu", "soft": "kappa"}[self.kind]]:
+            raise ValueError(f"found {wrong}: a {self.kind} vicinity has gaps or {'kappa' if wrong == 'nu' else 'nu'}")
+        return self
+
+
+class Vicinity(Width):
+    """The vicinity of CcGAN (HVDL and SVDL)."""
+
     sigma: Annotated[float, Field(gt=0, le=1)] | None = Field(
         default=None, description="label noise; default: rule of thumb"
-    )
-    gaps: Annotated[float, Field(gt=0, le=1000)] = Field(
-        default=2.0, description="width of the vicinity in largest label gaps"
     )
 
 
 class Gan(Table):
-    """The conditional GAN, trained with the hinge loss; its moving average is what later stages use."""
+    """The conditional GAN; its moving average is what later stages use."""
 
     network: GanName
+    loss: Literal["hinge", "vanilla"] = Field(default="hinge", description="vanilla: the cross entropy of real or fake")
     width: Annotated[int, Field(ge=1, le=1024)] = Field(default=64, description="base number of channels")
     shared: Annotated[int, Field(ge=1, le=4096)] | None = Field(
         default=None, description="biggan: width of one embedding of the class for all blocks, each with its part of z"
@@ -237,7 +274,53 @@ class Dre(Recipe):
     dropout: Fraction = 0.5
     penalty: Weight = Field(default=1e-3, description="lambda: weight of (mean ratio of fakes - 1)^2")
     output: Literal["relu", "softplus"] = Field(default="relu", description="what keeps the ratio positive")
+    vicinity: Width | None = Field(
+        default=None, description="for a continuous label: real images of other labels; default: of the label alone"
+    )
     features: Features
+
+
+class Spread(Table):
+    """Evenly spaced labels in their unit, both ends included."""
+
+    first: float
+    last: float
+    step: Annotated[float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Spread":
+        steps = (self.last - self.first) / self.step
+        if not 0 <= steps <= MAX_LABELS or abs(steps - round(steps)) > 1e-6:
+            raise ValueError(f"expected last = first + a whole number of steps, found {steps:.6g} steps")
+        return self
+
+    @property
+    def values(self) -> list[float]:
+        num = round((self.last - self.first) / self.step)
+        return [self.first + (self.last - self.first) * place / max(num, 1) for place in range(num + 1)]
+
+
+class Random(Table):
+    """Labels drawn uniformly from the whole range."""
+
+    random: Annotated[Count, Field(le=MAX_LABELS)] = Field(description="how many")
+
+
+def _shape(labels: Any) -> str:
+    """Which way of asking for labels a value is, so that a fault is named once."""
+    if isinstance(labels, dict | Table):
+        return "as-random" if isinstance(labels, Random) or "random" in dict(labels) else "as-spread"
+    return "as-list" if isinstance(labels, list) else "as-count"
+
+
+Values = Annotated[list[float], Field(min_length=1, max_length=MAX_LABELS), Distinct]
+Labels = Annotated[
+    Annotated[Count, Tag("as-count")]
+    | Annotated[Values, Tag("as-list")]
+    | Annotated[Spread, Tag("as-spread")]
+    | Annotated[Random, Tag("as-random")],
+    Discriminator(_shape),
+]
 
 
 class Generate(Table):
@@ -245,7 +328,11 @@ class Generate(Table):
 
     teacher: Cnn = Field(description="which of the teachers scores")
     per_label: Count = Field(description="images to accept for each label")
-    labels: Count | None = Field(default=None, description="for a continuous label: how many evenly spaced labels")
+    labels: Labels | None = Field(
+        default=None,
+        description="for a continuous label: how many evenly spaced labels; or a list in the label's unit; or "
+        "{first, last, step}, both ends included; or {random} of them, drawn uniformly",
+    )
     block: Annotated[int, Field(ge=2, le=65536)] = Field(default=256, description="images computed together")
     burn_in: Count = Field(default=1000, description="images per bound from which the bound of the ratio is taken")
     bound_quantile: Annotated[float, Field(gt=0, le=1)] = Field(default=0.99, description="larger ratios are clipped")
@@ -255,6 +342,20 @@ class Generate(Table):
     max_proposals: Count = Field(
         default=100, description="proposals per image to accept after which a label has failed"
     )
+
+    @property
+    def values(self) -> list[float]:
+        """The labels that are named, in their unit; none where their number is."""
+        if isinstance(self.labels, Spread):
+            return self.labels.values
+        return self.labels if isinstance(self.labels, list) else []
+
+    @property
+    def num_labels(self) -> int | None:
+        """How many labels of a continuous label are asked for."""
+        if isinstance(self.labels, Random):
+            return self.labels.random
+        return self.labels if isinstance(self.labels, int) else len(self.values) or None
 
 
 class Rho(Table):
@@ -295,8 +396,13 @@ class Distill(Recipe):
     )
     seeds: Seeds
     rho: Annotated[float, Field(gt=0, le=1)] | Literal["selected", "none"] = "selected"
-    relabel: Literal["hard", "keep"] = Field(
-        default="hard", description="labels of fakes: the teacher's, or those asked for"
+    relabel: Literal["hard", "keep", "unclipped"] = Field(
+        default="hard",
+        description="labels of fakes: the teacher's, those asked for, or, for a continuous label, the teacher's beyond "
+        "its range too",
+    )
+    filter_bins: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=1, description="for a continuous label: equal ranges of it, in each of which the share rho is kept"
     )
     nfake: Nfake = Field(
         default=None, description="fakes to draw, for classes balanced by label; a list: one row each; default: all"
@@ -413,6 +519,11 @@ class Preset(Table):
             raise ValueError("gan.network: biggan takes class labels, sngan a continuous label")
         if (self.dre.features.network is None) != continuous:
             raise ValueError("dre.features.network: needed for class labels, absent for a continuous label")
+        only = {"dre.vicinity": self.dre.vicinity is not None, "distill.filter_bins": self.distill.filter_bins > 1,
+                'distill.relabel = "unclipped"': self.distill.relabel == "unclipped"}  # fmt: skip
+        for key, found in only.items():
+            if found and not continuous:
+                raise ValueError(f"{key} is for a continuous label, and this one is a class")
         return self
 
     @model_validator(mode="after")
@@ -554,11 +665,13 @@ def _explain(path: Path, error: ValidationError) -> str:
     lines = []
     for fault in error.errors()[:5]:
         parts = [
-            str(part) for part in fault["loc"] if not str(part).startswith(("function-", "literal[", "constrained-"))
+            str(part)
+            for part in fault["loc"]
+            if not str(part).startswith(("function-", "literal[", "constrained-", "as-"))
         ]
         key = ".".join(parts) or "preset"
         if fault["type"] == "extra_forbidden":
-            lines.append(f"unknown key {key}{did_you_mean(parts[-1], _keys(parts[:-1]))}")
+            lines.append(f"unknown key {key}{did_you_mean(parts[-1], _keys(parts[:-1], but=parts[-1]))}")
         elif fault["type"] == "missing":
             lines.append(f"{key} is missing")
         else:
@@ -568,16 +681,17 @@ def _explain(path: Path, error: ValidationError) -> str:
     return f"preset {path.stem if path.parent == folder() else path}: " + "\n  ".join(dict.fromkeys(lines))
 
 
-def _keys(parents: list[str]) -> list[str]:
-    """The keys known in a table, for `did_you_mean`."""
-    model: type[BaseModel] = Preset
+def _keys(parents: list[str], but: str) -> list[str]:
+    """The keys known in a table, for `did_you_mean`; not the one of another table in the same place."""
+    models: list[type[BaseModel]] = [Preset]
     for part in parents:
-        if part.isdigit():  # the place in a list of tables
-            continue
-        annotation = model.model_fields[part].annotation
-        model = next(kind for kind in (annotation, *get_args(annotation)) if _is_table(kind))
-    return list(model.model_fields)
+        if not part.isdigit():  # the place in a list of tables
+            models = [table for model in models for table in _tables(model.model_fields[part].annotation)]
+    return [key for model in models for key in model.model_fields if key != but]
 
 
-def _is_table(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
+def _tables(annotation: Any) -> list[type[BaseModel]]:
+    """The tables that an annotation allows."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [table for part in get_args(annotation) for table in _tables(part)]

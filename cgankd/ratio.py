@@ -13,8 +13,9 @@ Features = Callable[[Tensor], Tensor]
 class DensityRatioObjective(nn.Module):
     """Fits `network` so that it is high where real images are denser than fakes (Ding et al., eq. 4 to 6).
 
-    Real images (N, 3, S, S) in [-1, 1] with labels (N,); a fake is drawn for each label. The frozen generator,
-    condition and features are functions here, no part of what is trained.
+    Real images (N, 3, S, S) in [-1, 1] with labels (N,), and with weights (N,) where they are not all of that label;
+    a fake is drawn for each label. The frozen generator, condition and features are functions here, no part of what
+    is trained.
     """
 
     def __init__(self, network: nn.Module, generate: Callable[[Tensor], Tensor], condition: Callable[[Tensor], Tensor],
@@ -23,13 +24,13 @@ class DensityRatioObjective(nn.Module):
         self.network, self.generate, self.condition, self.features = network, generate, condition, features
         self.penalty = penalty
 
-    def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, labels: Tensor, weights: Tensor | float = 1.0) -> dict[str, Tensor]:
         with torch.no_grad():
             condition = self.condition(labels)
             both = self.features(torch.cat([images, self.generate(labels)]))
         ratio = self.network(both, torch.cat([condition, condition])).float()
         real, fake = ratio.split(len(images))
-        return {"ratio": softplus_ratio(real, fake), "penalty": self.penalty * ratio_penalty(fake)}
+        return {"ratio": softplus_ratio(real, fake, weights), "penalty": self.penalty * ratio_penalty(fake)}
 
 
 def effective_share(ratio: Tensor) -> float:

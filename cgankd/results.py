@@ -176,6 +176,7 @@ def summary(results: Results, name: str) -> Record:
         "teachers": teachers(results),
         "filter": settings.generate.teacher,
         "relabel": settings.distill.relabel,
+        "filter_bins": settings.distill.filter_bins,
         "pool": pool and _part(pool, "per_label", "num_accepted", "labels"),
         "ratio": results.dre and _part(results.dre, "mean_ratio", "effective_share"),
         "cautions": [*leaks(results), *harmful_teachers(results), *mixed(results)],

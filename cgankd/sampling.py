@@ -19,7 +19,7 @@ from cgankd.engine import Machine
 from cgankd.errors import DIVERGED, STOPPED, UserError
 from cgankd.fakes import read_shard, write_shard
 from cgankd.images import to_float, to_uint8
-from cgankd.preset import Generate
+from cgankd.preset import Generate, Random, Spread
 from cgankd.randomness import generator
 from cgankd.ratio import bounds, effective_share
 from cgankd.task import Task
@@ -64,6 +64,24 @@ class Sampler:
         draws = generator(self.seed, stream, label, number)
         uniform = torch.rand(1, generator=draws)
         return torch.cat([uniform, torch.randn(self.generator.latent, generator=draws)])
+
+
+def labels_of(task: Task, settings: Generate, seed: int) -> Tensor:
+    """The labels (L,) to generate, increasing and distinct, as networks take them."""
+    match settings.labels:
+        case Random(random=num):
+            return _uniform(num, generator(seed, "labels to generate"))
+        case Spread(values=values):
+            return task.grid(values)
+        case asked:
+            return task.grid(asked)
+
+
+def _uniform(num: int, draws: torch.Generator) -> Tensor:
+    """The first `num` distinct numbers of a stream in [0, 1), sorted: float32 has few enough to meet one twice."""
+    drawn = torch.rand(num + 64 + num**2 // 2**22, generator=draws).numpy()
+    first = np.sort(np.unique(drawn, return_index=True)[1])[:num]
+    return torch.from_numpy(np.sort(drawn[first]))
 
 
 def fit_bounds(sampler: Sampler, settings: Generate, file: Path, machine: Machine) -> np.ndarray:

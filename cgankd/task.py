@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cgankd.errors import USAGE, UserError
 from cgankd.losses import softened_kl
 
 
@@ -29,11 +30,15 @@ class Classification:
         """Labels as sources give them -> labels as networks take them."""
         return labels
 
+    def exact(self, labels: Tensor) -> Tensor:
+        """Classes have no rounding to be freed of."""
+        return labels
+
     def groups(self, labels: Tensor) -> Tensor:
         """The group (N,) of each label: images of one group have as good as one label."""
         return labels
 
-    def grid(self, count: int | None) -> Tensor:
+    def grid(self, labels: int | list[float] | None) -> Tensor:
         """The labels to generate."""
         return torch.arange(self.outputs)
 
@@ -82,14 +87,32 @@ class Regression:
         """Labels in their unit -> labels in [0, 1]."""
         return (labels - self.minimum) / (self.maximum - self.minimum)
 
+    def exact(self, labels: Tensor) -> Tensor:
+        """Scaled labels (N,) -> float64, as of labels in their unit with the fewest decimals that all of them allow.
+
+        In float32 the gaps between tenths of degrees differ by 3e-5, in what they were written as by nothing.
+        """
+        span = self.maximum - self.minimum
+        values = self.minimum + labels.double() * span
+        rounding = 2 * torch.finfo(labels.dtype).eps * max(abs(self.minimum), abs(self.maximum), span)
+        written = (values.round(decimals=decimals) for decimals in range(16))
+        found = next((some for some in written if (some - values).abs().max() <= rounding), values)
+        return (found - self.minimum) / span
+
     def groups(self, labels: Tensor) -> Tensor:
         """All in one group: few images share a value."""
         return torch.zeros_like(labels, dtype=torch.int64)
 
-    def grid(self, count: int | None) -> Tensor:
-        """The labels to generate: the middles of `count` equal parts of [0, 1]."""
-        assert count, "a continuous label needs the number of labels to generate"
-        return (torch.arange(count) + 0.5) / count
+    def grid(self, labels: int | list[float] | None) -> Tensor:
+        """The labels to generate, increasing: those of a list, in its unit, or the middles of so many equal parts."""
+        assert labels, "a continuous label needs labels to generate, or their number"
+        if isinstance(labels, int):
+            return (torch.arange(labels) + 0.5) / labels
+        scaled = self.scale(torch.tensor(sorted(labels), dtype=torch.float64)).float()
+        if (same := (scaled.diff() <= 0).nonzero()).numel():
+            raise UserError(f"generate.labels: two are {self.name(scaled[same[0]].item())} to float32", USAGE,
+                            "leave one of them out, or widen the step")  # fmt: skip
+        return scaled
 
     def name(self, label: float) -> str:
         """A label as people read it."""

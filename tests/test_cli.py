@@ -16,6 +16,7 @@ import torch
 import toy
 
 from cgankd import cli, console, fakes, preset, runs, signals
+from cgankd.errors import UserError
 
 COMMANDS = ("train-gan", "train-teacher", "fit-dre", "generate", "select-rho", "distill", "run", "report")
 
@@ -91,6 +92,14 @@ def test_bad_calls_get_one_message_and_leave_nothing(tmp_path, call, arguments, 
     assert message in err
     assert "Traceback" not in err
     assert not any(path.name != ".lock" for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_labels_to_generate_are_compared_with_the_range_before_anything_is_made(tmp_path):
+    given = cli.Options(preset="digits-angle", set=["generate.labels=[45, 91]"], out=tmp_path / "run")
+    with pytest.raises(UserError, match=r"generate.labels: 91 lies outside \[0, 90\]") as caught:
+        cli._job(given)
+    assert caught.value.code == 2
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_options_of_the_command_are_the_agreed_ones():

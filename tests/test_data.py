@@ -1,4 +1,4 @@
-"""Batches: permutations, shares of processes, and vicinities against a loop over all labels."""
+"""Batches: permutations and shares of processes."""
 
 import math
 
@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from cgankd.data import Batches, ClassRounds, Images, Mixed, Share, VicinalRounds, images_of, rule_of_thumb
+from cgankd.data import Batches, ClassRounds, Images, Mixed, Share, images_of
 from cgankd.errors import UserError
+from cgankd.preset import Width
 from cgankd.sources import Source
 from cgankd.task import Classification, Regression
+from cgankd.vicinity import ByLabel, VicinalRounds, make_vicinity
 
 ALONE = Share()
 
@@ -142,140 +144,11 @@ def test_the_rounds_of_two_processes_are_the_round_of_one(kind):
         if kind == "classes":
             images = Images(numbered(40).pixels, torch.arange(40) % 4)
             return ClassRounds(images, 8, 2, Classification(list("abcd")), seed=0, share=share)
-        images = Images(numbered(40).pixels, torch.linspace(0, 1, 40))
-        return VicinalRounds(images, 8, 2, kind=kind, sigma=None, gaps=2.0, seed=0, share=share)
+        images = ByLabel(Images(numbered(40).pixels, torch.linspace(0, 1, 40)), Regression(0, 1, ""))
+        vicinity = make_vicinity(Width(kind=kind), images.values)
+        return VicinalRounds(images, vicinity, 8, 2, sigma=None, seed=0, share=share)
 
     for step in (0, 5):
         parts = zip(shared(make(Share(0, 2)), step), shared(make(Share(1, 2)), step), strict=True)
         for whole, (even, odd) in zip(shared(make(ALONE), step), parts, strict=True):
             assert torch.equal(torch.stack([even, odd], 1).flatten(0, 1), whole)
-
-
-# Rounds of a continuous label
-
-
-@pytest.mark.parametrize(("per_label", "sigma"), [(25, 0.0473678), (15, 0.0524630), (5, 0.0653548)])
-def test_the_rule_of_thumb_gives_the_published_widths(per_label, sigma):
-    labels = (torch.arange(1, 900, 2, dtype=torch.float64) / 10 / 90).repeat(per_label)
-    assert len(labels) == 450 * per_label
-    assert rule_of_thumb(labels) == pytest.approx(sigma, abs=5e-8)
-    images = Images(torch.zeros(len(labels), 3, 1, 1, dtype=torch.uint8), labels)
-    rounds = VicinalRounds(images, 4, 1, kind="soft", sigma=None, gaps=2.0, seed=0, share=ALONE)
-    assert rounds.sigma == pytest.approx(sigma, abs=5e-8)
-    assert rounds.nu == pytest.approx(50_625, rel=1e-9)
-    assert rounds.radius == pytest.approx(0.0116812, abs=5e-8)
-    hard = VicinalRounds(images, 4, 1, kind="hard", sigma=0.1, gaps=2.0, seed=0, share=ALONE)
-    assert (hard.sigma, hard.radius) == (0.1, pytest.approx(0.0044444, abs=5e-8))
-
-
-def vicinal(kind: str, size: int = 64) -> VicinalRounds:
-    """Rounds on random labels with a hole, whose pixels tell the label."""
-    draws = np.random.default_rng(0)
-    labels = np.concatenate([draws.uniform(0, 0.4, 60), draws.uniform(0.6, 1, 60), [0.8] * 10]).astype(np.float32)
-    labels = labels[draws.permutation(len(labels))]
-    pixels = np.rint(labels * 255).astype(np.uint8)[:, None, None, None].repeat(3, 1)
-    images = Images(torch.from_numpy(pixels), torch.from_numpy(labels))
-    return VicinalRounds(images, size, 1, kind=kind, sigma=None, gaps=0.3, seed=0, share=ALONE)
-
-
-@pytest.mark.parametrize("kind", ["hard", "soft"])
-def test_the_vicinity_is_that_of_a_loop_over_all_labels(kind):
-    rounds = vicinal(kind)
-    labels = rounds.images.labels.double().tolist()
-    kappa = 0.3 * max(b - a for a, b in zip(sorted(set(labels)), sorted(set(labels))[1:], strict=False))
-    targets = torch.linspace(-0.3, 1.3, 300, dtype=torch.float64)
-    low, high = rounds._range(targets)
-    empty = 0
-    for target, first, end in zip(targets.tolist(), low.tolist(), high.tolist(), strict=True):
-        if kind == "hard":
-            near = [row for row, label in enumerate(labels) if abs(label - target) <= kappa]
-        else:
-            near = [row for row, label in enumerate(labels) if math.exp(-((label - target) ** 2) / kappa**2) >= 1e-3]
-        assert list(range(first, end)) == near
-        empty += not near
-    assert empty > 10, "the test covers empty vicinities"
-
-
-def test_labels_at_the_very_edge_of_a_vicinity_belong_to_it():
-    images = Images(torch.zeros(4, 3, 1, 1, dtype=torch.uint8), torch.tensor([0.0, 0.25, 0.5, 1.0]))
-    rounds = VicinalRounds(images, 4, 1, kind="hard", sigma=None, gaps=0.5, seed=0, share=ALONE)
-    assert rounds.radius == 0.25
-    low, high = rounds._range(torch.tensor([0.25, 0.75, 1.25], dtype=torch.float64))
-    assert (low.tolist(), high.tolist()) == ([0, 2, 3], [3, 4, 4])
-
-
-@pytest.mark.parametrize("kind", ["hard", "soft"])
-def test_a_vicinal_critique_is_what_its_definition_says(kind):
-    rounds = vicinal(kind)
-    kappa = rounds.nu**-0.5
-    for step in range(20):
-        (critique,) = rounds(step).critiques
-        target, label = critique.labels.double(), critique.images[:, 0, 0, 0].double() / 2 + 0.5
-        fake = critique.fake_labels.double()
-        assert torch.equal(critique.labels, critique.judged_labels), "all are judged as the target"
-        # real images come from the vicinity; pixels know their label to half a grey level
-        assert ((label - target).abs() <= rounds.radius + 1 / 500).all()
-        assert ((fake - target).abs() <= rounds.radius + 1e-6).all()
-        assert ((fake >= 0) & (fake <= 1)).all()
-        if kind == "hard":
-            assert critique.weights.tolist() == critique.fake_weights.tolist() == [1.0] * 64
-        else:
-            expected = torch.exp(-(((fake - target) / kappa) ** 2)).float()
-            torch.testing.assert_close(critique.fake_weights, expected, atol=1e-4, rtol=0)
-            expected = torch.exp(-(((label - target) / kappa) ** 2)).float()
-            torch.testing.assert_close(critique.weights, expected, atol=0.1, rtol=0)
-            assert critique.weights.min() >= 1e-3 * 0.999
-
-
-def test_weights_of_a_vicinity_are_a_gaussian_of_the_distance():
-    rounds = vicinal("soft")
-    labels, targets = torch.rand(50, dtype=torch.float64), torch.rand(50, dtype=torch.float64)
-    expected = [math.exp(-rounds.nu * (a - b) ** 2) for a, b in zip(labels.tolist(), targets.tolist(), strict=True)]
-    torch.testing.assert_close(rounds.weights(labels, targets), torch.tensor(expected, dtype=torch.float64))
-
-
-def test_targets_are_uniform_over_distinct_labels_with_normal_noise():
-    # ten images of 0.8 are one label among 121: it is drawn as often as any other
-    rounds = vicinal("soft", size=20_000)
-    chosen = rounds._choose(torch.Generator().manual_seed(0))
-    assert len(rounds.targets) == 121
-    counts = torch.bincount(torch.searchsorted(rounds.targets, chosen), minlength=121)
-    assert (counts - 20_000 / 121).abs().max() < 5 * math.sqrt(20_000 / 121)
-    noise = rounds._noisy(chosen, torch.Generator().manual_seed(1)) - chosen
-    assert noise.std().item() == pytest.approx(rounds.sigma, rel=0.03)
-    assert abs(noise.mean().item()) < 5 * rounds.sigma / math.sqrt(20_000)
-
-
-def test_real_images_are_uniform_within_their_vicinity():
-    labels = torch.tensor([0.0, 0.1, 0.5, 0.52, 0.54, 1.0])
-    images = Images(torch.arange(6, dtype=torch.uint8).view(6, 1, 1, 1).expand(6, 3, 1, 1), labels)
-    rounds = VicinalRounds(images, 30_000, 1, kind="hard", sigma=1e-9, gaps=0.1, seed=0, share=ALONE)
-    target, rows = rounds.vicinity(torch.Generator().manual_seed(0))
-    middle = rows[(target - 0.52).abs() < 1e-6]  # its vicinity holds rows 2, 3 and 4
-    counts = torch.bincount(middle, minlength=6)
-    assert counts[[0, 1, 5]].tolist() == [0, 0, 0]
-    assert (counts[2:5] - len(middle) / 3).abs().max() < 5 * math.sqrt(len(middle) * 2 / 9)
-
-
-def test_empty_vicinities_are_drawn_again_with_the_same_label():
-    labels = torch.tensor([0.0, 1.0])
-    images = Images(torch.zeros(2, 3, 1, 1, dtype=torch.uint8), labels)
-    rounds = VicinalRounds(images, 2000, 1, kind="hard", sigma=0.15, gaps=0.1, seed=0, share=ALONE)
-    target, rows = rounds.vicinity(torch.Generator().manual_seed(0))
-    assert ((rounds.labels[rows] - target).abs() <= 0.1).all()
-    chosen = rounds._choose(torch.Generator().manual_seed(0))
-    assert torch.equal(rounds.labels[rows], chosen), "0.15 is too little noise to reach the other label's vicinity"
-
-
-def test_a_vicinal_round_is_a_function_of_seed_and_step_alone():
-    first, again = vicinal("soft"), vicinal("soft")
-    first(0)
-    for step in (3, 1):
-        assert all(torch.equal(a, b) for a, b in zip(shared(first, step), shared(again, step), strict=True))
-    assert not torch.equal(first(1).labels, first(2).labels)
-
-
-def test_a_single_distinct_label_is_refused():
-    images = Images(torch.zeros(3, 3, 1, 1, dtype=torch.uint8), torch.full((3,), 0.5))
-    with pytest.raises(UserError, match="distinct"):
-        VicinalRounds(images, 4, 1, kind="soft", sigma=None, gaps=2.0, seed=0, share=ALONE)

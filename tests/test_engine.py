@@ -9,13 +9,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from cgankd import engine, signals
-from cgankd.data import Batches, ClassRounds, Critique, Images, Round, Share, VicinalRounds
+from cgankd.data import Batches, ClassRounds, Critique, Images, Round, Share
 from cgankd.engine import Adversarial, Machine, Supervised, fit, learning_rate_factor, make_optimizer
 from cgankd.errors import UserError
 from cgankd.methods.nokd import Nokd
 from cgankd.models import GANS, make_network
-from cgankd.preset import Recipe
-from cgankd.task import Classification
+from cgankd.preset import Recipe, Width
+from cgankd.task import Classification, Regression
+from cgankd.vicinity import ByLabel, VicinalRounds, make_vicinity
 
 TASK = Classification(["a", "b", "c"])
 STEPS = 10
@@ -55,8 +56,9 @@ def adversarial(machine: Machine, name: str = "biggan", shared: int = 0, **chang
     condition = (
         {"name": "class-index", "num_classes": 3} if name == "biggan" else {"name": "label-embedding", "size": 32}
     )
-    options = {"learning_rate": 2e-3, "critic_learning_rate": 1e-3, "betas": (0.0, 0.9), "flip": True, "ema_decay": 0.9,
-               "diffaugment": ["color", "translation", "cutout"], "ema_start": 4, **changes}  # fmt: skip
+    options = {"loss": "hinge", "learning_rate": 2e-3, "critic_learning_rate": 1e-3, "betas": (0.0, 0.9), "flip": True,
+               "ema_decay": 0.9, "diffaugment": ["color", "translation", "cutout"], "ema_start": 4,
+               **changes}  # fmt: skip
     more = {"latent": 6, "shared": shared} if shared else {"latent": 4}
     generator = make_network({"name": name, "width": 1, **sizes, **more})
     discriminator = make_discriminator(width=1, **sizes)
@@ -71,7 +73,9 @@ def rounds(name: str, side: int = 8):
     if name == "biggan":
         return ClassRounds(images(side=side), 4, 2, TASK, seed=0, share=Share())
     continuous = Images(images().pixels, torch.linspace(0, 1, 30))
-    return VicinalRounds(continuous, 4, 2, kind="soft", sigma=None, gaps=2.0, seed=0, share=Share())
+    by_label = ByLabel(continuous, Regression(0, 1, ""))
+    vicinity = make_vicinity(Width(), by_label.values)
+    return VicinalRounds(by_label, vicinity, 4, 2, sigma=None, seed=0, share=Share())
 
 
 CASES = {
@@ -365,8 +369,10 @@ def a_round(critic_steps: int = 1, num: int = 6) -> Round:
     return Round(made, labels)
 
 
-def test_a_step_reports_the_weighted_hinge_losses_and_moves_both_networks(machine):
-    update = adversarial(machine, flip=False, diffaugment=[])
+@pytest.mark.parametrize("loss", ["hinge", "vanilla"])
+def test_a_step_reports_the_weighted_losses_and_moves_both_networks(machine, loss):
+    cost = {"hinge": lambda score: F.relu(1 - score), "vanilla": lambda score: F.softplus(-score)}
+    update = adversarial(machine, flip=False, diffaugment=[], loss=loss)
     twin = adversarial(machine, flip=False, diffaugment=[])
     made = a_round()
     torch.manual_seed(3)
@@ -377,12 +383,13 @@ def test_a_step_reports_the_weighted_hinge_losses_and_moves_both_networks(machin
     fake = twin.generator(torch.randn(6, 4), critique.fake_labels).detach()
     judged = torch.cat([critique.labels, critique.judged_labels])
     real_scores, fake_scores = twin.discriminator(torch.cat([critique.images, fake]), judged).split(6)
-    expected = (critique.weights * F.relu(1 - real_scores)).mean()
-    expected = expected + (critique.fake_weights * F.relu(1 + fake_scores)).mean()
+    expected = (critique.weights * cost[loss](real_scores)).mean()
+    expected = expected + (critique.fake_weights * cost[loss](-fake_scores)).mean()
     assert losses["critic"].item() == pytest.approx(expected.item(), rel=1e-6)
     expected.backward()
     torch.optim.Adam(twin.discriminator.parameters(), 1e-3, (0.0, 0.9)).step()
-    expected = -twin.discriminator(twin.generator(torch.randn(6, 4), made.labels), made.labels).mean()
+    scores = twin.discriminator(twin.generator(torch.randn(6, 4), made.labels), made.labels)
+    expected = -scores.mean() if loss == "hinge" else cost[loss](scores).mean()
     assert losses["generator"].item() == pytest.approx(expected.item(), rel=1e-5)
     twin.generator.zero_grad()
     expected.backward()

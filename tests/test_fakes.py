@@ -96,6 +96,33 @@ def test_rho_keeps_that_share_of_the_smallest_errors_ties_by_row(tmp_path, rho):
     assert len(kept) == round(rho * len(all_rows))
 
 
+@pytest.mark.parametrize("rho", [0.3, 0.55, 1.0])
+def test_within_ranges_of_the_label_each_keeps_its_share_of_the_smallest_errors(tmp_path, rho):
+    rows = made_up(num_labels=6, continuous=True)
+    rows["errors"] += rows["labels"]  # one cut for all would keep small labels alone
+    pool = pool_of(tmp_path, rows, per_label=8)
+    everything, expected = accepted_by_loop(rows, 8), []
+    for low in (0.0, 0.25, 0.5, 0.75):
+        mine = [row for row in everything if low <= rows["labels"][row] < low + 0.25]
+        expected += sorted(mine, key=lambda row: (rows["errors"][row], row))[: round(rho * len(mine))]
+    assert pool.rows(View(rho=rho, bins=4)).tolist() == sorted(expected)
+    assert (pool.rows(View(rho=rho)).tolist() == sorted(expected)) == (rho == 1)
+
+
+def test_filter_and_relabelling_are_apart_and_outputs_may_stay_as_they_are(tmp_path):
+    rows = made_up(continuous=True)
+    rows["outputs"] = 3 * rows["outputs"][:, :1] - 1  # beyond the range
+    rows["relabels"] = rows["outputs"][:, 0].clip(0, 1)
+    pool = pool_of(tmp_path, rows, per_label=8)
+    for rho in (0.5, 1.0):
+        kept = {relabel: pool.rows(View(rho=rho, relabel=relabel)) for relabel in ("keep", "hard", "unclipped")}
+        assert len({tuple(found.tolist()) for found in kept.values()}) == 1, "labels do not choose"
+        for relabel, column in (("keep", "labels"), ("hard", "relabels"), ("unclipped", "outputs")):
+            given = pool.labels(View(rho=rho, relabel=relabel), kept[relabel])
+            np.testing.assert_array_equal(given, rows[column].reshape(60, -1)[kept[relabel], 0])
+    assert given.max() > 1
+
+
 def test_a_smaller_rho_keeps_a_subset(tmp_path):
     pool = pool_of(tmp_path, made_up(), per_label=8)
     views = [set(pool.rows(View(rho=rho)).tolist()) for rho in (0.2, 0.4, 0.8, 1.0)]

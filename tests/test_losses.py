@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch import tensor
 
-from cgankd.losses import hinge_critic, hinge_generator, kept_kl, ratio_penalty, softened_kl, softplus_ratio
+from cgankd.losses import (
+    hinge_critic,
+    hinge_generator,
+    kept_kl,
+    ratio_penalty,
+    softened_kl,
+    softplus_ratio,
+    vanilla_critic,
+    vanilla_generator,
+)
 
 
 def sigmoid(x: float) -> float:
@@ -24,6 +33,34 @@ def test_the_critics_hinge_counts_each_sample_by_its_weight():
 
 def test_the_generators_hinge_is_the_negative_mean_score():
     assert hinge_generator(tensor([3.0, -1.0, 4.0])).item() == -2.0
+
+
+def test_the_vanilla_losses_are_those_of_the_published_code_where_it_does_not_saturate():
+    real, fake = [2.0, 0.5, -30.0], [-2.0, 0.0, 4.0]
+    weights, fake_weights = [1.0, 0.5, 0.25], [0.25, 2.0, 1.0]
+
+    def cost(score: float) -> float:
+        return -math.log(sigmoid(score) + 1e-20)
+
+    expected = sum(w * cost(score) for w, score in zip(weights, real, strict=True)) / 3
+    expected += sum(w * cost(-score) for w, score in zip(fake_weights, fake, strict=True)) / 3
+    assert vanilla_critic(*map(tensor, (real, fake, weights, fake_weights))).item() == pytest.approx(expected, rel=1e-6)
+    assert vanilla_generator(tensor(fake)).item() == pytest.approx(sum(map(cost, fake)) / 3, rel=1e-6)
+
+
+def test_the_vanilla_losses_keep_their_gradient_where_the_sigmoid_is_zero():
+    scores = tensor([-200.0, 200.0], requires_grad=True)
+    (gradient,) = torch.autograd.grad(vanilla_generator(scores), scores)
+    assert gradient.tolist() == [-0.5, 0.0]
+
+
+def test_the_gradient_of_a_critic_is_nowhere_larger_than_its_vanilla_loss():
+    # what collapse.PINNED relies on: a loss near zero leaves nothing to learn
+    scores = torch.linspace(-20, 20, 101, requires_grad=True)
+    loss, none = torch.nn.functional.softplus(-scores), tensor([-1e9])
+    (gradient,) = torch.autograd.grad(loss.sum(), scores)
+    assert (gradient.abs() <= loss).all()
+    assert vanilla_critic(scores[:1], none, torch.ones(1), torch.ones(1)).item() == pytest.approx(loss[0].item())
 
 
 def test_softened_kl_is_t_squared_times_the_divergence_per_sample():
@@ -47,6 +84,16 @@ def test_the_ratio_loss_is_that_of_the_paper():
         - sum(sigmoid(r) for r in real) / 2
     )
     assert softplus_ratio(tensor(real), tensor(fake)).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_weights_of_the_ratio_loss_count_at_real_images_alone():
+    real, fake, weights = [0.5, 2.0, 1.0], [0.0, 1.0], [1.0, 0.25, 0.0]
+    expected = (
+        sum(sigmoid(r) * r for r in fake) / 2
+        - sum(math.log1p(math.exp(r)) for r in fake) / 2
+        - (1.0 * sigmoid(0.5) + 0.25 * sigmoid(2.0) + 0.0) / 3
+    )
+    assert softplus_ratio(tensor(real), tensor(fake), tensor(weights)).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_ratio_loss_is_stationary_and_least_at_the_true_ratio():

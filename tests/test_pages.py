@@ -248,6 +248,48 @@ def test_several_runs_share_one_table_of_settings_and_networks_by_method(tmp_pat
     assert text.count("vs NOKD published seeds") == 2
 
 
+def test_the_budget_is_said_in_words_and_what_fakes_cost_at_equal_epochs(tmp_path: Path):
+    rows = [{"method": "nokd", "steps": 350, "fakes": 0}, {"method": "blkd", "steps": 350, "fakes": 0},
+            {"method": "nokd+fake", "steps": 1890, "fakes": 50_000}]  # fmt: skip
+    words = "equal epochs: nokd 350 steps, blkd 350 steps, nokd+fake 1,890 steps (5.4 times as many)"
+    assert tables.budget("epochs", rows) == words
+    assert tables.budget("epochs", rows[2:]) == "equal epochs: nokd+fake 1,890 steps"
+    assert tables.budget("steps", rows[:2]) == "equal optimiser steps: 350, with and without fakes"
+
+    run = Run(make_run(tmp_path))
+    facts = {"metric": "error", "unit": "%", "rows": 1397, "budget": "epochs"}
+    finish(run.distill("nokd"), "distill", members=members("nokd", NOKD), **facts)
+    finish(run.distill("nokd+fake"), "distill", members=members("nokd+fake", FAKE, rho=0.5, steps=180), **facts)
+    text = text_of(pages.build([tmp_path], tmp_path / "index.html"))
+    assert "Budget: equal epochs: nokd 60 steps, nokd+fake 180 steps (3.0 times as many), blkd 60 steps." in text
+    assert "a candidate with more fakes took more optimiser steps" in text
+
+
+def test_a_continuous_label_is_shown_before_and_after_the_filter(tmp_path: Path):
+    labels, errors = np.float32([0.15, 0.15, 0.15, 0.85, 0.85, 0.85]), np.float32([1, 2, 3, 4, 5, 6])
+    rows = {"images": np.zeros((6, 3, 8, 8), np.uint8), "labels": labels, "proposals": np.array([0, 1, 2] * 2),
+            "accepted": np.ones(6, bool), "ratios": np.ones(6, np.float32), "errors": errors,
+            "outputs": np.float32([0.2, 0.3, 0.4, 0.8, 1.2, 0.5])[:, None], "relabels": labels}  # fmt: skip
+    fakes.write_shard(tmp_path / "pool-00000.h5", rows)
+    label = {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees"}
+    finish(
+        tmp_path / "pool.json", "generate", [tmp_path / "pool-00000.h5"], per_label=3, label=label, error_unit="degrees"
+    )
+    pool = fakes.Pool(tmp_path / "pool.json")
+    view = fakes.View(rho=2 / 3, bins=2, relabel="unclipped")
+    (axes,) = figures.filtered.__wrapped__(pool, view).axes
+    before, after = ([bar.get_height() for bar in bars] for bars in axes.containers)
+    assert (before[4], before[25], sum(before)) == (3, 3, 6), "bars of 3 degrees: 13.5 and 76.5 degrees"
+    assert (after[4], after[25], sum(after)) == (2, 2, 4), "two of three in each range, though the second errs more"
+    given, _ = np.histogram(np.clip([18, 27, 72, 108], 0, 90), bins=30, range=(0, 90))
+    line = axes.patches[-1].get_path().vertices
+    assert {round(x) for x, y in line if y > 0} == {
+        edge for bar in np.flatnonzero(given) for edge in (3 * bar, 3 * bar + 3)
+    }
+    (axes,) = figures.errors.__wrapped__(pool, view).axes
+    assert not axes.lines, "two ranges have no common cut"
+
+
 def test_published_numbers_stand_beside_ours_with_their_note(built: tuple[Path, Path], tmp_path: Path):
     one = results.summary(results.read(built[0]), "digits")
     methods, ablation = tables.methods(one), tables.ablation(one)

@@ -377,14 +377,36 @@ def test_each_row_of_the_ablation_adds_one_step(run):
     views = {name: students[0].view and asdict(students[0].view) for name, students in rows.items()}
     assert views == {
         "nokd": None,
-        "raw fakes": {"rho": 1.0, "subsample": False, "relabel": "keep", "num": 50},
-        "+ subsampling": {"rho": 1.0, "subsample": True, "relabel": "keep", "num": 50},
-        "+ filter": {"rho": 0.5, "subsample": True, "relabel": "keep", "num": 50},
-        "+ relabel": {"rho": 0.5, "subsample": True, "relabel": "hard", "num": 50},
+        "raw fakes": {"rho": 1.0, "subsample": False, "relabel": "keep", "num": 50, "bins": 1},
+        "+ subsampling": {"rho": 1.0, "subsample": True, "relabel": "keep", "num": 50, "bins": 1},
+        "+ filter": {"rho": 0.5, "subsample": True, "relabel": "keep", "num": 50, "bins": 1},
+        "+ relabel": {"rho": 0.5, "subsample": True, "relabel": "hard", "num": 50, "bins": 1},
     }
     assert all([one.seed for one in students] == [0, 1] for students in rows.values())
     full = plan.method_students("nokd+fake", settings("distill.nfake=50"), run, Call())
     assert rows["+ relabel"] == full
+
+
+def test_search_methods_and_ablation_filter_within_the_same_ranges_of_labels(run):
+    changes = ["distill.filter_bins=9", "distill.relabel=unclipped"]
+    asked = preset.load("digits-angle", changes)
+    (search, *_) = [one.view for one in plan.rho_students(asked) if one.view]
+    (view,) = plan.distill_views(asked, run, Call(rho="0.7"))
+    rows = plan.ablation_students(asked, run, Call(rho="0.7", ablation=True))
+    assert search == view == View(0.7, relabel="unclipped", bins=9)
+    assert rows["+ relabel"][0].view == view
+    assert rows["+ filter"][0].view == View(0.7, relabel="keep", bins=9)
+
+
+def test_labels_to_generate_outside_the_range_are_refused_where_it_is_known():
+    asked = preset.load("digits-angle", ["generate.labels=[0, 90, 90.5, -3]"])
+    angle = {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees"}
+    with pytest.raises(UserError, match=r"generate.labels: 90.5 \(and 1 more\) lies outside \[0, 90\]") as caught:
+        plan.check_labels(asked, angle)
+    assert caught.value.code == 2
+    plan.check_labels(asked, None)
+    plan.check_labels(asked, {**angle, "min": -3.0, "max": 90.5})
+    plan.check_labels(settings(), {"kind": "class", "classes": ["a"]})
 
 
 def test_the_ablation_is_one_artefact_beside_those_of_the_methods(run):

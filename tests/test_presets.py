@@ -176,6 +176,9 @@ def test_a_wrong_value_is_refused_with_its_key_and_what_was_found(write, text, w
         ("[data]\nsource = 'digits-angle'", "gan.embedding must be given for a continuous label"),
         ("[generate]\nlabels = 5", "generate.labels must be absent for a class label"),
         ("[gan.vicinity]\nkind = 'soft'", "gan.vicinity must be absent for a class label"),
+        ("[dre.vicinity]\nkind = 'soft'", "dre.vicinity is for a continuous label"),
+        ("[distill]\nfilter_bins = 2", "distill.filter_bins is for a continuous label"),
+        ("[distill]\nrelabel = 'unclipped'", "distill.relabel = .unclipped. is for a continuous label"),
         ("[gan]\nnetwork = 'sngan'", "biggan takes class labels"),
         ("[gan]\nshared = 8", "gan.latent: with gan.shared z is cut into 3 equal parts at side 16, found 32"),
         ("[gan]\nattention = 16", "gan.attention: at side 16 biggan has maps of side 8 in both networks, found 16"),
@@ -185,6 +188,49 @@ def test_a_wrong_value_is_refused_with_its_key_and_what_was_found(write, text, w
 )
 def test_keys_that_conflict_are_named(write, text, words):
     refused(write(text), words)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("gan.vicinity={gaps = 2.0, nu = 900.0}", "gan.vicinity: found gaps and nu: expected one width"),
+        ("gan.vicinity={kappa = 0.1}", "gan.vicinity: found kappa: a soft vicinity has gaps or nu"),
+        ("dre.vicinity={kind = 'hard', nu = 900.0}", "dre.vicinity: found nu: a hard vicinity has gaps or kappa"),
+        ("dre.vicinity={kappa = 0.1, sigma = 0.1}", "unknown key dre.vicinity.sigma"),
+        ("gan.loss=wgan", "gan.loss: .*'hinge' or 'vanilla' .found 'wgan'"),
+        ("generate.labels=5.0", "generate.labels: .*valid integer .found 5.0"),
+        ("generate.labels=[]", "generate.labels: .*at least 1"),
+        ("generate.labels=[1, 'b']", "generate.labels.1: .*valid number .found 'b'"),
+        ("generate.labels=[1, 2, 1]", "generate.labels: an entry stands there twice"),
+        ("generate.labels={first = 0, last = 1}", "generate.labels.step is missing"),
+        ("generate.labels={first = 0, last = 1, stop = 1}", "unknown key generate.labels.stop; did you mean step"),
+        ("generate.labels={first = 0, last = 1, step = 0.3}", "whole number of steps, found 3.33333 steps"),
+        ("generate.labels={first = 1, last = 0, step = 0.5}", "whole number of steps, found -2 steps"),
+        ("generate.labels={random = 0}", "generate.labels.random: .*greater than or equal to 1"),
+        ("generate.labels={random = 5, step = 1}", "unknown key generate.labels.step"),
+    ],
+)
+def test_what_a_continuous_label_needs_is_refused_in_one_line(change, words):
+    error = refused("digits-angle", words, [change])
+    assert len(str(error).splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "num", "values"),
+    [
+        ("7", 7, []),
+        ("[45, 0, 90.0]", 3, [45.0, 0.0, 90.0]),
+        ("{first = 0.1, last = 89.9, step = 0.2}", 450, [0.1, 0.3, 0.5]),
+        ("{first = 5, last = 5, step = 1}", 1, [5.0]),
+        ("{random = 500}", 500, []),
+    ],
+)
+def test_labels_to_generate_are_counted_and_a_written_preset_asks_for_the_same(write, labels, num, values):
+    loaded = load("digits-angle", [f"generate.labels={labels}", "gan.vicinity={}", "dre.vicinity={nu = 9.0}"])
+    assert loaded.generate.num_labels == num
+    assert loaded.generate.values[:3] == pytest.approx(values, abs=1e-12)
+    assert (loaded.gan.vicinity.gaps, loaded.dre.vicinity.gaps) == (2.0, None)
+    assert load(write(preset.dump(loaded), extends="")) == loaded
 
 
 def test_a_missing_key_is_named(write):

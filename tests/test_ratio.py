@@ -39,6 +39,9 @@ def test_the_objective_judges_real_and_fake_images_under_the_same_condition():
     )
     assert losses["ratio"].item() == pytest.approx(expected, rel=1e-5)
     assert losses["penalty"].item() == pytest.approx(0.5 * (sum(fake) / 2 - 1) ** 2, rel=1e-5)
+    weighted = objective(tensor([[0.3], [0.5]]), tensor([1.0, 2.0]), tensor([1.0, 0.25]))
+    assert weighted["ratio"].item() == pytest.approx(expected + 0.75 * sigmoid[1] / 2, rel=1e-5)
+    assert weighted["penalty"].item() == losses["penalty"].item()
     sum(losses.values()).backward()
     assert objective.network.scale.grad.abs() > 0
     assert generator.weight.grad is None, "the generator is a frozen function"

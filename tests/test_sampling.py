@@ -15,7 +15,7 @@ from cgankd.errors import UserError
 from cgankd.fakes import COLUMNS, SMALL, first_accepted, read_shard
 from cgankd.preset import Generate
 from cgankd.ratio import effective_share
-from cgankd.sampling import Sampler, draw_pool, fit_bounds, health
+from cgankd.sampling import Sampler, draw_pool, fit_bounds, health, labels_of
 from cgankd.task import Classification, Regression
 
 CPU = torch.device("cpu")
@@ -323,6 +323,22 @@ def test_ranges_of_a_continuous_label_share_a_bound(tmp_path):
     found = fit_bounds(made, asked, tmp_path / "bounds.json", Crew().machine(0))
     np.testing.assert_allclose(found, [0.35] * 4 + [0.65] * 3 + [0.95] * 3, rtol=1e-6)
     assert len(runs.read_json(tmp_path / "bounds.json")["bounds"]) == 3
+
+
+def test_labels_to_generate_are_increasing_and_distinct_however_they_are_asked_for():
+    task = Regression(0.0, 90.0, "degrees")
+    for asked, expected in ((4, [11.25, 33.75, 56.25, 78.75]), ([90, 0, 45], [0, 45, 90]),
+                            ({"first": 1, "last": 2, "step": 0.25}, [1, 1.25, 1.5, 1.75, 2])):  # fmt: skip
+        np.testing.assert_allclose(90 * labels_of(task, settings(labels=asked), 0), expected, rtol=1e-6)
+    many = labels_of(task, settings(labels={"random": 20_000}), 0)  # some numbers of float32 come twice
+    assert (len(many), many.dtype) == (20_000, torch.float32)
+    assert (many.diff() > 0).all()
+    counts = torch.histc(many, 10, 0, 1)
+    assert (counts - 2000).abs().max() < 5 * math.sqrt(2000 * 0.9)
+    few = [labels_of(task, settings(labels={"random": 50}), seed) for seed in (0, 0, 1)]
+    assert torch.equal(few[0], few[1])
+    assert not torch.equal(few[0], few[2])
+    assert labels_of(Classification(["a", "b"]), settings(), 0).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import tensor
 
+from cgankd.errors import UserError
 from cgankd.task import Classification, Regression, make_task
 
 classes = Classification(["cat", "dog", "emu"])
@@ -34,6 +35,31 @@ def test_continuous_labels_are_scaled_to_the_unit_interval_and_named_in_their_un
     torch.testing.assert_close(degrees.scale(tensor([10.0, 30.0, 90.0])), tensor([0.0, 0.25, 1.0]))
     assert degrees.name(0.25) == "30"
     torch.testing.assert_close(degrees.grid(4), tensor([0.125, 0.375, 0.625, 0.875]))
+
+
+def test_labels_to_generate_can_be_named_in_their_unit():
+    torch.testing.assert_close(degrees.grid([90.0, 10.0, 50.0]), tensor([0.0, 0.5, 1.0]))
+    with pytest.raises(UserError, match="two are 50 to float32") as caught:
+        degrees.grid([50.0, 50.0 + 1e-9])
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(("low", "high", "step", "decimals"), [(0.0, 90.0, 0.1, 1), (-88.13, 97.92, 0.01, 2),
+                                                               (1.0, 60.0, 1.0, 0)])  # fmt: skip
+def test_labels_written_with_few_decimals_are_freed_of_their_rounding(low, high, step, decimals):
+    task, num = Regression(low, high, ""), round((high - low) / step) + 1
+    written = (low + step * torch.arange(num, dtype=torch.float64)).round(decimals=decimals)
+    scaled = task.scale(written.float())
+    assert scaled.dtype == torch.float32
+    exact = task.exact(scaled)
+    torch.testing.assert_close(exact, (written - low) / (high - low), rtol=0, atol=1e-14)
+    assert exact.diff().max().item() == pytest.approx(step / (high - low), rel=1e-9)
+
+
+def test_labels_of_many_decimals_stay_as_they_are_to_float32():
+    labels = torch.rand(500)
+    torch.testing.assert_close(degrees.exact(labels), labels.double(), rtol=0, atol=5e-7)
+    assert classes.exact(tensor([2, 0])).tolist() == [2, 0]
 
 
 def test_classes_are_groups_of_images_and_values_are_not():

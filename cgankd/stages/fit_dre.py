@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from cgankd import checkpoint, console, designs, plan, published, sources
-from cgankd.data import Images, images_of
-from cgankd.engine import Machine, fit_images
+from cgankd.data import Batches, Images, images_of
+from cgankd.engine import Machine, Supervised, fit
 from cgankd.errors import DIVERGED, UserError
 from cgankd.features import fit_features
+from cgankd.images import Augmented
 from cgankd.models import make_network
 from cgankd.networks import load_network, save_network
 from cgankd.plan import Call
@@ -19,6 +20,7 @@ from cgankd.randomness import generator, seed_everything
 from cgankd.ratio import DensityRatioObjective, effective_share
 from cgankd.runs import Artefact, Run, verify_files
 from cgankd.task import Task, make_task
+from cgankd.vicinity import ByLabel, Pairs, make_vicinity
 
 CHECKED = 2000  # fakes on which the fitted ratio is checked
 MIN_MEAN, MAX_MEAN, MIN_EFFECTIVE = 0.1, 10.0, 0.05
@@ -59,7 +61,7 @@ def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
     if "ratio" in imports:
         ratio = imports["ratio"][0].to(machine.device)
     else:
-        ratio = _fit(parts["ratio"], generate, condition, features, real, artefact, preset, machine)
+        ratio = _fit(parts["ratio"], generate, condition, features, task, real, artefact, preset, machine)
     if machine.is_main:
         fakes, labels = _fakes(generate, task, seed, machine)
         with torch.no_grad():
@@ -78,13 +80,21 @@ def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
 
 
 def _fit(design: dict[str, Any], generate: Callable[[Tensor], Tensor], condition: nn.Module, features: nn.Module,
-         real: Images, artefact: Artefact, preset: Preset, machine: Machine) -> nn.Module:  # fmt: skip
-    seed_everything(preset.seed, "ratio", "weights")
+         task: Task, real: Images, artefact: Artefact, preset: Preset, machine: Machine) -> nn.Module:  # fmt: skip
+    settings, seed = preset.dre, preset.seed
+    seed_everything(seed, "ratio", "weights")
     ratio = make_network(design)
     objective = DensityRatioObjective(ratio, generate, lambda labels: condition(labels),
-                                      lambda images: features(images), preset.dre.penalty)  # fmt: skip
-    fit_images(objective, real, preset.dre, stream="ratio", folder=artefact.folder / "ratio-training",
-               name="density ratio", seed=preset.seed, recipe=artefact.digest, machine=machine)  # fmt: skip
+                                      lambda images: features(images), settings.penalty)  # fmt: skip
+    if preset.data.continuous:
+        by_label = ByLabel(real, task)
+        vicinity = make_vicinity(settings.vicinity, by_label.values) if settings.vicinity else None
+        batches: Batches | Pairs = Pairs(by_label, vicinity, settings.batch, seed=seed, share=machine.share)
+    else:
+        batches = Batches(real, settings.batch, seed=seed, stream="ratio", share=machine.share)
+    update = Supervised(machine, Augmented(objective, settings.augment), settings)
+    fit(update, batches, steps=settings.steps, folder=artefact.folder / "ratio-training", name="density ratio",
+        seed=seed, recipe=artefact.digest, machine=machine)  # fmt: skip
     return ratio
 
 

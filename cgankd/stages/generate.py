@@ -10,7 +10,7 @@ from cgankd.engine import Machine
 from cgankd.networks import load_network
 from cgankd.preset import Preset
 from cgankd.runs import Run, verify_files
-from cgankd.sampling import Sampler, draw_pool, health
+from cgankd.sampling import Sampler, draw_pool, health, labels_of
 from cgankd.task import make_task
 
 
@@ -18,6 +18,7 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
     """Draws the pool of the preset."""
     artefact, settings = plan.pool(preset, run), preset.generate
     label = verify_files(run.gan, "train-gan")["label"]
+    plan.check_labels(preset, label)
     verify_files(run.dre, "fit-dre")
     teacher = run.teacher(settings.teacher)
     verify_files(teacher, "train-teacher")
@@ -36,7 +37,7 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
         features=load(run.dre, "features"),
         ratio=load(run.dre, "ratio"),
         teacher=load(teacher, "network"),
-        labels=task.grid(settings.labels),
+        labels=labels_of(task, settings, preset.seed),
         seed=preset.seed,
         device=machine.device,
     )

@@ -8,7 +8,7 @@ from torch import nn
 from cgankd import checkpoint, designs, images, plan, published, sources
 from cgankd.collapse import CollapseWatch, variance
 from cgankd.conditions import fit_condition
-from cgankd.data import ClassRounds, Images, VicinalRounds, images_of
+from cgankd.data import ClassRounds, Images, images_of
 from cgankd.engine import Adversarial, Machine, fit
 from cgankd.models import GANS, make_network
 from cgankd.networks import save_network
@@ -17,6 +17,7 @@ from cgankd.preset import Preset
 from cgankd.randomness import generator, seed_everything
 from cgankd.runs import Artefact, Run
 from cgankd.task import Task, make_task
+from cgankd.vicinity import ByLabel, VicinalRounds, make_vicinity
 
 
 def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
@@ -54,6 +55,7 @@ def _train(artefact: Artefact, design: dict[str, Any], preset: Preset, task: Tas
         make_network(design),
         make_discriminator(**designs.discriminator(preset, task.outputs)),
         condition,
+        loss=settings.loss,
         learning_rate=settings.learning_rate,
         critic_learning_rate=settings.critic_learning_rate or settings.learning_rate,
         betas=(settings.betas[0], settings.betas[1]),
@@ -63,9 +65,10 @@ def _train(artefact: Artefact, design: dict[str, Any], preset: Preset, task: Tas
         ema_start=settings.ema_start,
     )
     if settings.vicinity:
+        by_label = ByLabel(real, task)
         rounds: ClassRounds | VicinalRounds = VicinalRounds(
-            real, settings.batch, settings.critic_steps, kind=settings.vicinity.kind, sigma=settings.vicinity.sigma,
-            gaps=settings.vicinity.gaps, seed=seed, share=machine.share)  # fmt: skip
+            by_label, make_vicinity(settings.vicinity, by_label.values), settings.batch, settings.critic_steps,
+            sigma=settings.vicinity.sigma, seed=seed, share=machine.share)  # fmt: skip
     else:
         rounds = ClassRounds(real, settings.batch, settings.critic_steps, task, seed=seed, share=machine.share)
 
