@@ -238,8 +238,8 @@ def test_under_the_published_protocol_the_search_alone_leaves_out_the_rows_it_ch
     digests = [{plan.student_artefact(one, paper, run).digest for one in some} for some in (searched, wanted)]
     assert not digests[0] & digests[1]
     data = paper.data
-    assert plan.num_real(searched[0], paper) == data.num_train
-    assert plan.num_real(wanted[0], paper) == data.num_train + data.num_validation
+    assert plan.num_real(searched[0], paper, run) == data.num_train
+    assert plan.num_real(wanted[0], paper, run) == data.num_train + data.num_validation
 
 
 def test_pairs_that_a_method_cannot_tell_apart_are_one_student(run):
