@@ -130,7 +130,8 @@ def _student(stage: str, student: Student, preset: Preset, run: Run, outputs: in
     if student.view:
         pool = (preset.generate.labels or outputs) * preset.generate.per_label
         fakes = min(student.view.num or pool, round(pool * student.view.rho))
-    steps = plan.num_steps(student, preset, plan.num_real(student, preset, run) + fakes)
+    real = plan.num_real(student, preset, run) if preset.distill.epochs else 0  # else they do not matter
+    steps = plan.num_steps(student, preset, real + fakes)
     name = " ".join([student.network, student.method + ("+fake" if student.view else "")])
     design = designs.cnn(student.network, preset.data.size, outputs, CONSTANTS)
     return _supervised(stage, name, design, preset.distill, steps, preset, VIEWS.get(student.method, 1))

@@ -36,8 +36,8 @@ def lines(facts: dict[str, Any]) -> list[str]:
     shown += [("classes", _classes(facts["classes"]))] if facts.get("classes") else []
     if "numbers" in facts:
         shown.append(("labels", "{distinct:,} distinct numbers in [{min:g}, {max:g}]".format(**facts["numbers"])))
-    shown += [("problem", problem) for problem in facts["problems"]] or [("problems", "none found")]
     shown += [("types", str(facts["types"]))] if "types" in facts else []
+    shown += [("problem", problem) for problem in facts["problems"]] or [("problems", "none found")]
     width = max(len(key) for key, _ in shown) + 2
     return [f"{key:{width}}{value}" for key, value in shown]
 

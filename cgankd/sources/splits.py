@@ -123,7 +123,8 @@ def _train_and_validation(found: Found, settings: Data, seed: int) -> tuple[np.n
     pool, numbers = found.rows["pool"], settings.numbers or _own_numbers(found, settings)
     if sum(numbers) > len(pool):
         raise UserError(
-            f"data.num_train + data.num_validation = {sum(numbers)}, but {_place(settings)} has {len(pool)} images",
+            f"data.num_train + data.num_validation = {sum(numbers)}, but {_place(settings)} has {len(pool)} images to "
+            "draw them from",
             DATA,
             "ask for fewer",
         )
