@@ -165,6 +165,9 @@ def test_inspect_and_verify_know_the_public_and_the_published_files(public, tmp_
     assert facts["numbers"]["distinct"] == 899
     assert inspection.lines(facts)[-2].split() == ["types", "5"]
     assert inspection.verify(public, None)["label"] == LABEL
+    public_layout = tmp_path / "mine.h5"
+    public_layout.write_bytes(public.read_bytes())
+    assert inspection.inspect(public_layout)["source"] == "h5", "anyone's file may have these arrays"
     split_file(tmp_path / "x.h5")
     assert inspection.inspect(tmp_path / "x.h5")["source"] == "rc49"
     assert inspection.verify(tmp_path / "x.h5", None)["images"]["test"] == 28

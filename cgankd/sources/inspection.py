@@ -105,7 +105,7 @@ def _read(path: Path) -> Found:
     with Reader(path) as file:
         size = min(file.dataset(h5.layout_of(file).images, 4, "uif").shape[2:])
     found = h5.read_file(path, size)
-    return rc49.of_angles(found, path) if rc49.is_full(path) else found
+    return rc49.of_angles(found, path) if rc49.is_one(path) and rc49.is_full(path) else found
 
 
 def _number(made: dict[str, Any]) -> dict[str, Any] | None:

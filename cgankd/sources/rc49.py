@@ -45,16 +45,16 @@ def files(settings: Data) -> list[Path]:
 
 
 def is_full(path: Path) -> bool:
-    """Whether this HDF5 file is the public one, without splits."""
+    """Whether this HDF5 file has the layout of the public one, without splits."""
     with Reader(path) as file:
         names = set(file.names())
-    return {"images", "labels", "types", "indx_train"} <= names and not {"indx_subtrain", "indx_test"} & names
+    return {"images", "labels"} <= names and not {"indx_subtrain", "indx_test", "images_test"} & names
 
 
 def is_one(path: Path) -> bool:
-    """Whether a file, of any kind, is the public one or a published one with splits."""
+    """Whether a file, of any kind, is the public one, by its name too, or a published one with splits."""
     try:
-        return is_full(path) or _is_published(path)
+        return _is_published(path) or (is_full(path) and path.name.startswith(PLACE.name[:5]))
     except UserError:
         return False
 
