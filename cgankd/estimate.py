@@ -118,20 +118,20 @@ def _students(preset: Preset, run: Run, call: Call, outputs: int) -> list[Cost]:
     for stage, members in students.items():
         everyone = [student for student in [*plan.previous(members), *dict.fromkeys(members)]
                     if student.method != plan.HEAD]  # fmt: skip
-        each = {
-            student: _student(stage, student, preset, outputs) for student in {replace(s, seed=0) for s in everyone}
-        }
+        each = {student: _student(stage, student, preset, run, outputs)
+                for student in {replace(s, seed=0) for s in everyone}}  # fmt: skip
         num = Counter(each[replace(student, seed=0)] for student in everyone)
         rows += [replace(cost, num=count) for cost, count in num.items()]
     return rows
 
 
-def _student(stage: str, student: Student, preset: Preset, outputs: int) -> Cost:
+def _student(stage: str, student: Student, preset: Preset, run: Run, outputs: int) -> Cost:
     fakes = 0
     if student.view:
         pool = (preset.generate.num_labels or outputs) * preset.generate.per_label
         fakes = min(student.view.num or pool, round(pool * student.view.rho))
-    steps = plan.num_steps(student, preset, plan.num_real(student, preset) + fakes)
+    real = plan.num_real(student, preset, run) if preset.distill.epochs else 0  # else they do not matter
+    steps = plan.num_steps(student, preset, real + fakes)
     name = " ".join([student.network, student.method + ("+fake" if student.view else "")])
     design = designs.cnn(student.network, preset.data.size, outputs, CONSTANTS)
     return _supervised(stage, name, design, preset.distill, steps, preset, VIEWS.get(student.method, 1))

@@ -81,7 +81,11 @@ def costs(job: Job) -> list[dict[str, Any]]:
         console.say("costs: known when the data have been read once")
         return []
     outputs = len(label["classes"]) if label["kind"] == "class" else 1
-    found = estimate.costs(job.preset, job.run, job.call, outputs)
+    try:
+        found = estimate.costs(job.preset, job.run, job.call, outputs)
+    except UserError as error:  # the data are needed to count their images, and cannot be read
+        console.say(f"costs: not known ({error})")
+        return []
     header = ["stage", "network", "number", "parameters", "steps", "batch", "memory (MB)", "disk (MB)"]
     console.table("To train, each alone on its device", header, estimate.lines(found))
     pool = estimate.pool_bytes(job.preset, outputs)

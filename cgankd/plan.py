@@ -232,6 +232,7 @@ def student_artefact(student: Student, preset: Preset, run: Run) -> Artefact:
     }
     if student.held_out:
         recipe["rows"] = "without validation"
+        recipe |= _values(preset.data, include={"min_per_label"})  # the data's digest knows it of all training rows
     if settings.epochs is not None:
         recipe["epochs"] = settings.epochs
     if student.method != "nokd":
@@ -258,10 +259,13 @@ def training(student: Student, preset: Preset) -> Recipe:
     return settings.sskd.head
 
 
-def num_real(student: Student, preset: Preset) -> int:
-    """How many real images a student learns from."""
-    data = preset.data
-    return data.num_train + (data.num_validation if data.protocol == "paper" and not student.held_out else 0)
+def num_real(student: Student, preset: Preset, run: Run) -> int:
+    """How many real images a student learns from; the data are read where the preset alone does not tell."""
+    data, numbers = preset.data, preset.data.numbers
+    if not numbers or data.min_per_label:
+        known = sources.record(data, preset.seed, run)
+        return int(known["held_out"] if student.held_out else known["rows"]["train"]["num"])
+    return numbers[0] + (numbers[1] if data.protocol == "paper" and not student.held_out else 0)
 
 
 def num_steps(student: Student, preset: Preset, num_images: int) -> int:

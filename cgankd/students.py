@@ -5,7 +5,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -39,7 +38,7 @@ class School:
     @cached_property
     def held_out(self) -> Images:
         """The training images without those of the validation rows."""
-        rows = np.setdiff1d(self.source.rows["train"], self.source.rows["validation"])
+        rows = sources.held_out(self.source, self.preset.data, self.preset.seed)
         alone = replace(self.source, rows={"train": rows})
         return images_of(alone, "train", self.task).to(self.machine.device)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from cgankd import estimate, preset
+from cgankd import console, estimate, pipeline, preset
 from cgankd.plan import Call
 from cgankd.runs import Run
 
@@ -56,6 +56,16 @@ def test_methods_with_more_views_keep_more(tmp_path):
     one, two, four = (found[f"resnet8_x0_25 {method}"] for method in ("blkd", "blkd+uda", "sskd"))
     assert 1.8 * one < two < 2 * one
     assert 3.5 * one < four < 4 * one
+
+
+@pytest.mark.slow
+def test_costs_wait_for_data_that_cannot_be_read(tmp_path, monkeypatch):
+    changes = ["data.source=utkface", "data.num_train=auto", "data.num_validation=auto", f"data.path={tmp_path / 'x'}",
+               "distill.budget=epochs", "distill.epochs=2"]  # fmt: skip
+    said: list[str] = []
+    monkeypatch.setattr(console, "say", said.append)
+    assert pipeline.costs(pipeline.Job(preset.load("digits-angle", changes), Run(tmp_path / "none"))) == []
+    assert said == [f"costs: not known (utkface: {tmp_path / 'x'} not found)"]
 
 
 def test_a_continuous_label_has_its_own_networks(tmp_path):

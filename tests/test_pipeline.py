@@ -195,3 +195,26 @@ def test_a_table_of_pictures_with_numbers_goes_through_a_run(tmp_path):
     pool = fakes.Pool(runs.Run(tmp_path / "run").pool)
     assert pool.record["label"] == {"kind": "continuous", "min": 0.0, "max": 50.0, "unit": "mm"}
     assert len(pool.rows(fakes.View())) == 72
+
+
+def test_the_public_rc49_file_goes_through_prepare_and_a_run(tmp_path):
+    toy.rc49(tmp_path / "RC-49_64x64.h5", (1, 2))
+    given = ["data.source=rc49", "data.num_train=450", "data.num_validation=100"]
+    asked = toy.settings("digits-angle", *given, f"data.path={tmp_path / 'RC-49_64x64.h5'}").data
+    prepare(asked, 0, tmp_path / "r1.h5")
+    toy.build_all(tmp_path / "run", "digits-angle", *given, f"data.path={tmp_path / 'r1.h5'}", upto="generate")
+    pool = fakes.Pool(runs.Run(tmp_path / "run").pool)
+    assert pool.record["label"] == {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees", "step": 0.1}
+    assert len(pool.rows(fakes.View())) == 72
+
+
+def test_a_folder_of_faces_goes_through_prepare_and_a_run(tmp_path):
+    toy.faces(tmp_path / "UTKFace", {**dict.fromkeys(range(1, 61, 4), 9), 70: 2})
+    given = ["data.source=utkface", "data.num_train=auto", "data.num_validation=auto", "data.min_per_label=8"]
+    prepare(toy.settings("digits-angle", *given, f"data.path={tmp_path / 'UTKFace'}").data, 0, tmp_path / "faces.h5")
+    toy.build_all(tmp_path / "run", "digits-angle", *given, f"data.path={tmp_path / 'faces.h5'}", upto="generate")
+    known = runs.read_json(tmp_path / "run" / "data.json")
+    assert {split: rows["num"] for split, rows in known["rows"].items()} == {"train": 120, "validation": 22, "test": 27}
+    pool = fakes.Pool(runs.Run(tmp_path / "run").pool)
+    assert pool.record["label"]["unit"] == "years"
+    assert len(pool.rows(fakes.View())) == 72

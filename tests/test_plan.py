@@ -238,8 +238,22 @@ def test_under_the_published_protocol_the_search_alone_leaves_out_the_rows_it_ch
     digests = [{plan.student_artefact(one, paper, run).digest for one in some} for some in (searched, wanted)]
     assert not digests[0] & digests[1]
     data = paper.data
-    assert plan.num_real(searched[0], paper) == data.num_train
-    assert plan.num_real(wanted[0], paper) == data.num_train + data.num_validation
+    assert plan.num_real(searched[0], paper, run) == data.num_train
+    assert plan.num_real(wanted[0], paper, run) == data.num_train + data.num_validation
+
+
+def test_repeated_rows_are_in_the_digest_of_students_without_the_validation_rows(run, monkeypatch):
+    monkeypatch.setattr(plan.sources, "identify", lambda data, seed, run: "all training rows suffice")
+    changes = "data.protocol=paper", "data.min_per_label=9"
+    assert student(run, changes[0]) == student(run, *changes)
+    assert student(run, changes[0], held_out=True) != student(run, *changes, held_out=True)
+
+
+def test_images_are_counted_where_the_preset_does_not_say_their_number(run, monkeypatch):
+    known = {"rows": {"train": {"num": 77}}, "held_out": 55}
+    monkeypatch.setattr(plan.sources, "record", lambda data, seed, run: known)
+    made = settings("data.protocol=paper", "data.min_per_label=9")
+    assert [plan.num_real(Student("resnet8", "nokd", 0, held_out=out), made, run) for out in (False, True)] == [77, 55]
 
 
 def test_pairs_that_a_method_cannot_tell_apart_are_one_student(run):

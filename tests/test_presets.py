@@ -184,6 +184,12 @@ def test_a_wrong_value_is_refused_with_its_key_and_what_was_found(write, text, w
         ("[gan]\nattention = 16", "gan.attention: at side 16 biggan has maps of side 8 in both networks, found 16"),
         ("[data]\nsize = 64\n[gan]\nattention = 24", "maps of side 8, 16, 32 in both networks, found 24"),
         ("[data]\nsize = 8\n[gan]\nattention = 8", "at side 8 biggan has none in both networks, found 8"),
+        ("[data]\nstep = 1.0", "data: step: only a label with range has one of your own"),
+        ("[data]\nsource = 'csv'\nrange = [0.0, 2.0]\nstep = 3.0", "data: step: 3 is more than range is wide"),
+        ("[data]\nsource = 'digits-angle'\nmin_per_label = 5", "min_per_label: of a continuous label step says"),
+        ("[data]\nnum_train = 'auto'", "num_train and num_validation: auto stands for both of them or for neither"),
+        ("[data]\nnum_train = 'auto'\nnum_validation = 'auto'", "auto is for tiny-imagenet, .* digits needs numbers"),
+        ("[data]\nsource = 'utkface'", "gan.embedding must be given for a continuous label"),
     ],
 )
 def test_keys_that_conflict_are_named(write, text, words):

@@ -59,6 +59,24 @@ def test_angles_are_uniform_labels_and_images_are_turned_by_them(angles):
         np.testing.assert_array_equal(angles.images[row, 1], np.rint(np.clip(turned, 0, 1) * 255))
 
 
+def test_the_type_of_a_turned_digit_is_its_class(angles):
+    np.testing.assert_array_equal(angles.types, load_digits().target)
+    assert sources.load(settings(), 0).types is None
+
+
+def test_classes_with_few_images_are_repeated_up_to_the_number_asked_for():
+    plain, source = sources.load(settings(), 0), sources.load(settings(min_per_label=33), 0)
+    assert np.bincount(source.labels[source.rows["train"]]).tolist() == [33] * 10
+    assert set(source.rows["train"]) == set(plain.rows["train"])
+    rows, counts = np.unique(source.rows["train"], return_counts=True)
+    assert len(rows) == 200
+    assert counts.max() > 1, "drawn with replacement, not all the same"
+    enough = sources.load(settings(min_per_label=20), 0)
+    assert enough.digest() == plain.digest()
+    other = sources.load(settings(min_per_label=33), 1)
+    assert not np.array_equal(other.rows["train"], source.rows["train"])
+
+
 def test_angles_count_counter_clockwise(angles):
     upright = load_digits().images
     steep = np.flatnonzero(angles.labels > 85)
@@ -102,7 +120,9 @@ def test_the_digest_covers_pixels_labels_splits_and_meaning(source):
         changed(rows=rows),
         changed(label={"kind": "x"}),
     }
-    assert len(digests) == 5
+    types = np.zeros(len(labels), np.int64)
+    digests |= {changed(types=types), changed(types=types + 1)}
+    assert len(digests) == 7
 
 
 @pytest.mark.parametrize(

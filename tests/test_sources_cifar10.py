@@ -87,21 +87,13 @@ def test_test_rows_are_drawn_with_the_same_share_of_every_class(original):
     assert numbers_of(source.images[source.rows["test"]]).min() >= 50_000
 
 
-def test_the_splits_of_a_published_file_are_kept_when_they_have_the_sizes_asked_for(tmp_path):
-    path = published(tmp_path / "c.h5", test=True)
-    source = sources.load(settings(path=path, num_train=80, num_validation=20), 5)
-    assert numbers_of(source.images[source.rows["train"]]).tolist() == list(range(80))
-    assert numbers_of(source.images[source.rows["validation"]]).tolist() == list(range(80, 100))
-    assert numbers_of(source.images[source.rows["test"]]).tolist() == list(range(700, 740))
-    assert source.label == {"kind": "class", "classes": cifar10.CLASSES}
-
-
 def test_other_sizes_are_drawn_by_the_seed_with_the_same_share_of_every_class(tmp_path):
     asked = settings(path=published(tmp_path / "c.h5", test=True), num_train=50, num_validation=20)
     source, again, other = (sources.load(asked, seed) for seed in (0, 0, 1))
     assert np.bincount(source.labels[source.rows["train"]]).tolist() == [5] * 10
     assert np.bincount(source.labels[source.rows["validation"]]).tolist() == [2] * 10
     assert source.digest() == again.digest() != other.digest()
+    assert source.label == {"kind": "class", "classes": cifar10.CLASSES}
 
 
 def test_a_file_without_test_images_gets_those_of_data_test_or_of_the_download(tmp_path, original):

@@ -232,6 +232,42 @@ def test_with_a_range_the_labels_of_a_csv_are_numbers(table):
     np.testing.assert_array_equal(source.labels, source.images[:, 0, 0, 0] / 4)
 
 
+def test_numbers_of_a_csv_with_a_step_are_its_multiples_and_drawn_evenly(table):
+    rows = [f"images/{number}.png,{[0.3, 0.1001, 0.7][number % 3]}" for number in range(9)]
+    asked = {"range": [0.0, 1.0], "step": 0.1, "num_train": 3, "num_validation": 3}
+    source = sources.load(settings("csv", table("file,label", *rows), **asked), 0)
+    assert source.label == {"kind": "continuous", "min": 0.0, "max": 1.0, "unit": "", "step": 0.1}
+    for split in sources.SPLITS:
+        assert np.sort(source.labels[source.rows[split]]).tolist() == [
+            np.float32(0.1),
+            np.float32(0.3),
+            np.float32(0.7),
+        ]
+    twice = sources.load(settings("csv", table("file,label", *rows), **asked, min_per_label=2), 0)
+    assert len(twice.rows["train"]) == 6
+
+
+def test_a_csv_may_name_types(table, tmp_path):
+    rows = [f"{row},{number % 3 + 9}" for number, row in enumerate(ROWS)]
+    source = sources.load(settings("csv", table("file,label,type", *rows)), 0)
+    assert np.array_equal(source.types, source.images[:, 0, 0, 0] % 3), "9, 10, 11 in their order as integers"
+    refused(settings("csv", table("file,label,type", *rows, "images/x.png,rose,")), "line 12: type is empty")
+    (tmp_path / "test.csv").write_text("file,label\nimages/9.png,rose\n")
+    asked = settings("csv", table("file,label,type", *rows[:9]), test=str(tmp_path / "test.csv"))
+    assert sources.load(asked, 0).types is None, "not all rows have one"
+
+
+def test_sizes_may_be_left_to_the_data(table):
+    auto = {"num_train": "auto", "num_validation": "auto"}
+    source = sources.load(settings("csv", table("file,label", *ROWS), **auto), 0)
+    assert [len(source.rows[split]) for split in sources.SPLITS] == [6, 2, 2]
+    given = [f"{row},{'train' if number < 9 else 'test'}" for number, row in enumerate(ROWS)]
+    source = sources.load(settings("csv", table("file,label,split", *given), **auto), 0)
+    assert [len(source.rows[split]) for split in sources.SPLITS] == [7, 2, 1]
+    assert source.images[source.rows["test"], 0, 0, 0].tolist() == [9]
+    refused(settings("csv", table("file,label", *ROWS[:2]), **auto), "table.csv has 2 images to split, too few")
+
+
 @pytest.mark.parametrize(
     ("lines", "changes", "words"),
     [
@@ -250,6 +286,9 @@ def test_with_a_range_the_labels_of_a_csv_are_numbers(table):
             {},
             "the test has the class 'elm', which no training row has",
         ),
+        (["file,label", "images/0.png,nan", "images/1.png,1"], {"range": [0.0, 1.0]}, "1 of 2 labels are no numbers"),
+        (["file,label", "images/0.png,9", "images/1.png,1"], {"range": [0.0, 1.0]}, "1 of 2 labels lie outside"),
+        (["file,label", "images/0.png,1", "images/1.png,1"], {"range": [0.0, 1.0]}, "all 2 labels are 1"),
         (["file,label", *ROWS[::2]], {}, "all 5 images are of one class, lily"),
         (["file,label,split", *[f"{row},test" for row in ROWS]], {}, "no images to train on, all are test images"),
         (["file,label", '"images/0.png,rose'], {}, "not readable as CSV"),

@@ -93,6 +93,22 @@ def test_with_a_range_labels_are_numbers_in_their_unit(write):
     np.testing.assert_allclose(source.labels[source.rows["train"]], -3 + held * 7 / 39, rtol=1e-6)
 
 
+def test_labels_a_tenth_of_a_step_off_become_the_multiple_bit_by_bit(write):
+    off = np.tile([-0.0999, 0, 0.05, 0.0999], NUM // 4) * 0.1
+    path = write({"images": images(), "labels": np.repeat([0.3, 0.7], NUM // 2) + off})
+    source = sources.load(settings(path, range=[0.0, 1.0], step=0.1), 0)
+    assert set(source.labels.tolist()) == {np.float32(0.3), np.float32(0.7)}
+    refused(settings(write({"images": images(), "labels": np.linspace(0, 1, NUM)}), range=[0.0, 1.0], step=0.1), "step")
+
+
+def test_types_stay_with_their_images(write):
+    arrays = {"images": images(), "labels": CLASSES, "types": np.arange(NUM) + 100, "images_test": images(8, first=200),
+              "labels_test": CLASSES[:8]}  # fmt: skip
+    source = sources.load(settings(write({**arrays, "types_test": np.arange(8) + 200})), 0)
+    assert np.array_equal(source.types, source.images[:, 0, 0, 0])
+    assert sources.load(settings(write(arrays)), 0).types is None, "the test images have none"
+
+
 def test_grey_images_get_three_equal_channels(write):
     source = sources.load(settings(write({"images": images()[:, :1], "labels": CLASSES})), 0)
     assert source.images.shape == (NUM, 3, 8, 8)
@@ -145,17 +161,24 @@ def test_under_the_published_protocol_validation_rows_are_training_rows_too(writ
         ({"images": images()[:0]}, {}, "images is empty"),
         ({"images": images() / 255}, {}, r"is float64 in \[0.392157, 0.545098\], expected uint8"),
         ({"images": images() // 200}, {}, "no pixel is above 0 of 255"),
-        ({"labels": CLASSES[:-1]}, {}, "40 images, but 39 labels"),
+        ({"labels": CLASSES[:-1]}, {}, "40 images, but 39 values in labels"),
         ({"labels": CLASSES + 1}, {}, "labels are 1..4, but classes are numbered from 0"),
         ({"labels": CLASSES * 2}, {}, "labels are 0..6, but 3 classes in between have no images, the first of them 1"),
         ({"labels": CLASSES * 0}, {}, "all 40 images are of one class"),
         ({"labels": CLASSES + 0.5}, {}, "class labels must be integers, found 0.5 in row 0"),
         ({"labels": np.full(NUM, np.nan)}, {}, "40 of 40 labels are no numbers"),
-        ({}, {"range": [0.0, 2.5]}, r"10 of 40 labels lie outside data.range = \[0, 2.5\], the first 3 in row 3"),
+        ({}, {"range": [0.0, 2.5]}, r"10 of 40 labels lie outside \[0, 2.5\], the first 3 in row 3"),
         ({"labels": CLASSES * 0}, {"range": [0.0, 1.0]}, "all 40 labels are 0: there is nothing to learn"),
         ({}, {"num_train": 33}, r"= 41, but .*x.h5 has 40 images"),
         ({}, {"num_train": 32}, "has no images left for the test"),
         ({}, {"num_test": 13}, r"data.num_test = 13, but .* has 12 test images"),
+        (
+            {},
+            {"range": [0.0, 3.0], "step": 2.0},
+            "20 of 40 labels are no multiples of the step 2, the first 1 in row 1",
+        ),
+        ({"types": np.arange(39)}, {}, "40 images, but 39 values in types"),
+        ({"types": CLASSES / 2}, {}, "types is float64 with 1 dimensions, expected kind ui"),
         ({"indx_test": np.array([0, 40])}, {}, "indx_test holds 0..40, but there are 40 images"),
         ({"indx_test": np.array([1, 1])}, {}, "indx_test names images twice"),
         (

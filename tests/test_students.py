@@ -70,6 +70,15 @@ def test_under_the_published_protocol_only_the_search_leaves_out_the_validation_
     assert validation < {image.numpy().tobytes() for image in every.pixels}
 
 
+def test_rows_of_rare_labels_are_repeated_with_and_without_the_validation_rows(tmp_path):
+    school = set_up(tmp_path, "data.protocol=paper", "data.min_per_label=15")
+    for held_out in (False, True):
+        labels = school.real(Student(STUDENT, "nokd", 0, held_out=held_out)).labels
+        assert labels.bincount().tolist() == [15] * 10
+    validation = {image.numpy().tobytes() for image in school.splits["validation"].pixels}
+    assert not validation & {image.numpy().tobytes() for image in school.held_out.pixels}
+
+
 KINDS = {
     "nokd": Student(STUDENT, "nokd", 0),
     "nokd+fake": Student(STUDENT, "nokd", 0, view=View(rho=0.5)),

@@ -15,7 +15,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from cgankd import pipeline, preset
+import numpy as np
+from PIL import Image
+
+from cgankd import hdf5, pipeline, preset
 from cgankd.errors import UserError
 from cgankd.plan import Call
 from cgankd.runs import Run
@@ -154,3 +157,25 @@ def poisoned_loss() -> None:
         return {name: value * float("nan") for name, value in losses.items()} if step == 5 else losses
 
     engine.Adversarial.__call__ = poisoned  # type: ignore[method-assign]
+
+
+def rc49(path: Path, chairs: tuple[int, ...] = (0, 5, 7, 30, 49), side: int = 16) -> None:
+    """The layout of the public RC-49 file: each angle of each chair, brighter the further it is turned."""
+    tenths = np.tile(np.arange(1, 921), len(chairs))
+    noise = np.random.default_rng(0).integers(0, 20, (len(tenths), 3, side, side), dtype=np.uint8)
+    hdf5.write(path, {
+        "images": noise + (tenths // 4).astype(np.uint8)[:, None, None, None],
+        "labels": (tenths / 10).astype(np.float32),
+        "types": np.repeat(chairs, 920),
+        "indx_train": np.flatnonzero(tenths % 2),
+    }, {})  # fmt: skip
+
+
+def faces(folder: Path, ages: dict[int, int], side: int = 20) -> None:
+    """Pictures named as those of UTKFace: how many of which age, brighter the older."""
+    folder.mkdir(parents=True)
+    for age, num in ages.items():
+        for number in range(num):
+            noise = np.random.default_rng([age, number]).integers(0, 20, (side, side, 3)) + 3 * age
+            name = f"{age}_{number % 2}_{number % 5}_2017011617452512{number}.jpg.chip.jpg"
+            Image.fromarray(noise.clip(0, 255).astype(np.uint8)).save(folder / name)

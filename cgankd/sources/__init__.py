@@ -4,7 +4,8 @@ One module per kind of source gives what it holds (`Found`); splits.py draws the
 """
 
 from cgankd.sources.catalogue import known_label, load
-from cgankd.sources.identity import identify
+from cgankd.sources.identity import identify, record
 from cgankd.sources.source import SPLITS, Source
+from cgankd.sources.splits import held_out
 
-__all__ = ["SPLITS", "Source", "identify", "known_label", "load"]
+__all__ = ["SPLITS", "Source", "held_out", "identify", "known_label", "load", "record"]

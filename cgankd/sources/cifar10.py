@@ -67,7 +67,7 @@ def original(root: Path, settings: Data) -> Found:
     """All of torchvision's images, the published rows as training and validation rows."""
     parts = [_load(root, train) for train in (True, False)]
     images = pictures.fit_all(np.concatenate([images for images, _ in parts]), settings.size)
-    train, validation = published_rows(settings.num_train, settings.num_validation)
+    train, validation = published_rows(*settings.numbers)
     rows = {"pool": np.arange(len(parts[0][0])), "train": train, "validation": validation,
             "test": np.arange(len(parts[0][0]), len(images))}  # fmt: skip
     labels = np.concatenate([labels for _, labels in parts])

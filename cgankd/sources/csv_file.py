@@ -1,10 +1,10 @@
-"""A CSV with the columns file and label, and if it likes split: train, validation or test.
+"""A CSV with the columns file and label, and if it likes split (train, validation or test) and type.
 
-Files are relative to the CSV. Labels are names of classes or, with data.range, numbers.
+Files are relative to the CSV. Labels are names of classes or, with data.range, numbers. Types are names.
 """
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ class Row:
     file: Path
     label: str
     split: str
+    type: str = ""  # empty where there is no such column
 
 
 def read(settings: Data) -> Found:
@@ -36,9 +37,8 @@ def read(settings: Data) -> Found:
     values, names = _values([row for row in rows if row.split != "test"], rows, settings, path)
     parts = {part: np.flatnonzero(split == part) for part in SPLITS if part in split}
     parts["pool"] = np.flatnonzero(split != "test")
-    checked, label = labels.checked(values, parts["pool"], str(path), names=names, bounds=settings.range,
-                                    unit=settings.unit)  # fmt: skip
-    return Found(images, checked, label, parts)
+    checked, label = labels.checked(values, parts["pool"], str(path), names=names, number=labels.asked(settings))
+    return Found(images, checked, label, parts, _types(rows))
 
 
 def files(settings: Data) -> list[Path]:
@@ -72,12 +72,13 @@ def table(path: Path) -> list[Row]:
 
 def _row(path: Path, line: int, values: dict[str, str | None]) -> Row:
     where = f"{path}, line {line}"
-    file, label, split = ((values.get(key) or "").strip() for key in ("file", "label", "split"))
-    if not file or not label:
-        raise UserError(f"{where}: {'label' if file else 'file'} is empty", DATA, EXPECTED)
+    file, label, split, kind = ((values.get(key) or "").strip() for key in ("file", "label", "split", "type"))
+    for key, value in (("file", file), ("label", label), ("type", kind or "type" not in values)):
+        if not value:
+            raise UserError(f"{where}: {key} is empty", DATA, EXPECTED)
     if "split" in values and split not in SPLITS:
         raise UserError(f"{where}: split is {split!r}, expected train, validation or test", DATA)
-    return Row(line, pictures.inside(path.parent, file, where), label, split)
+    return Row(line, pictures.inside(path.parent, file, where), label, split, kind)
 
 
 def _rows(settings: Data) -> tuple[Path, list[Row]]:
@@ -86,7 +87,7 @@ def _rows(settings: Data) -> tuple[Path, list[Row]]:
     rows = table(path)
     if settings.test and not any(row.split == "test" for row in rows):
         test = table(Path(settings.test).expanduser())
-        rows += [Row(row.line, row.file, row.label, "test") for row in test if row.split in ("", "test")]
+        rows += [replace(row, split="test") for row in test if row.split in ("", "test")]
     return path, rows
 
 
@@ -104,12 +105,23 @@ def _values(trained: list[Row], rows: list[Row], settings: Data, path: Path) -> 
                         labels.NO_CLASS)  # fmt: skip
     if not trained:
         raise UserError(f"{path}: there are no images to train on, all are test images", DATA)
-    distinct = {row.label for row in trained}
-    names = sorted(distinct, key=int) if all(map(_is_integer, distinct)) else sorted(distinct)
+    names = _sorted({row.label for row in trained})
     places = {name: index for index, name in enumerate(names)}
     if (unknown := next((row for row in rows if row.label not in places), None)) is not None:
         raise UserError(f"{path}: the test has the class {unknown.label!r}, which no training row has", DATA)
     return np.array([places[row.label] for row in rows], np.int64), names
+
+
+def _types(rows: list[Row]) -> np.ndarray | None:
+    """int64 (N,): the places of the rows' types among all; None where not all of the tables have that column."""
+    names = _sorted({row.type for row in rows})
+    places = {name: index for index, name in enumerate(names)}
+    return None if "" in places else np.array([places[row.type] for row in rows], np.int64)
+
+
+def _sorted(names: set[str]) -> list[str]:
+    """Names in their order, that of integers where all are."""
+    return sorted(names, key=int) if all(map(_is_integer, names)) else sorted(names)
 
 
 def number(text: str) -> float | None:

@@ -23,12 +23,12 @@ def digits_angle(settings: Data, seed: int) -> Source:
     from scipy.ndimage import rotate
 
     rng = np.random.default_rng([seed, 0xDA7A])
-    images, _ = _handwritten(settings.size)
+    images, classes = _handwritten(settings.size)
     order = rng.permutation(len(images))
     rows = _split(order, settings)
     angles = rng.uniform(0, 90, len(images)).astype(np.float32)
     turned = [rotate(image, float(angle), reshape=False, order=1) for image, angle in zip(images, angles, strict=True)]
-    return Source(_three_channels(np.stack(turned)), angles, rows, ANGLE)
+    return Source(_three_channels(np.stack(turned)), angles, rows, ANGLE, classes)
 
 
 def _handwritten(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -48,7 +48,7 @@ def _three_channels(images: np.ndarray) -> np.ndarray:
 
 def _split(order: np.ndarray, settings: Data) -> dict[str, np.ndarray]:
     """The splits of the shuffled rows `order`, each in increasing order."""
-    ends = np.cumsum([settings.num_train, settings.num_validation])
+    ends = np.cumsum(settings.numbers)
     if ends[-1] >= len(order):
         raise UserError(
             f"data.num_train + data.num_validation = {ends[-1]}, but {settings.source} has {len(order)} images",
@@ -64,7 +64,7 @@ def _stratified(labels: np.ndarray, settings: Data, rng: np.random.Generator) ->
     for key in ("num_train", "num_validation"):
         if getattr(settings, key) % len(classes):
             raise UserError(f"data.{key} = {getattr(settings, key)} is no multiple of {len(classes)} classes", DATA)
-    per_class = (settings.num_train + settings.num_validation) // len(classes)
+    per_class = sum(settings.numbers) // len(classes)
     if per_class >= counts.min():
         raise UserError(
             f"{per_class} images per class asked for training and validation, but the rarest class has {counts.min()}",
@@ -72,6 +72,6 @@ def _stratified(labels: np.ndarray, settings: Data, rng: np.random.Generator) ->
             "lower data.num_train or data.num_validation",
         )
     shuffled = [rng.permutation(np.flatnonzero(labels == label)) for label in classes]
-    cuts = [settings.num_train // len(classes), per_class]
+    cuts = [settings.numbers[0] // len(classes), per_class]
     parts = zip(*(np.split(rows, cuts) for rows in shuffled), strict=True)
     return {split: np.sort(np.concatenate(part)) for split, part in zip(SPLITS, parts, strict=True)}

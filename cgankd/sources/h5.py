@@ -1,12 +1,14 @@
 """HDF5 files: any layout that LAYOUTS names, with the splits and test images that it holds.
 
 Images are uint8 (N, 3, H, W), or (N, 1, H, W) for grey, and labels (N,), of integers or, with data.range, numbers.
-Indices and test arrays may be absent. `class_names`, which `cgankd data prepare` writes, is a JSON list in uint8.
+Indices, test arrays and types (N,), of integers, may be absent. `class_names`, which `cgankd data prepare` writes, is a
+JSON list in uint8.
 """
 
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,28 +36,33 @@ class Layout:
     test: str = ""
     test_images: str = ""
     test_labels: str = ""
+    types: str = ""
+    test_types: str = ""
 
 
 LAYOUTS = (
     # the published CIFAR-10 files, and what `cgankd data prepare` writes
     Layout("images_train", "labels_train", train="subtrain_indx", validation="subvalid_indx",
-           test_images="images_test", test_labels="labels_test"),
+           test_images="images_test", test_labels="labels_test", types="types_train", test_types="types_test"),
     # those of BigGAN, and the published Tiny-ImageNet
     Layout("imgs", "labels", train="indx_subtrain", validation="indx_subvalid",
            test_images="imgs_val", test_labels="labels_val"),
     # the published RC-49: angles with an odd last digit, some for training, and the others
     Layout("images_odd", "labels_odd", "indx_odd_train", "indx_odd_subtrain", "indx_odd_subvalid", "indx_odd_rest",
-           "images_even", "labels_even"),
+           "images_even", "labels_even", "types_odd", "types_even"),
     # the published UTKFace, and plain files
     Layout("images", "labels", "indx_train", "indx_subtrain", "indx_subvalid", "indx_test",
-           "images_test", "labels_test"),
+           "images_test", "labels_test", "types", "types_test"),
     # fake data sets
     Layout("fake_images", "fake_labels"),
 )  # fmt: skip
 
 
-def read(settings: Data, names: list[str] | None = None) -> Found:
-    """The images of data.path, with those of data.test where it has no test images; `names` are of the classes."""
+def read(settings: Data, names: list[str] | None = None, number: dict[str, Any] | None = None) -> Found:
+    """The images of data.path, with those of data.test where it has no test images.
+
+    `names` are of the classes, `number` are the facts of a continuous label, where the source knows them.
+    """
     path = Path(settings.path or "").expanduser()
     if not path.is_file():
         raise UserError(f"data.path = {settings.path} not found", DATA, f"{EXPECTED}, or another known layout; {MAKE}")
@@ -68,7 +75,7 @@ def read(settings: Data, names: list[str] | None = None) -> Found:
         found = found.with_test(read_file(test, settings.size))
         where = f"{path} and {test}"
     values, label = labels.checked(found.labels, found.rows["pool"], where, names=names or found.label.get("classes"),
-                                   bounds=settings.range, unit=settings.unit)  # fmt: skip
+                                   number=number or labels.asked(settings))  # fmt: skip
     return replace(found, labels=values, label=label)
 
 
@@ -83,7 +90,8 @@ def read_file(path: Path, size: int) -> Found:
         known = file.names()
         layout = layout_of(file)
         images = [_images(file, layout.images, size)]
-        values = [_labels(file, layout.labels, len(images[0]))]
+        values = [_column(file, layout.labels, len(images[0]), "uif")]
+        types = [_column(file, layout.types, len(images[0]), "ui")] if layout.types in known else []
         rows = {
             part: _indices(file, name, len(images[0]))
             for part in ("pool", "train", "validation", "test")
@@ -91,13 +99,16 @@ def read_file(path: Path, size: int) -> Found:
         }
         if layout.test_images in known:
             images.append(_images(file, layout.test_images, size))
-            values.append(_labels(file, layout.test_labels, len(images[1])))
+            values.append(_column(file, layout.test_labels, len(images[1]), "uif"))
+            if types and layout.test_types in known:
+                types.append(_column(file, layout.test_types, len(images[1]), "ui"))
             appended = np.arange(len(images[0]), len(images[0]) + len(images[1]))
             rows["test"] = np.concatenate([rows.get("test", appended[:0]), appended])
         label = {"classes": _names(file)} if CLASS_NAMES in known else {}
     rows.setdefault("pool", np.setdiff1d(np.arange(len(images[0])), rows.get("test", [])))
     joined = images[0] if len(images) == 1 else np.concatenate(images)
-    return Found(joined, np.concatenate(values), label, rows)
+    known_types = np.concatenate(types).astype(np.int64) if len(types) == len(images) else None
+    return Found(joined, np.concatenate(values), label, rows, known_types)
 
 
 def layout_of(file: Reader) -> Layout:
@@ -143,10 +154,10 @@ def _refuse_pixels(where: str, sample: np.ndarray) -> None:
                     f"store numpy.rint({convert}).clip(0, 255).astype('uint8')")  # fmt: skip
 
 
-def _labels(file: Reader, name: str, num: int) -> np.ndarray:
-    values = file.read(name, 1, "uif")
+def _column(file: Reader, name: str, num: int, kinds: str) -> np.ndarray:
+    values = file.read(name, 1, kinds)
     if len(values) != num:
-        raise UserError(f"{file.path}: {num} images, but {len(values)} labels in {name}", DATA, "make the file again")
+        raise UserError(f"{file.path}: {num} images, but {len(values)} values in {name}", DATA, "make the file again")
     return values
 
 

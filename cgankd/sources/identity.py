@@ -7,23 +7,28 @@ from typing import Any
 
 from cgankd import runs
 from cgankd.preset import Data
-from cgankd.sources import cache, catalogue
+from cgankd.sources import cache, catalogue, splits
 
 FRESH = 5.0  # seconds for which files that were looked at count as unchanged: a stage asks for each of its students
 
 
 def identify(settings: Data, seed: int, run: runs.Run) -> str:
-    """The digest of the content, computed once per run folder and kept in its data.json."""
+    """The digest of the content."""
+    return str(record(settings, seed, run)["content"])
+
+
+def record(settings: Data, seed: int, run: runs.Run) -> dict[str, Any]:
+    """What is known of the data: found out once per run folder and kept in its data.json."""
     state = fingerprint(settings.model_dump_json(), int(time.monotonic() / FRESH))
     asked = {"data": settings.model_dump(), "seed": seed, "files": state}
     if run.data.exists():
         known = runs.read_json(run.data)
         if known.get("asked") == asked:
-            return str(known["content"])
+            return known
     known = {"asked": asked, **describe(settings.model_dump_json(), seed, state)}
     if run.root.is_dir():
         runs.write_json(run.data, known)
-    return str(known["content"])
+    return known
 
 
 @lru_cache(maxsize=4)
@@ -39,6 +44,8 @@ def fingerprint(settings: str, clock: int) -> str:
 @lru_cache(maxsize=4)
 def describe(settings: str, seed: int, state: str) -> dict[str, Any]:
     """What data.json records of a source; `state` tells the same settings apart when files have changed."""
-    source = catalogue.load(Data.model_validate(json.loads(settings)), seed)
+    asked = Data.model_validate(json.loads(settings))
+    source = catalogue.load(asked, seed)
     rows = {split: {"num": len(rows), **source.seen(split)} for split, rows in source.rows.items()}
-    return {"content": source.digest(), "label": source.label, "rows": rows}
+    num = len(splits.held_out(source, asked, seed))
+    return {"content": source.digest(), "label": source.label, "rows": rows, "held_out": num}

@@ -12,7 +12,7 @@ import numpy as np
 from cgankd.errors import DATA, UserError
 from cgankd.hdf5 import Reader
 from cgankd.preset import Data
-from cgankd.sources import cifar10, csv_file, folder, h5, labels, pictures, splits, tiny_imagenet
+from cgankd.sources import cifar10, csv_file, folder, h5, labels, pictures, rc49, splits, tiny_imagenet, utkface
 from cgankd.sources.source import Found
 
 SHOWN = 12  # classes, sizes or problems of a kind that are listed
@@ -20,7 +20,8 @@ SHOWN = 12  # classes, sizes or problems of a kind that are listed
 
 def inspect(path: Path) -> dict[str, Any]:
     """What `path` holds and what is wrong with it; `source` is the word for data.source."""
-    look = {"h5": _file, "csv": _table, "folder": _folder, "tiny-imagenet": _tiny_imagenet, "cifar10": _cifar10}
+    look = {"h5": _file, "rc49": _file, "csv": _table, "folder": _folder, "tiny-imagenet": _tiny_imagenet,
+            "cifar10": _cifar10, "utkface": _utkface}  # fmt: skip
     source = source_of(path)
     facts: dict[str, Any] = {"path": str(path), "source": source, "problems": []}
     with _noted(facts):
@@ -35,6 +36,7 @@ def lines(facts: dict[str, Any]) -> list[str]:
     shown += [("classes", _classes(facts["classes"]))] if facts.get("classes") else []
     if "numbers" in facts:
         shown.append(("labels", "{distinct:,} distinct numbers in [{min:g}, {max:g}]".format(**facts["numbers"])))
+    shown += [("types", str(facts["types"]))] if "types" in facts else []
     shown += [("problem", problem) for problem in facts["problems"]] or [("problems", "none found")]
     width = max(len(key) for key, _ in shown) + 2
     return [f"{key:{width}}{value}" for key, value in shown]
@@ -47,10 +49,12 @@ def verify(path: Path, bounds: Sequence[float] | None) -> dict[str, Any]:
     """
     with Reader(path) as file:
         made = file.attributes()
-    known = [float(made[key]) for key in ("min", "max") if key in made]
+    number = rc49.LABEL if rc49.is_one(path) else _number(made)
+    if bounds:
+        number = {"kind": "continuous", "unit": "", **(number or {}), "min": bounds[0], "max": bounds[1]}
     found = _read(path)
     _, label = labels.checked(found.labels, found.rows["pool"], str(path), names=found.label.get("classes"),
-                              bounds=bounds or known or None)  # fmt: skip
+                              number=number)  # fmt: skip
     splits.check_disjoint(found, str(path))
     if twice := duplicates(found):
         row, other = twice[0]
@@ -68,10 +72,12 @@ def source_of(path: Path) -> str:
     if not path.exists():
         raise UserError(f"{path} not found", DATA, "name an HDF5 file, a CSV, or a folder of class folders of images")
     if path.is_file():
-        return "csv" if path.suffix.lower() == ".csv" else "h5"
+        return "csv" if path.suffix.lower() == ".csv" else "rc49" if rc49.is_one(path) else "h5"
     if (cifar10.root_of(path) / cifar10.BATCHES).is_dir():
         return "cifar10"
-    return "tiny-imagenet" if (path / "wnids.txt").is_file() else "folder"
+    if (path / "wnids.txt").is_file():
+        return "tiny-imagenet"
+    return "utkface" if utkface.is_one(path) else "folder"
 
 
 def duplicates(found: Found) -> list[tuple[int, int]]:
@@ -98,7 +104,16 @@ def _read(path: Path) -> Found:
     """An HDF5 file with its images as they are, if they are square."""
     with Reader(path) as file:
         size = min(file.dataset(h5.layout_of(file).images, 4, "uif").shape[2:])
-    return h5.read_file(path, size)
+    found = h5.read_file(path, size)
+    return rc49.of_angles(found, path) if rc49.is_one(path) and rc49.is_full(path) else found
+
+
+def _number(made: dict[str, Any]) -> dict[str, Any] | None:
+    """The facts of a continuous label by the attributes of a file; None where there are none."""
+    facts = {key: float(made[key]) for key in ("min", "max", "step") if isinstance(made.get(key), int | float)}
+    if not {"min", "max"} <= set(facts) or facts.get("step", 1) <= 0:
+        return None
+    return {"kind": "continuous", "unit": str(made.get("unit", "")), **facts}
 
 
 def _file(path: Path, facts: dict[str, Any]) -> None:
@@ -106,6 +121,8 @@ def _file(path: Path, facts: dict[str, Any]) -> None:
         facts["arrays"] = {name: file.outline(name) for name in file.names()}
     found = _read(path)
     facts["images"] = {part: len(rows) for part, rows in found.rows.items()}
+    if found.types is not None:
+        facts["types"] = len(np.unique(found.types))
     with _noted(facts):
         splits.check_disjoint(found, str(path))
     _labels(found.labels, found.rows["pool"], found.label.get("classes"), path, facts)
@@ -143,6 +160,15 @@ def _cifar10(path: Path, facts: dict[str, Any]) -> None:
     _labels(found.labels, found.rows["pool"], cifar10.CLASSES, path, facts)
 
 
+def _utkface(path: Path, facts: dict[str, Any]) -> None:
+    faces, left_out = utkface.listing(path)
+    facts["images"] = {"all": len(faces), **left_out}
+    ages = np.array([face.age for face in faces], np.float64)
+    facts["numbers"] = {"distinct": len(np.unique(ages)), "min": ages.min().item(), "max": ages.max().item()}
+    facts["types"] = len({face.race for face in faces})
+    _look_at([face.file for face in faces], facts)
+
+
 def _look_at_classes(classes: dict[str, list[Path]], facts: dict[str, Any]) -> None:
     facts["classes"] = {name: len(files) for name, files in classes.items()}
     facts["images"] = {"all": sum(facts["classes"].values())}
@@ -165,7 +191,7 @@ def _labels(values: np.ndarray, pool: np.ndarray, names: list[str] | None, path:
     if (distinct != np.rint(distinct)).any():
         facts["numbers"] = {"distinct": len(distinct), "min": float(distinct[0]), "max": float(distinct[-1])}
         with _noted(facts):
-            labels.as_numbers(values, distinct[0], distinct[-1], str(path))
+            labels.as_numbers(values, {"min": distinct[0], "max": distinct[-1]}, str(path))
         return
     named = dict(enumerate(names or []))
     facts["classes"] = {named.get(int(label), f"{label:g}"): int(count)

@@ -1,31 +1,40 @@
 """Labels as files hold them -> checked classes or numbers; every fault ends in one message with a remedy."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from cgankd.errors import DATA, UserError
+from cgankd.preset import Data
 
+TOLERANCE = 0.1  # of a step: what a label may be off, by rounding or by float32
 NO_CLASS = "for a continuous label set data.range = [smallest, largest]"
 
 
+def asked(settings: Data) -> dict[str, Any] | None:
+    """The facts of a continuous label of one's own; None where `settings` ask for none."""
+    if not settings.range:
+        return None
+    low, high = settings.range
+    step = {"step": settings.step} if settings.step else {}
+    return {"kind": "continuous", "min": low, "max": high, "unit": settings.unit, **step}
+
+
 def checked(labels: np.ndarray, pool: np.ndarray, where: str, *, names: list[str] | None = None,
-            bounds: Sequence[float] | None = None, unit: str = "") -> tuple[np.ndarray, dict[str, Any]]:  # fmt: skip
+            number: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:  # fmt: skip
     """Numbers (N,) -> the labels of a source and what they mean; `pool` are the rows that are no test rows.
 
-    Without `bounds` int64 classes 0..C-1, all of them in the pool; with them float32 numbers in their unit.
+    Without the facts `number` int64 classes 0..C-1, all of them in the pool; with them float32 in their unit.
     UserError naming `where` and what was found.
     """
     if not len(pool):
         raise UserError(f"{where}: there are no images to train on", DATA)
-    if bounds is None:
+    if number is None:
         classes = as_classes(labels, where)
         names = names or [str(label) for label in range(num_classes(classes[pool], where))]
         check_names(classes, classes[pool], names, where)
         return classes, {"kind": "class", "classes": names}
-    low, high = bounds
-    return as_numbers(labels, low, high, where), {"kind": "continuous", "min": low, "max": high, "unit": unit}
+    return as_numbers(labels, number, where), number
 
 
 def as_classes(labels: np.ndarray, where: str) -> np.ndarray:
@@ -72,20 +81,38 @@ def check_names(labels: np.ndarray, pool: np.ndarray, names: list[str], where: s
                         "add images, or drop the class")  # fmt: skip
 
 
-def as_numbers(labels: np.ndarray, low: float, high: float, where: str) -> np.ndarray:
-    """float32 (N,) of numbers within [low, high] that are not all equal."""
+def as_numbers(labels: np.ndarray, number: dict[str, Any], where: str) -> np.ndarray:
+    """float32 (N,) of numbers within [min, max] that are not all equal; with a step equal multiples are bit-equal."""
     _finite(labels, where)
+    if "step" in number:
+        labels = multiples(labels, number["step"], where)
+    low, high = number["min"], number["max"]
     outside = np.flatnonzero((labels < low) | (labels > high))
     if outside.size:
         raise UserError(
-            f"{where}: {len(outside)} of {len(labels)} labels lie outside data.range = [{low:g}, {high:g}], "
+            f"{where}: {len(outside)} of {len(labels)} labels lie outside [{low:g}, {high:g}], "
             f"the first {labels[outside[0]]:g} in row {outside[0]}; all lie in [{labels.min():g}, {labels.max():g}]",
             DATA,
-            "widen data.range, or drop these rows",
+            "drop these rows, or widen data.range",
         )
     if labels.min() == labels.max():
         raise UserError(f"{where}: all {len(labels)} labels are {labels[0]:g}: there is nothing to learn", DATA)
     return labels.astype(np.float32)
+
+
+def multiples(labels: np.ndarray, step: float, where: str) -> np.ndarray:
+    """float64 (N,): labels rounded to multiples of `step`; UserError for one further off than a tenth of it."""
+    _finite(labels, where)
+    values = labels.astype(np.float64)
+    rounded = np.rint(values / step) * step
+    if (broken := np.flatnonzero(np.abs(values - rounded) > TOLERANCE * step)).size:
+        raise UserError(
+            f"{where}: {len(broken)} of {len(labels)} labels are no multiples of the step {step:g}, the first "
+            f"{values[broken[0]]:g} in row {broken[0]}",
+            DATA,
+            "correct these rows, or data.step",
+        )
+    return rounded
 
 
 def _finite(labels: np.ndarray, where: str) -> None:

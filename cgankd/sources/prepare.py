@@ -21,7 +21,7 @@ def prepare(settings: Data, seed: int, path: Path) -> None:
         "cgankd": __version__,
         "data": settings.model_dump_json(exclude_none=True),
         "seed": seed,
-        **{key: source.label[key] for key in ("min", "max", "unit") if key in source.label},
+        **{key: source.label[key] for key in ("min", "max", "unit", "step") if key in source.label},
     }
     hdf5.write(path, arrays(source), made)
 
@@ -38,5 +38,6 @@ def arrays(source: Source) -> dict[str, np.ndarray]:
         "subvalid_indx": np.searchsorted(used, validation),
         "images_test": source.images[test],
         "labels_test": source.labels[test],
+        **({} if source.types is None else {"types_train": source.types[used], "types_test": source.types[test]}),
         **({h5.CLASS_NAMES: np.frombuffer(names, np.uint8)} if "classes" in source.label else {}),
     }

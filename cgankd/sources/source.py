@@ -1,6 +1,7 @@
 """A data set, before and after its rows are split.
 
-N images of side S: images uint8 (N, 3, S, S); labels int64 (N,) classes or float32 (N,) in the label's unit.
+N images of side S: images uint8 (N, 3, S, S); labels int64 (N,) classes or float32 (N,) in the label's unit; types
+int64 (N,), where the source knows any: a second class, such as a chair's model, that no network is told.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ class Source:
     labels: np.ndarray
     rows: dict[str, np.ndarray]
     label: dict[str, Any]
+    types: np.ndarray | None = None
 
     @property
     def leaky(self) -> bool:
@@ -30,9 +32,10 @@ class Source:
         return bool(np.isin(self.rows["validation"], self.rows["train"]).any())
 
     def digest(self) -> str:
-        """Of the content: pixels, labels, splits and the meaning of the label."""
+        """Of the content: pixels, labels, splits, the meaning of the label, and the types if there are any."""
         total = hashlib.sha256(runs.digest(self.label).encode())
-        for array in (self.images, self.labels, *(self.rows[split] for split in SPLITS)):
+        types = [] if self.types is None else [self.types]
+        for array in (self.images, self.labels, *(self.rows[split] for split in SPLITS), *types):
             total.update(f"{array.dtype}{array.shape}".encode())
             total.update(np.ascontiguousarray(array).data)
         return total.hexdigest()
@@ -59,18 +62,23 @@ class Found:
     """What a reader finds: labelled images, and which of them may be drawn for what.
 
     `rows` holds `pool`, the rows for training and validation, and where the source fixes them `train`,
-    `validation` and `test`. Without `test` the test rows are what is left of the pool.
+    `validation` and `test`. Without `test` the test rows are what is left of the pool, with `left_is_test` these too.
     """
 
     images: np.ndarray
     labels: np.ndarray
     label: dict[str, Any]
     rows: dict[str, np.ndarray]
+    types: np.ndarray | None = None
+    left_is_test: bool = False
 
     def with_test(self, test: "Found") -> "Found":
         """This with the rows of another file as its test rows: those that are test rows there, else all."""
         rows = test.rows.get("test", test.rows["pool"])
         images = np.concatenate([self.images, test.images[rows]])
         labels = np.concatenate([self.labels, test.labels[rows]])
-        return replace(self, images=images, labels=labels,
+        types = None
+        if self.types is not None and test.types is not None:
+            types = np.concatenate([self.types, test.types[rows]])
+        return replace(self, images=images, labels=labels, types=types,
                        rows={**self.rows, "test": np.arange(len(self.images), len(images))})  # fmt: skip
