@@ -11,9 +11,10 @@ Design = dict[str, Any]
 Constants = dict[str, list[float]]
 
 
-def cnn(trunk: str, side: int, outputs: int, constants: Constants) -> Design:
-    """A teacher, an assistant or a student."""
-    return {"name": "cnn", "trunk": trunk, "side": side, "outputs": outputs, **constants}
+def cnn(trunk: str, side: int, outputs: int, constants: Constants, head: int | None = None) -> Design:
+    """A teacher, an assistant or a student; `head` is the width of hidden layers before the output."""
+    design = {"name": "cnn", "trunk": trunk, "side": side, "outputs": outputs, **constants}
+    return {**design, "head": head} if head else design
 
 
 def generator(preset: Preset, outputs: int) -> Design:
@@ -37,7 +38,7 @@ def features(preset: Preset, outputs: int, constants: Constants) -> Design:
     if settings.network:
         return {"name": "cnn-features", "trunk": settings.network, "side": side, "size": settings.size,
                 "outputs": outputs, **constants}  # fmt: skip
-    return {"name": "sparse-autoencoder", "side": side, "width": settings.width, "size": settings.size}
+    return {"name": "sparse-encoder", "side": side, "width": settings.width, "size": settings.size}
 
 
 def ratio(preset: Preset, outputs: int) -> Design:

@@ -10,6 +10,7 @@ from cgankd.data import Batches, Images
 from cgankd.engine import Machine, Supervised, fit
 from cgankd.images import Augmented
 from cgankd.models import make_network
+from cgankd.models.autoencoder import SparseDecoder
 from cgankd.networks import load_network, save_network
 from cgankd.preset import Features
 from cgankd.randomness import seed_everything
@@ -30,16 +31,17 @@ class CnnFeaturesObjective(nn.Module):
 class AutoencoderObjective(nn.Module):
     """Reconstruction, sparsity of the code, and the label predicted from it (cGAN-KD, supplement)."""
 
-    def __init__(self, task: Task, network: Any, sparsity: float) -> None:
+    def __init__(self, task: Task, network: nn.Module, decoder: nn.Module, sparsity: float) -> None:
         super().__init__()
-        self.task, self.network, self.sparsity = task, network, sparsity
+        self.task, self.network, self.decoder, self.sparsity = task, network, decoder, sparsity
 
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         features = self.network(images)
+        decoded, outputs = self.decoder(features)
         return {
-            "image": F.mse_loss(self.network.decode(features), images),
+            "image": F.mse_loss(decoded, images),
             "sparsity": self.sparsity * features.mean(),
-            "label": self.task.loss(self.network.predict(features), labels),
+            "label": self.task.loss(outputs, labels),
         }
 
 
@@ -62,7 +64,8 @@ def fit_features(
     if task.features == "cnn":
         objective: nn.Module = CnnFeaturesObjective(task, network)
     else:
-        objective = AutoencoderObjective(task, network, settings.sparsity)
+        decoder = SparseDecoder(side=images.side, width=settings.width, size=settings.size)
+        objective = AutoencoderObjective(task, network, decoder, settings.sparsity)
     batches = Batches(images, settings.batch, seed=seed, stream="features", share=machine.share)
     update = Supervised(machine, Augmented(objective, settings.augment), settings)
     fit(update, batches, steps=settings.steps, folder=folder / "features-training", name="feature extractor",

@@ -216,6 +216,8 @@ def student_artefact(student: Student, preset: Preset, run: Run) -> Artefact:
     }
     if student.held_out:
         recipe["rows"] = "without validation"
+    if settings.head and student.method != HEAD:
+        recipe["head"] = settings.head
     if settings.epochs is not None:
         recipe["epochs"] = settings.epochs
     if student.method != "nokd":
