@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cgankd import designs
 from cgankd.data import Batches, Images
 from cgankd.engine import Machine, Supervised, fit, fit_images
 from cgankd.models import make_network
@@ -18,14 +19,16 @@ from cgankd.task import Task
 def fit_condition(
     task: Task, images: Images, settings: Embedding | None, *, folder: Path, seed: int, recipe: str, machine: Machine
 ) -> nn.Module:
-    """Trains the condition, or loads it where an interrupted run has left it; saved as folder/condition."""
+    """Trains the condition, or loads it where an interrupted run or an import has left it; saved as folder/condition.
+
+    So it is with folder/embedding, the network from images to h.
+    """
     if machine.found(folder / "condition.json"):
         return load_network(folder, "condition", machine.device)
+    architecture = designs.condition(settings, task.outputs)
     if settings is None:
-        architecture: dict[str, Any] = {"name": "class-index", "num_classes": task.outputs}
         network = make_network(architecture)
     else:
-        architecture = {"name": "label-embedding", "size": settings.size}
         network = _fit_embedding(task, images, settings, architecture, folder, seed, recipe, machine)
     if machine.is_main:
         save_network(folder, "condition", network, architecture)
@@ -62,8 +65,7 @@ class EmbedLabels(nn.Module):
 def _fit_embedding(task: Task, images: Images, settings: Embedding, architecture: dict[str, Any], folder: Path,
                    seed: int, recipe: str, machine: Machine) -> nn.Module:  # fmt: skip
     seed_everything(seed, "condition", "weights")
-    trunk = {"name": "image-embedding", "trunk": settings.network, "side": images.side, "size": settings.size,
-             **images.normalisation()}  # fmt: skip
+    trunk = designs.embedding(settings, images.side, images.normalisation())
     image_network: Any
     image_network, label_network = make_network(trunk), make_network(architecture)
     if machine.found(folder / "embedding.json"):

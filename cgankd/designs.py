@@ -5,15 +5,41 @@
 
 from typing import Any
 
-from cgankd.preset import Preset
+from cgankd.preset import Embedding, Preset
 
 Design = dict[str, Any]
 Constants = dict[str, list[float]]
+UNCHANGED: Constants = {"mean": [0.5] * 3, "std": [0.5] * 3}  # images stay in [-1, 1]
 
 
-def cnn(trunk: str, side: int, outputs: int, constants: Constants) -> Design:
-    """A teacher, an assistant or a student."""
-    return {"name": "cnn", "trunk": trunk, "side": side, "outputs": outputs, **constants}
+def cnn(trunk: str, side: int, outputs: int, constants: Constants, head: int | None = None) -> Design:
+    """A teacher, an assistant or a student; `head` is the width of hidden layers before the output."""
+    design = {"name": "cnn", "trunk": trunk, "side": side, "outputs": outputs, **constants}
+    return {**design, "head": head} if head else design
+
+
+def published_cnn(trunk: str, side: int, outputs: int, constants: Constants) -> Design:
+    """A teacher as it was published: of a continuous label with a head that ends in a ReLU, for images in [-1, 1]."""
+    if outputs > 1:
+        return cnn(trunk, side, outputs, constants)
+    return {**cnn(trunk, side, outputs, UNCHANGED, 128), "rectified": True}
+
+
+def condition(settings: Embedding | None, outputs: int) -> Design:
+    """What labels become for GAN and ratio."""
+    if settings is None:
+        return {"name": "class-index", "num_classes": outputs}
+    return {"name": "label-embedding", "size": settings.size}
+
+
+def embedding(settings: Embedding, side: int, constants: Constants) -> Design:
+    """What the embedding of a continuous label is trained with."""
+    return {"name": "image-embedding", "trunk": settings.network, "side": side, "size": settings.size, **constants}
+
+
+def published_embedding(settings: Embedding, side: int) -> Design:
+    """As it was published: it reads labels back through a ReLU, of images in [-1, 1]."""
+    return {**embedding(settings, side, UNCHANGED), "rectified": True}
 
 
 def generator(preset: Preset, outputs: int) -> Design:
@@ -37,7 +63,7 @@ def features(preset: Preset, outputs: int, constants: Constants) -> Design:
     if settings.network:
         return {"name": "cnn-features", "trunk": settings.network, "side": side, "size": settings.size,
                 "outputs": outputs, **constants}  # fmt: skip
-    return {"name": "sparse-autoencoder", "side": side, "width": settings.width, "size": settings.size}
+    return {"name": "sparse-encoder", "side": side, "width": settings.width, "size": settings.size}
 
 
 def ratio(preset: Preset, outputs: int) -> Design:

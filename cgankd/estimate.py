@@ -19,6 +19,7 @@ from cgankd import designs, plan
 from cgankd.errors import UserError
 from cgankd.metrics import num_parameters
 from cgankd.models import GANS, make_network
+from cgankd.models.autoencoder import SparseDecoder
 from cgankd.plan import Call, Student
 from cgankd.preset import Preset, Recipe
 from cgankd.runs import Run
@@ -46,10 +47,12 @@ def costs(preset: Preset, run: Run, call: Call, outputs: int) -> list[Cost]:
     """Every network that the stages of a preset train, in their order; embeddings of labels are left out as small."""
     found = [*_gan(preset, outputs)]
     for name in preset.teacher.networks:
-        design = designs.cnn(name, preset.data.size, outputs, CONSTANTS)
+        design = designs.cnn(name, preset.data.size, outputs, CONSTANTS, preset.teacher.head)
         found.append(_supervised("train-teacher", name, design, preset.teacher, preset.teacher.steps, preset))
     extractor = designs.features(preset, outputs, CONSTANTS)
     found.append(_supervised("fit-dre", "features", extractor, preset.dre.features, preset.dre.features.steps, preset))
+    if not preset.dre.features.network:
+        found.append(_decoder(preset))
     found.append(_ratio(preset, outputs))
     return found + _students(preset, run, call, outputs)
 
@@ -106,6 +109,15 @@ def _ratio(preset: Preset, outputs: int) -> Cost:
     return _cost("fit-dre", "ratio", num_parameters(network), preset.dre, preset.dre.steps, kept)
 
 
+def _decoder(preset: Preset) -> Cost:
+    settings = preset.dre.features
+    with torch.device("meta"):
+        network = SparseDecoder(side=preset.data.size, width=settings.width, size=settings.size)
+        features = torch.zeros(settings.batch, settings.size)
+    cost = _cost("fit-dre", "decoder", num_parameters(network), settings, settings.steps, _kept(network, features))
+    return replace(cost, disk=0)  # not kept
+
+
 def _cost(stage: str, name: str, size: int, recipe: Recipe, steps: int, kept: int) -> Cost:
     copies = 3 if recipe.optimizer == "sgd" else 4  # weights, gradients, momentum or Adam's two
     return Cost(stage, name, 1, size, steps, recipe.batch, copies * FLOAT * size + kept, FLOAT * size)
@@ -133,7 +145,7 @@ def _student(stage: str, student: Student, preset: Preset, run: Run, outputs: in
     real = plan.num_real(student, preset, run) if preset.distill.epochs else 0  # else they do not matter
     steps = plan.num_steps(student, preset, real + fakes)
     name = " ".join([student.network, student.method + ("+fake" if student.view else "")])
-    design = designs.cnn(student.network, preset.data.size, outputs, CONSTANTS)
+    design = designs.cnn(student.network, preset.data.size, outputs, CONSTANTS, preset.distill.head)
     return _supervised(stage, name, design, preset.distill, steps, preset, VIEWS.get(student.method, 1))
 
 

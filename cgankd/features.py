@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from cgankd.data import Images
 from cgankd.engine import Machine, fit_images
 from cgankd.models import make_network
+from cgankd.models.autoencoder import SparseDecoder
 from cgankd.networks import load_network, save_network
 from cgankd.preset import Features
 from cgankd.randomness import seed_everything
@@ -29,16 +30,17 @@ class CnnFeaturesObjective(nn.Module):
 class AutoencoderObjective(nn.Module):
     """Reconstruction, sparsity of the code, and the label predicted from it (cGAN-KD, supplement)."""
 
-    def __init__(self, task: Task, network: Any, sparsity: float) -> None:
+    def __init__(self, task: Task, network: nn.Module, decoder: nn.Module, sparsity: float) -> None:
         super().__init__()
-        self.task, self.network, self.sparsity = task, network, sparsity
+        self.task, self.network, self.decoder, self.sparsity = task, network, decoder, sparsity
 
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         features = self.network(images)
+        decoded, outputs = self.decoder(features)
         return {
-            "image": F.mse_loss(self.network.decode(features), images),
+            "image": F.mse_loss(decoded, images),
             "sparsity": self.sparsity * features.mean(),
-            "label": self.task.loss(self.network.predict(features), labels),
+            "label": self.task.loss(outputs, labels),
         }
 
 
@@ -61,7 +63,8 @@ def fit_features(
     if task.features == "cnn":
         objective: nn.Module = CnnFeaturesObjective(task, network)
     else:
-        objective = AutoencoderObjective(task, network, settings.sparsity)
+        decoder = SparseDecoder(side=images.side, width=settings.width, size=settings.size)
+        objective = AutoencoderObjective(task, network, decoder, settings.sparsity)
     fit_images(objective, images, settings, stream="features", folder=folder / "features-training",
                name="feature extractor", seed=seed, recipe=recipe, machine=machine)  # fmt: skip
     if machine.is_main:

@@ -9,7 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-WRAPPERS = ("net_state_dict", "state_dict", "model_state_dict")  # where files keep their tensors, if not at the top
+WRAPPERS = (  # where files keep their tensors, if not at the top
+    "net_state_dict", "state_dict", "model_state_dict", "netG_state_dict", "encoder_net_state_dict",
+    "net_encoder_state_dict",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,9 @@ class Layout:
 
 
 def kind(design: dict[str, Any]) -> str:
-    """What a layout is for: a network's name, with its trunk where it has one."""
-    return f"{design['name']} {design.get('trunk', '')}".strip()
+    """What a layout is for: a network's name, with its trunk where it has one, and whether it has a deeper head."""
+    return " ".join([design["name"], *([design["trunk"]] if "trunk" in design else []),
+                     *(["with head"] if "head" in design else [])])  # fmt: skip
 
 
 def known_for(design: dict[str, Any]) -> dict[str, Layout]:
@@ -56,6 +60,7 @@ def twin(layouts: Iterable[Layout], wrapper: str) -> str:
 _REST = "conv2 bn2 conv3 bn3 shortcut"
 _STAGES = f"conv1 bn1 layer1 layer2 layer3 layer4 {_REST} linear"
 _DENSE = "bn1 conv1 bn2 conv2 dense1 trans1 dense2 trans2 dense3 trans3 dense4 bn conv"
+_BLOCKS = "genblock0 genblock1 genblock2 genblock3"
 LAYOUTS = {
     "VGG": Layout(r"cnn vgg\d+", "features classifier"),
     "ShuffleNetV2": Layout(
@@ -71,7 +76,7 @@ LAYOUTS = {
     # The same names for two forward passes: only what is around the tensors tells the files apart.
     "ResNet of SSKD": Layout("cnn resnet(18|34|50)", _STAGES, wrappers=("", "state_dict")),
     "ResNet of Distiller": Layout("cnn resnet(18|50)-uda", _STAGES, wrappers=("", "model_state_dict")),
-    "DenseNet121": Layout("cnn densenet121", f"{_DENSE} linear"),
+    "DenseNet121": Layout("cnn densenet121( with head)?", f"{_DENSE} linear"),
     "DenseNet121-extract": Layout("cnn-features densenet121", f"{_DENSE} classifier_1 classifier_2"),
     "cDR-MLP": Layout("ratio", "label_emb main", needs={"output": "relu"}),
     "BigGAN": Layout(
@@ -85,4 +90,31 @@ LAYOUTS = {
             (r"^blocks\.(\d+)\.1\.", r"attention.\1."),
         ),
     ),
+    "VGG regressor": Layout(r"cnn vgg\d+ with head", "features fc"),
+    "ResNet regressor": Layout(
+        r"cnn resnet(18|34|50) with head", f"block1 block2 block3 block4 conv1 bn1 {_REST} linear"
+    ),
+    "ShuffleNetV2 regressor": Layout(
+        "cnn shufflenetv2-imagenet with head", "conv1 stage2 stage3 stage4 branch1 branch2 conv5 fc"
+    ),
+    "MobileNetV2 regressor": Layout("cnn mobilenetv2-imagenet with head", "features conv classifier"),
+    "EfficientNet-B0 regressor": Layout(
+        "cnn efficientnet-b0-imagenet with head",
+        "_conv_stem _expand_conv _bn0 _blocks _conv_head _depthwise_conv _bn1 _se_reduce _se_expand _project_conv _bn2 "
+        "_fc",
+    ),
+    "SNGAN": Layout(
+        "sngan",
+        f"dense {_BLOCKS} condbn1 condbn2 bn embed_gamma embed_beta conv1 conv2 bypass_conv model bypass final",
+        unused=r"genblock\d\.(model|bypass)\.",  # other names of the same tensors, and batch norms that nothing runs
+    ),
+    "SAGAN": Layout(
+        "sagan",
+        "snlinear0 block1 block2 block3 block4 self_attn cond_bn1 cond_bn2 bn embed_gamma embed_beta "
+        "snconv2d1 snconv2d2 snconv2d0 snconv1x1_theta snconv1x1_phi snconv1x1_g snconv1x1_attn",
+        renames=((r"\.sigma$", ".gamma"),),
+    ),
+    "ResNet embedding": Layout("image-embedding resnet(18|34)", f"main conv1 bn1 {_REST} x2h_res h2y"),
+    "label embedding": Layout("label-embedding", "main"),
+    "sparse encoder": Layout("sparse-encoder", "conv"),
 }

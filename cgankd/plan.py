@@ -3,6 +3,7 @@
 Nothing here imports torch, so that whatever is missing, refused or already done is known at once.
 """
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -84,9 +85,25 @@ def artefacts(stage: str, preset: Preset, run: Run, call: Call = Call()) -> list
 
 
 def gan(preset: Preset, run: Run, call: Call = Call()) -> Artefact:
-    origin = imported(run.gan, call, "generator")
-    include = {"network", "width", "latent", "shared", "attention"} if origin else None
-    return Artefact(run.gan, "train-gan", {"gan": _values(preset.gan, include=include), **_data(preset, run), **origin})
+    origin = imported(run.gan, call, *gan_parts(preset))
+    settings = _gan_settings(preset, origin.get("from", {}))
+    return Artefact(run.gan, "train-gan", {"gan": settings, **_data(preset, run), **origin})
+
+
+def gan_parts(preset: Preset) -> list[str]:
+    """The parts of a GAN that can be imported."""
+    return ["generator", *(["condition", "embedding"] if preset.gan.embedding else [])]
+
+
+def _gan_settings(preset: Preset, imported: Collection[str]) -> dict[str, Any]:
+    """What the GAN depends on: of imported parts only their form."""
+    form = {"network", "width", "latent", "shared", "attention", "embedding"}
+    settings = _values(preset.gan, include=form if "generator" in imported else None)
+    if preset.gan.embedding and {"condition", "embedding"} & set(imported):
+        trained = {"labels", "noise"} if "condition" not in imported else set()
+        network = {"network"} if "embedding" in imported else set()
+        settings["embedding"] = _values(preset.gan.embedding, include={"size"} | network | trained)
+    return settings
 
 
 def teacher(network: str, preset: Preset, run: Run, call: Call = Call()) -> Artefact:
@@ -146,9 +163,8 @@ def check_labels(preset: Preset, label: dict[str, Any] | None) -> None:
 def weights(stage: str, given: list[str], preset: Preset) -> dict[str, dict[str, str]]:
     """The files of `--from [part=]FILE`, by the part of the stage that each is to be; the part may be left out where
     there is one alone."""
-    parts = {"train-gan": ["generator"], "train-teacher": preset.teacher.networks, "fit-dre": ["features", "ratio"]}[
-        stage
-    ]
+    parts = {"train-gan": gan_parts(preset), "train-teacher": preset.teacher.networks,
+             "fit-dre": ["features", "ratio"]}[stage]  # fmt: skip
     found: dict[str, dict[str, str]] = {}
     for text in given:
         part, equals, path = text.partition("=")
@@ -168,6 +184,9 @@ def weights(stage: str, given: list[str], preset: Preset) -> dict[str, dict[str,
     if "ratio" in found and "features" not in found:
         raise UserError("--from ratio=: a ratio network reads the features of one extractor only", USAGE,
                         "import both: --from features=FILE --from ratio=FILE")  # fmt: skip
+    if preset.gan.embedding and "generator" in found and "condition" not in found:
+        raise UserError("--from generator=: a generator of a continuous label takes the h of one label embedding only",
+                        USAGE, "import both: --from generator=FILE --from condition=FILE")  # fmt: skip
     return found
 
 
@@ -233,6 +252,8 @@ def student_artefact(student: Student, preset: Preset, run: Run) -> Artefact:
     if student.held_out:
         recipe["rows"] = "without validation"
         recipe |= _values(preset.data, include={"min_per_label"})  # the data's digest knows it of all training rows
+    if settings.head and student.method != HEAD:
+        recipe["head"] = settings.head
     if settings.epochs is not None:
         recipe["epochs"] = settings.epochs
     if student.method != "nokd":

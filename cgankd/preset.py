@@ -32,9 +32,10 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 CnnName = Literal[
     "resnet8", "resnet20", "resnet110", "resnet18", "resnet34", "resnet50", "resnet18-uda", "resnet50-uda",
     "vgg11", "vgg13", "vgg16", "vgg19", "densenet121", "mobilenetv2", "shufflenetv2", "efficientnet-b0",
+    "mobilenetv2-imagenet", "shufflenetv2-imagenet", "efficientnet-b0-imagenet",
 ]  # fmt: skip
 ANY_WIDTH = ("resnet8", "resnet20", "resnet110")
-GanName = Literal["biggan", "sngan"]
+GanName = Literal["biggan", "sngan", "sagan"]
 RatioName = Literal["mlp3", "mlp5", "mlp7", "mlp9"]
 MethodName = Literal["nokd", "blkd", "takd", "sskd", "blkd+uda"]
 STEPPED = ("rc49", "utkface")  # sources of a continuous label that know their step
@@ -90,6 +91,12 @@ def check_side(size: int) -> int:
     return size
 
 
+def check_batch(head: int | None, batch: int) -> None:
+    """ValueError where the batch norm of a head would see one image at a time."""
+    if head and batch < 2:
+        raise ValueError("batch: the batch norm of a head needs at least 2 images")
+
+
 Cnn = Annotated[str, AfterValidator(check_cnn)]
 Method = Annotated[str, AfterValidator(check_method)]
 Count = Annotated[int, Field(ge=1, le=10**8)]
@@ -101,6 +108,10 @@ Distinct = AfterValidator(check_distinct)
 Nfake = (
     Count | Annotated[list[Annotated[int, Field(ge=0, le=10**8)]], Field(min_length=1, max_length=100), Distinct] | None
 )
+Head = Annotated[
+    Annotated[int, Field(ge=1, le=8192)] | None,
+    Field(description="width of two hidden layers before the output, each with batch norm and ReLU; absent: none"),
+]
 Seeds = Annotated[list[Annotated[int, Field(ge=0, le=2**31)]], Field(min_length=1, max_length=1000), Distinct]
 
 
@@ -286,6 +297,12 @@ class Teacher(Recipe):
     """The teachers: one filters and relabels the fakes, others may distil."""
 
     networks: Annotated[list[Cnn], Field(min_length=1), Distinct]
+    head: Head = None
+
+    @model_validator(mode="after")
+    def _batch(self) -> "Teacher":
+        check_batch(self.head, self.batch)
+        return self
 
 
 class Features(Recipe):
@@ -441,6 +458,7 @@ class Distill(Recipe):
     fake_share: Annotated[float, Field(gt=0, lt=1)] | Literal["proportional"] = Field(
         default=0.5, description="share of fakes in a batch"
     )
+    head: Head = None
     budget: Literal["steps", "epochs"] = Field(
         default="steps", description="what runs with and without fakes have in common"
     )
@@ -457,6 +475,7 @@ class Distill(Recipe):
             raise ValueError('budget = "epochs" and the key epochs go together')
         if self.batch < 2 and self.fake_share != "proportional":
             raise ValueError("batch: a batch of 1 cannot hold real and fake images")
+        check_batch(self.head, self.batch)
         return self
 
 
@@ -546,8 +565,8 @@ class Preset(Table):
             if (value is not None) != continuous:
                 kind = "continuous" if continuous else "class"
                 raise ValueError(f"{key} must be {'given' if continuous else 'absent'} for a {kind} label")
-        if (self.gan.network == "sngan") != continuous:
-            raise ValueError("gan.network: biggan takes class labels, sngan a continuous label")
+        if (self.gan.network != "biggan") != continuous:
+            raise ValueError("gan.network: biggan takes class labels, sngan and sagan a continuous label")
         if (self.dre.features.network is None) != continuous:
             raise ValueError("dre.features.network: needed for class labels, absent for a continuous label")
         only = {"dre.vicinity": self.dre.vicinity is not None, "distill.filter_bins": self.distill.filter_bins > 1,

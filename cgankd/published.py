@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cgankd.designs import cnn
+from cgankd.designs import UNCHANGED, published_cnn
 from cgankd.errors import DATA, UserError
 from cgankd.layouts import LAYOUTS, WRAPPERS, Layout, kind, known_for, twin
 from cgankd.models import make_network
@@ -28,7 +28,6 @@ State = dict[str, Tensor]
 
 OURS_ALONE = "normalise."  # published networks are given normalised images
 ORIGINAL, U, V = (f"parametrizations.weight.{name}" for name in ("original", "0._u", "0._v"))
-CONSTANTS = {"mean": [0.5] * 3, "std": [0.5] * 3}  # any: no file holds them
 OPTIONAL = (V, "num_batches_tracked")  # the first is computed, the second not read in eval mode
 KINDS = {"u0": U, "weight_orig": ORIGINAL, "weight_u": U, "weight_v": V}  # of older spectral norms, by ours
 
@@ -118,12 +117,13 @@ def _better(state: State, wrapper: str, design: dict[str, Any]) -> str:
     named = {name: layout for name, layout in LAYOUTS.items()
              if wrapper in layout.wrappers and not _strange(state, layout)}  # fmt: skip
     for layout in named.values():
+        classes = len(state.get(f"{layout.order.split()[-1]}.bias", ()))  # the last module is the classifier
         for trunk, side in itertools.product(TRUNKS, dict.fromkeys([design.get("side", 32), 32, 64])):
-            outputs = len(state.get(f"{layout.order.split()[-1]}.bias", ()))  # the last module is the classifier
-            other = cnn(trunk, side, outputs, CONSTANTS)
+            other = published_cnn(trunk, side, classes or 1, UNCHANGED)  # a regressor's head has no module of that name
             if re.fullmatch(layout.networks, kind(other)) and _fits(state, layout, other):
-                asked = [design.get(key) for key in ("trunk", "side", "outputs")] == [trunk, side, outputs]
-                return "" if asked else f"it fits {trunk} for images of side {side} and {outputs} classes"
+                asked = all(design.get(key) == other.get(key) for key in ("trunk", "side", "outputs", "head"))
+                labels = f"{classes} classes" if classes else "a continuous label"
+                return "" if asked else f"it fits {trunk} for images of side {side} and {labels}"
     return f"its names are those of {' or '.join(named)}" if named and not named.keys() & known_for(design) else ""
 
 
@@ -171,7 +171,8 @@ def _pairs(own: State, state: State, layout: Layout, where: str) -> Iterable[tup
 
 
 def _alike(mine: Tensor, other: Tensor, suffix: str) -> bool:
-    shapes = [tuple(mine.shape), *([(1, *mine.shape)] if suffix == U else [])]  # BigGAN keeps u as a matrix of one row
+    # BigGAN keeps u as a matrix of one row, SAGAN a number as a vector of one.
+    shapes = [tuple(mine.shape), *([(1, *mine.shape)] if suffix == U or mine.ndim == 0 else [])]
     return tuple(other.shape) in shapes and mine.is_floating_point() == other.is_floating_point()
 
 

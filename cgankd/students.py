@@ -139,7 +139,7 @@ def _learner(
         head = make_network(architecture)
         return head, architecture, SskdHead(teacher, head, settings.augment)
     side = school.splits["train"].side
-    architecture = designs.cnn(student.network, side, task.outputs, school.normalisation)
+    architecture = designs.cnn(student.network, side, task.outputs, school.normalisation, settings.head)
     network = make_network(architecture)
     return network, architecture, make_method(student.method, task, network, teacher, settings)
 

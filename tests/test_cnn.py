@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.functional import relu, silu
+from torch.nn.functional import relu, relu6, silu
 
 from cgankd.metrics import num_parameters
 from cgankd.models import make_network
@@ -28,6 +28,19 @@ SIZES = {  # with 10 classes of side 32, with 200 classes of side 64
     "resnet50-uda": (23_520_842, 23_910_152),
     "densenet121": (6_956_298, 7_151_048),
 }
+REGRESSORS = {  # of images of side 64, with a head of width 128
+    "vgg11": 9_505_409,
+    "vgg13": 9_690_305,
+    "vgg16": 15_002_561,
+    "vgg19": 20_314_817,
+    "resnet18": 11_255_873,
+    "resnet34": 21_364_033,
+    "resnet50": 23_779_777,
+    "densenet121": 7_094_401,
+    "shufflenetv2-imagenet": 1_401_957,
+    "mobilenetv2-imagenet": 2_404_993,
+    "efficientnet-b0-imagenet": 4_188_669,
+}
 CIFAR_SIZES = {"resnet8": 78_042, "resnet20": 272_474, "resnet110": 1_730_714}
 
 
@@ -36,7 +49,7 @@ def size_of(**architecture) -> int:
 
 
 def test_every_trunk_has_a_published_size():
-    assert SIZES.keys() | CIFAR_SIZES.keys() == TRUNKS.keys()
+    assert SIZES.keys() | CIFAR_SIZES.keys() | REGRESSORS.keys() == TRUNKS.keys()
 
 
 @pytest.mark.parametrize("trunk", CIFAR_SIZES)
@@ -49,6 +62,12 @@ def test_the_networks_have_their_published_size(without_initial_values, trunk):
     ten = size_of(name="cnn", trunk=trunk, side=32, outputs=10)
     two_hundred = size_of(name="cnn", trunk=trunk, side=64, outputs=200)
     assert (ten, two_hundred) == SIZES[trunk]
+
+
+@pytest.mark.parametrize("trunk", REGRESSORS)
+def test_the_regressors_have_their_published_size(without_initial_values, trunk):
+    with torch.device("meta"):
+        assert size_of(name="cnn", trunk=trunk, side=64, outputs=1, head=128) == REGRESSORS[trunk]
 
 
 def test_the_feature_extractors_have_their_published_size(without_initial_values):
@@ -124,9 +143,9 @@ def mobilenetv2(w, x, side):
     return relu(w.norm(w.conv(x))).mean((2, 3))
 
 
-def shufflenetv2(w, x, side):
-    x = relu(w.norm(w.conv(x)))
-    x = F.max_pool2d(x, 3, 2, 1) if side == 64 else x
+def shufflenetv2(w, x, side, stem=1):
+    x = relu(w.norm(w.conv(x, stem)))
+    x = F.max_pool2d(x, 3, 2, 1) if side == 64 or stem == 2 else x
     for num_units in (4, 8, 4):
         for index in range(num_units):
             if index == 0:
@@ -137,6 +156,40 @@ def shufflenetv2(w, x, side):
             right = relu(w.norm(w.conv(right)))
             x = torch.stack([left, right], 2).flatten(1, 2)  # left and right by turns
     return relu(w.norm(w.conv(x))).mean((2, 3))
+
+
+def imagenet_mobilenetv2(w, x, side):
+    x = relu6(w.norm(w.conv(x, 2)))
+    for stage, (num_blocks, first) in enumerate(((1, 1), (2, 2), (3, 2), (4, 2), (3, 1), (3, 2), (1, 1))):
+        for stride in [first] + [1] * (num_blocks - 1):
+            h = relu6(w.norm(w.conv(x))) if stage else x
+            h = w.norm(w.conv(relu6(w.norm(w.conv(h, stride)))))
+            x = x + h if stride == 1 and x.shape == h.shape else h
+    return relu6(w.norm(w.conv(x))).mean((2, 3))
+
+
+def imagenet_efficientnet(w, x, side):
+    def same(x, stride=1):
+        """Padded so that every `stride`-th pixel is in the middle of a window, the odd one behind."""
+        weight = next(w.values)
+        kernel = weight.shape[-1]
+        more = max(0, kernel - (stride if x.shape[-1] % stride == 0 else x.shape[-1] % stride))
+        x = F.pad(x, (more // 2, more - more // 2) * 2)
+        return F.conv2d(x, weight, stride=stride, groups=x.shape[1] // weight.shape[1])
+
+    def norm(x):
+        gain, bias, mean, variance, _count = itertools.islice(w.values, 5)
+        return F.batch_norm(x, mean, variance, gain, bias, eps=1e-3)
+
+    x = silu(norm(same(x, 2)))
+    for stage, (num_blocks, first) in enumerate(((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))):
+        for stride in [first] + [1] * (num_blocks - 1):
+            h = silu(norm(w.conv(x))) if stage else x
+            h = silu(norm(same(h, stride)))
+            gate = silu(w.conv(h.mean((2, 3), keepdim=True), bias=True))
+            h = norm(w.conv(h * w.conv(gate, bias=True).sigmoid()))
+            x = x + h if stride == 1 and x.shape == h.shape else h
+    return silu(norm(w.conv(x))).mean((2, 3))
 
 
 def efficientnet(w, x, side):
@@ -159,17 +212,17 @@ WRITTEN_DOWN = {
     "mobilenetv2": mobilenetv2,
     "shufflenetv2": shufflenetv2,
     "efficientnet-b0": efficientnet,
+    "shufflenetv2-imagenet": lambda w, x, side: shufflenetv2(w, x, side, stem=2),
+    "mobilenetv2-imagenet": imagenet_mobilenetv2,
+    "efficientnet-b0-imagenet": imagenet_efficientnet,
 }
 
 
-def trained(name: str, side: int) -> tuple[nn.Module, torch.Tensor]:
-    """A trunk in eval mode whose batch norms have weights and statistics of their own, and two images.
-
-    Those of side 16 are doubles: the last norms have seen six pixels, whose small variances magnify rounding.
-    """
+def trained(name: str, side: int, dtype: torch.dtype = torch.float32) -> tuple[nn.Module, torch.Tensor]:
+    """A trunk in eval mode whose batch norms have weights and statistics of their own, and two images."""
     torch.manual_seed(0)
-    trunk = make_trunk(name, side)
-    images = torch.randn(6, 3, side, side)
+    trunk = make_trunk(name, side).to(dtype)
+    images = torch.randn(6, 3, side, side).to(dtype)
     for layer in trunk.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = 1.0
@@ -177,14 +230,20 @@ def trained(name: str, side: int) -> tuple[nn.Module, torch.Tensor]:
             nn.init.uniform_(layer.bias, -0.5, 0.5)
     with torch.no_grad():
         trunk.train()(images)
-    dtype = torch.float64 if side == 16 else torch.float32
-    return trunk.eval().requires_grad_(False).to(dtype), images[:2].to(dtype)
+    return trunk.eval().requires_grad_(False), images[:2]
 
 
-@pytest.mark.parametrize("side", [16, 32, 64])
-@pytest.mark.parametrize("name", WRITTEN_DOWN)
+CASES = [
+    pytest.param(name, side, marks=[pytest.mark.slow] * (name.endswith("-imagenet") and side > 16))
+    for name, side in itertools.product(WRITTEN_DOWN, (16, 32, 64))
+]
+
+
+@pytest.mark.parametrize(("name", "side"), CASES)
 def test_a_trunk_computes_what_is_written_down_with_its_weights_in_their_order(name, side):
-    trunk, images = trained(name, side)
+    # Norms of few numbers magnify what is rounded.
+    deep = side == 16 or name.startswith("efficientnet") or name.endswith("-imagenet")
+    trunk, images = trained(name, side, torch.float64 if deep else torch.float32)
     features = trunk(images)
     assert features.shape[1] == trunk.num_features
     assert features.std(0).mean() > 0.01, "the features tell images apart"
@@ -211,6 +270,35 @@ def test_the_uda_resnets_take_the_weights_of_the_others_and_rectify_less(name, b
     expected = resnet(Weights(trunk), images, 16, blocks, bottleneck=name == "resnet50", uda=True)
     torch.testing.assert_close(uda(images), expected, rtol=1e-4, atol=1e-4)
     assert (uda(images) - trunk(images)).abs().mean() > 0.1 * trunk(images).abs().mean()
+
+
+@pytest.mark.parametrize("rectified", [False, True])
+def test_a_head_has_two_hidden_layers_and_ends_linear_unless_it_was_published_otherwise(rectified):
+    torch.manual_seed(0)
+    design = {"name": "cnn", "trunk": "resnet8_x0_125", "side": 8, "outputs": 5, "head": 7, **HALF}
+    network = make_network({**design, "rectified": rectified}).eval()
+    assert [tuple(layer.weight.shape) for layer in network.head if isinstance(layer, nn.Linear)] == [
+        (7, 8), (7, 7), (5, 7)]  # fmt: skip
+    images = torch.randn(9, 3, 8, 8)
+    first, norm1, _, second, norm2, _, last = network.head[:7]
+    expected = last(relu(norm2(second(relu(norm1(first(network.features(images))))))))
+    assert expected.min() < 0 < expected.max()
+    torch.testing.assert_close(network(images), relu(expected) if rectified else expected)
+
+
+def test_the_mobilenet_of_imagenet_starts_its_head_as_published():
+    design = {"name": "cnn", "trunk": "mobilenetv2-imagenet", "side": 8, "outputs": 1, "head": 128, **HALF}
+    torch.manual_seed(0)
+    for layer in make_network(design).head:
+        if isinstance(layer, nn.Linear):
+            assert layer.weight.std().item() == pytest.approx(0.01, rel=0.2)
+            assert not layer.bias.any()
+
+
+def test_the_efficientnet_of_imagenet_drops_late_blocks_more_often():
+    blocks = [layer.p for layer in make_trunk("efficientnet-b0-imagenet", 64).modules()
+              if type(layer).__name__ == "StochasticDepth"]  # fmt: skip
+    assert blocks == pytest.approx([0.2 * index / 16 for index in range(16)])
 
 
 def test_the_efficientnet_drops_a_fifth_of_its_features_in_training():

@@ -84,6 +84,7 @@ CASES = {
     "biggan": (lambda machine: adversarial(machine, "biggan"), lambda: rounds("biggan")),
     "biggan with attention": (lambda machine: adversarial(machine, shared=4), lambda: rounds("biggan", 16)),
     "sngan": (lambda machine: adversarial(machine, "sngan"), lambda: rounds("sngan")),
+    "sagan": (lambda machine: adversarial(machine, "sagan"), lambda: rounds("sngan")),
 }
 
 

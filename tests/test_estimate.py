@@ -69,8 +69,10 @@ def test_costs_wait_for_data_that_cannot_be_read(tmp_path, monkeypatch):
 
 
 def test_a_continuous_label_has_its_own_networks(tmp_path):
-    found = {cost.name: cost for cost in costs(tmp_path, name="digits-angle", outputs=1)}
-    assert found["resnet8_x0_25 nokd"].parameters == 5061
+    found = {cost.name: cost for cost in costs(tmp_path, "distill.head=8", name="digits-angle", outputs=1)}
+    assert found["resnet8_x0_25 nokd"].parameters == 5061 - 17 + (17 + 9) * 8 + 2 * 16 + 9
+    assert found["resnet8"].parameters == 77_457, "the teacher has no such head"
+    assert found["decoder"].disk == 0 < found["decoder"].parameters, "it trains the features, and is not kept"
 
 
 def test_the_pool_is_images_and_a_few_numbers_each():

@@ -16,24 +16,25 @@ CLASSES, DEGREES = Classification(["a", "b", "c"]), Regression(0.0, 90.0, "degre
 
 
 class Half(nn.Module):
-    """Features are half of the first pixels; decoding and prediction are simple."""
+    """Features are half of the first pixels."""
 
     def forward(self, images):
         return images.flatten(1)[:, :4] / 2
-
-    def decode(self, features):
-        return features.sum(1).view(-1, 1, 1, 1).expand(-1, 3, 2, 2)
-
-    def predict(self, features):
-        return features[:, :1]
 
     def outputs(self, features):
         return features[:, :3]
 
 
+class Sum(nn.Module):
+    """Decodes features as their sum, and predicts the first."""
+
+    def forward(self, features):
+        return features.sum(1).view(-1, 1, 1, 1).expand(-1, 3, 2, 2), features[:, :1]
+
+
 def test_the_autoencoder_pays_for_the_image_the_mean_feature_and_the_label():
     images, labels = torch.rand(5, 3, 2, 2), torch.rand(5)
-    losses = AutoencoderObjective(DEGREES, Half(), 0.25)(images, labels)
+    losses = AutoencoderObjective(DEGREES, Half(), Sum(), 0.25)(images, labels)
     code = images.flatten(1)[:, :4] / 2
     assert losses["image"].item() == pytest.approx(((code.sum(1).view(-1, 1, 1, 1) - images) ** 2).mean().item())
     assert losses["sparsity"].item() == pytest.approx(0.25 * code.mean().item())
@@ -66,5 +67,6 @@ def test_features_are_fitted_once_and_loaded_after(tmp_path, monkeypatch, task):
     assert not first.training
     assert not any(parameter.requires_grad for parameter in first.parameters())
     assert torch.equal(fitted("b")(seen), first(seen)), "in another folder the same bits"
+    assert not [name for name in first.state_dict() if name.startswith("dec")], "what only trains it is not kept"
     monkeypatch.setattr(features, "fit_images", lambda *given, **options: pytest.fail("trained again"))
     assert torch.equal(fitted("a")(seen), first(seen))

@@ -8,6 +8,7 @@ from torch import nn
 
 from cgankd.metrics import num_parameters
 from cgankd.models import GANS, NETWORKS, blocks, make_network
+from cgankd.models.autoencoder import SparseDecoder
 from cgankd.models.blocks import ConditionalNorm, DownBlock, SelfAttention, UpBlock, num_doublings, spectral
 from cgankd.models.cnn import Normalisation
 
@@ -18,7 +19,8 @@ SMALL = [
     {"name": "biggan", "size": 16, "latent": 5, "width": 2, "num_classes": 3},
     {"name": "biggan", "size": 32, "latent": 8, "width": 2, "num_classes": 3, "shared": 4, "attention": 16},
     {"name": "sngan", "size": 16, "latent": 5, "width": 2, "embedding": 8},
-    {"name": "sparse-autoencoder", "side": 16, "width": 2, "size": 32},
+    {"name": "sagan", "size": 16, "latent": 5, "width": 2, "embedding": 8},
+    {"name": "sparse-encoder", "side": 16, "width": 2, "size": 32},
     {"name": "class-index", "num_classes": 3},
     {"name": "label-embedding", "size": 16},
     {"name": "image-embedding", "trunk": "resnet8_x0_25", "side": 16, "size": 16, **HALF},
@@ -39,9 +41,6 @@ def test_the_gans_have_their_published_size(without_initial_values):
     generator, discriminator = GANS["biggan"]
     assert num_parameters(generator(size=32, latent=128, width=64, num_classes=10)) == 4_304_387
     assert num_parameters(discriminator(size=32, width=64, num_classes=10)) == 4_207_361
-    generator, discriminator = GANS["sngan"]
-    assert num_parameters(generator(size=64, latent=256, width=64, embedding=128)) == 15_049_347
-    assert num_parameters(discriminator(size=64, width=64, embedding=128)) == 21_655_233
 
 
 @pytest.mark.parametrize(
@@ -62,8 +61,20 @@ def test_large_biggans_have_their_published_size(
     assert num_parameters(discriminator(num_classes=classes, **sizes)) == num_discriminator
 
 
-def test_the_label_embedding_has_its_published_size(without_initial_values):
-    assert size_of(name="label-embedding", size=128) == 67_328
+@pytest.mark.parametrize(
+    ("name", "generator", "discriminator"), [("sngan", 15_049_347, 21_655_233), ("sagan", 15_070_052, 21_660_466)]
+)
+def test_the_gans_of_a_continuous_label_have_their_published_size(monkeypatch, name, generator, discriminator):
+    monkeypatch.setattr(blocks, "spectral_norm", lambda layer, eps: layer)  # it has no parameters, and takes time
+    with torch.device("meta"):
+        assert size_of(name=name, size=64, latent=256, width=64, embedding=128) == generator
+        assert num_parameters(GANS[name][1](size=64, width=64, embedding=128)) == discriminator
+
+
+def test_the_label_embedding_has_its_published_size():
+    with torch.device("meta"):
+        assert size_of(name="label-embedding", size=128) == 67_328
+        assert size_of(name="image-embedding", trunk="resnet34", side=64, size=128, **HALF) == 21_610_945
 
 
 @pytest.mark.parametrize(
@@ -89,11 +100,13 @@ def test_the_ratio_networks_of_classes_have_their_published_size(without_initial
     assert size_of(**common, features=3 * 64 * 64, embedding=0, num_classes=200) == two_hundred
 
 
-def test_the_sparse_autoencoder_has_its_published_size(without_initial_values):
-    network = make_network({"name": "sparse-autoencoder", "side": 64, "width": 64, "size": 12288})
-    assert num_parameters(network.encode) == 7_073_664
-    assert num_parameters(network.decode) == 12_147_843
-    assert num_parameters(network.predict) == 27_864_065
+def test_the_sparse_autoencoder_has_its_published_size():
+    sizes = {"side": 64, "width": 64, "size": 12288}
+    with torch.device("meta"):
+        decoder = SparseDecoder(**sizes)
+        assert size_of(name="sparse-encoder", **sizes) == 7_073_664
+    assert num_parameters(decoder.decode) == 12_147_843
+    assert num_parameters(decoder.predict) == 27_864_065
 
 
 # All of them
@@ -111,6 +124,7 @@ def test_a_network_in_eval_mode_treats_each_sample_by_itself(architecture):
     inputs = {
         "biggan": (torch.randn(6, architecture.get("latent", 0)), torch.arange(6) % 3),
         "sngan": (torch.randn(6, 5), torch.rand(6, 8)),
+        "sagan": (torch.randn(6, 5), torch.rand(6, 8)),
         "class-index": (torch.arange(6) % 3,),
         "label-embedding": (labels,),
         "ratio": (torch.rand(6, 6), torch.rand(6, 4)),
@@ -122,7 +136,7 @@ def test_a_network_in_eval_mode_treats_each_sample_by_itself(architecture):
         torch.testing.assert_close(network(*(part[row : row + 1] for part in inputs))[0], together[row])
 
 
-@pytest.mark.parametrize("name", ["biggan", "sngan"])
+@pytest.mark.parametrize("name", ["biggan", "sngan", "sagan"])
 @pytest.mark.parametrize("size", [8, 16, 32])
 def test_generators_draw_images_in_range_that_depend_on_noise_and_condition(name, size):
     torch.manual_seed(0)
@@ -270,7 +284,7 @@ def test_every_parameter_of_biggan_has_a_gradient_once_gamma_has_left_zero(size)
     assert without_gradient() == set()
 
 
-@pytest.mark.parametrize("name", ["biggan", "sngan"])
+@pytest.mark.parametrize("name", ["biggan", "sngan", "sagan"])
 def test_every_weight_of_a_discriminator_has_spectral_norm_one(name):
     torch.manual_seed(0)
     conditions = {"num_classes": 3} if name == "biggan" else {"embedding": 8}
@@ -285,12 +299,53 @@ def test_every_weight_of_a_discriminator_has_spectral_norm_one(name):
         assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.1)
 
 
-def test_discriminators_have_no_batch_norm_and_only_the_biggan_generator_is_spectrally_normalised():
-    for name, conditions in (("biggan", {"num_classes": 3}), ("sngan", {"embedding": 8})):
+def test_discriminators_have_no_batch_norm_and_all_generators_but_sngan_are_spectrally_normalised():
+    for name, conditions in (
+        ("biggan", {"num_classes": 3}), ("sngan", {"embedding": 8}), ("sagan", {"embedding": 8})
+    ):  # fmt: skip
         generator = GANS[name][0](size=16, latent=4, width=2, **conditions)
         critic = GANS[name][1](size=16, width=2, **conditions)
         assert not any(isinstance(layer, nn.BatchNorm2d) for layer in critic.modules())
-        assert any("parametrizations" in key for key in generator.state_dict()) == (name == "biggan")
+        assert any("parametrizations" in key for key in generator.state_dict()) == (name != "sngan")
+
+
+def test_the_sagan_discriminator_is_the_one_written_down():
+    torch.manual_seed(0)
+    critic = GANS["sagan"][1](size=16, width=8, embedding=4)
+    x, h = torch.rand(2, 3, 16, 16) * 2 - 1, torch.rand(2, 4)
+    with torch.no_grad():
+        critic.blocks[1].gamma.fill_(0.7)
+        critic(x, h)  # one power iteration
+        for name, value in critic.named_parameters():
+            if name.endswith("bias"):
+                value.uniform_(-1, 1)
+    critic.eval()
+    weights = iter((layer.weight, layer.bias) for layer in critic.modules() if isinstance(layer, nn.Conv2d | nn.Linear))
+
+    def conv(x):
+        weight, bias = next(weights)
+        return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+
+    y = F.avg_pool2d(conv(F.relu(conv(x))), 2)
+    y = y + conv(F.avg_pool2d(x, 2))
+    query, key, value = conv(y).flatten(2), F.max_pool2d(conv(y), 2).flatten(2), F.max_pool2d(conv(y), 2).flatten(2)
+    seen = torch.einsum("nck,npk->ncp", value, torch.einsum("ncp,nck->npk", query, key).softmax(2))
+    y = y + 0.7 * conv(seen.view(2, 4, 8, 8))
+    assert y.shape == (2, 8, 8, 8), "half the side of the images"
+    for down in (True, False):
+        y = F.relu(y)  # in place in the reference code, so that the shortcut sees it too
+        main = conv(F.relu(conv(y)))
+        y = main + conv(y) if not down else F.avg_pool2d(main, 2) + F.avg_pool2d(conv(y), 2)
+    y = F.relu(y).flatten(1)
+    (score, bias), (project, _) = weights
+    torch.testing.assert_close(critic(x, h), (y @ score.T + bias + (h @ project.T * y).sum(1, keepdim=True))[:, 0])
+
+
+def test_the_norms_of_the_sagan_generator_move_as_slowly_as_published():
+    generator = GANS["sagan"][0](size=16, latent=4, width=2, embedding=8)
+    momenta = {name: layer.momentum for name, layer in generator.named_modules() if isinstance(layer, nn.BatchNorm2d)}
+    assert momenta.pop("norm") == 1e-4
+    assert set(momenta.values()) == {1e-3}
 
 
 def test_the_projection_of_biggan_is_the_class_vector_times_the_summed_map():
@@ -338,21 +393,20 @@ def test_different_labels_have_different_embeddings(size):
 def test_label_embeddings_and_features_are_not_negative():
     torch.manual_seed(0)
     embedding = make_network({"name": "label-embedding", "size": 16})(torch.linspace(0, 1, 50))
-    features = make_network({"name": "sparse-autoencoder", "side": 16, "width": 2, "size": 32})(
-        torch.randn(5, 3, 16, 16)
-    )
+    features = make_network({"name": "sparse-encoder", "side": 16, "width": 2, "size": 32})(torch.randn(5, 3, 16, 16))
     assert embedding.min() == 0 < embedding.max()
     assert features.min() == 0 < features.max()
 
 
 @pytest.mark.parametrize("side", [8, 16, 32])
 def test_the_autoencoder_gives_images_back_in_their_size_from_a_code_of_the_asked_size(side):
-    network = make_network({"name": "sparse-autoencoder", "side": side, "width": 2, "size": 32})
-    features = network(torch.randn(4, 3, side, side))
+    sizes = {"side": side, "width": 2, "size": 32}
+    features = make_network({"name": "sparse-encoder", **sizes})(torch.randn(4, 3, side, side))
     assert features.shape == (4, 32)
-    assert network.decode(features).shape == (4, 3, side, side)
-    assert network.decode(features).abs().max() <= 1
-    assert network.predict(features).shape == (4, 1)
+    images, outputs = SparseDecoder(**sizes)(features)
+    assert images.shape == (4, 3, side, side)
+    assert images.abs().max() <= 1
+    assert outputs.shape == (4, 1)
 
 
 def test_sides_are_four_times_a_power_of_two():
@@ -379,3 +433,11 @@ def test_initial_weights_have_their_published_spread():
     for name, weight in sngan.named_parameters():
         if name in bounds:
             assert bounds[name] * 0.97 < weight.abs().max().item() <= bounds[name] * 1.0001, name
+    sagan = GANS["sagan"][0](size=16, latent=64, width=32, embedding=16)
+    for name, weight in sagan.named_parameters():
+        if weight.ndim > 1:
+            area = weight[0, 0].numel()
+            bound = (6 / (area * (weight.shape[0] + weight.shape[1]))) ** 0.5
+            assert bound * 0.9 < weight.abs().max().item() <= bound * 1.0001, name
+        elif name.endswith("bias"):
+            assert not weight.any(), name

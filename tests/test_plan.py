@@ -181,6 +181,16 @@ def test_every_part_of_a_view_and_of_a_student_changes_its_digest(run):
     assert len({student(run, **part) for part in parts}) == len(parts)
 
 
+def test_the_head_of_students_changes_them_and_no_teacher_and_no_head_of_sskd(run):
+    assert len({student(run), student(run, "distill.head=8"), student(run, "distill.head=9")}) == 3
+    assert student(run, "teacher.head=8") == student(run)
+    sskd = ["distill.sskd.head.steps=3", "distill.sskd.head.batch=16"]
+    shared = {"method": plan.HEAD, "network": "resnet8", "teacher": "resnet8"}
+    assert student(run, *sskd, **shared) == student(run, *sskd, "distill.head=8", **shared)
+    assert digests("train-teacher", run, "teacher.head=8") != digests("train-teacher", run)
+    assert digests("train-teacher", run, "distill.head=8") == digests("train-teacher", run)
+
+
 def test_the_budget_of_epochs_changes_a_student(run):
     epochs = ["distill.budget=epochs", "distill.epochs=5"]
     assert len({student(run), student(run, *epochs), student(run, epochs[0], "distill.epochs=6")}) == 3

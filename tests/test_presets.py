@@ -146,7 +146,7 @@ def test_changes_of_a_call_are_toml_values_or_bare_words(write):
         ("[distill]\nrho = 'all'", "distill.rho: .*'selected' or 'none' .found 'all'"),
         ("[distill]\nfake_share = 1", "distill.fake_share: .*less than 1 .found 1"),
         ("[data]\nsize = 20", "data.size: .*8, 16, 32.*found 20"),
-        ("[gan]\nnetwork = 'bigan'", "gan.network: .*'biggan' or 'sngan' .found 'bigan'"),
+        ("[gan]\nnetwork = 'bigan'", "gan.network: .*'biggan', 'sngan' or 'sagan' .found 'bigan'"),
         ("[teacher]\nnetworks = ['renset8']", "teacher.networks.0: unknown network; did you mean resnet8?"),
         ("[distill]\nmethods = ['bkld']", "distill.methods.0: unknown method; did you mean blkd?"),
         ("[distill]\nmethods = ['sskd']", "distill.methods: sskd needs the table"),
@@ -180,6 +180,8 @@ def test_a_wrong_value_is_refused_with_its_key_and_what_was_found(write, text, w
         ("[distill]\nfilter_bins = 2", "distill.filter_bins is for a continuous label"),
         ("[distill]\nrelabel = 'unclipped'", "distill.relabel = .unclipped. is for a continuous label"),
         ("[gan]\nnetwork = 'sngan'", "biggan takes class labels"),
+        ("[gan]\nnetwork = 'sagan'", "biggan takes class labels, sngan and sagan a continuous label"),
+        ("[teacher]\nhead = 8\nbatch = 1", "the batch norm of a head needs at least 2 images"),
         ("[gan]\nshared = 8", "gan.latent: with gan.shared z is cut into 3 equal parts at side 16, found 32"),
         ("[gan]\nattention = 16", "gan.attention: at side 16 biggan has maps of side 8 in both networks, found 16"),
         ("[data]\nsize = 64\n[gan]\nattention = 24", "maps of side 8, 16, 32 in both networks, found 24"),
@@ -459,9 +461,16 @@ def test_z_is_cut_into_one_part_more_than_there_are_blocks():
         refused("digits", f"{parts} equal parts", [f"data.size={side}", "gan.shared=8", "gan.latent=61"])
 
 
+@pytest.mark.parametrize("network", ["sngan", "sagan"])
 @pytest.mark.parametrize("change", ["gan.shared=8", "gan.attention=8"])
-def test_what_only_biggan_has_is_refused_for_the_other_gan(change):
-    refused("digits-angle", "gan.shared and gan.attention: only biggan has them, not sngan", [change])
+def test_what_only_biggan_has_is_refused_for_the_other_gans(change, network):
+    words = f"gan.shared and gan.attention: only biggan has them, not {network}"
+    refused("digits-angle", words, [change, f"gan.network={network}"])
+
+
+def test_a_continuous_label_takes_either_of_two_gans():
+    assert load("digits-angle", ["gan.network=sagan"]).gan.network == "sagan"
+    refused("digits-angle", "biggan takes class labels", ["gan.network=biggan"])
 
 
 def test_labels_cannot_be_augmented():

@@ -4,23 +4,26 @@ from typing import Any
 
 from torch import nn
 
-from cgankd.models.autoencoder import SparseAutoencoder
+from cgankd.models.autoencoder import SparseEncoder
 from cgankd.models.biggan import BigGanDiscriminator, BigGanGenerator
 from cgankd.models.cnn import Cnn, CnnFeatures, Projection
 from cgankd.models.embedding import ClassIndex, ImageEmbedding, LabelEmbedding
 from cgankd.models.ratio import RatioNetwork
+from cgankd.models.sagan import SaganDiscriminator, SaganGenerator
 from cgankd.models.sngan import SnganDiscriminator, SnganGenerator
 
 GANS: dict[str, tuple[Any, Any]] = {
     "biggan": (BigGanGenerator, BigGanDiscriminator),
     "sngan": (SnganGenerator, SnganDiscriminator),
+    "sagan": (SaganGenerator, SaganDiscriminator),
 }
 NETWORKS: dict[str, Any] = {
     "biggan": BigGanGenerator,
     "sngan": SnganGenerator,
+    "sagan": SaganGenerator,
     "cnn": Cnn,
     "cnn-features": CnnFeatures,
-    "sparse-autoencoder": SparseAutoencoder,
+    "sparse-encoder": SparseEncoder,
     "class-index": ClassIndex,
     "label-embedding": LabelEmbedding,
     "image-embedding": ImageEmbedding,

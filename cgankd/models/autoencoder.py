@@ -22,29 +22,41 @@ def _double(inputs: int, outputs: int) -> list[nn.Module]:
     return [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
-class SparseAutoencoder(nn.Module):
-    """Images (N, 3, S, S) in [-1, 1] -> features (N, D); `decode` and `predict` train it and are not used after."""
+class SparseEncoder(nn.Module):
+    """Images (N, 3, S, S) in [-1, 1] -> features (N, D)."""
 
     def __init__(self, *, side: int, width: int, size: int) -> None:
         super().__init__()
         depth = num_doublings(side)
-        code = size // 16
         widths = [3, *(width << power for power in range(depth))]
-        encoder: list[nn.Module] = []
-        for index, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
-            encoder += [*_halve(inputs, outputs), *(_refine(outputs) if index < depth - 1 else [])]
-        self.encode = nn.Sequential(*encoder, nn.Conv2d(widths[-1], code, 3, 1, 1), nn.ReLU(), nn.Flatten())
-        decoder: list[nn.Module] = []
-        for index, (inputs, outputs) in enumerate(zip([code, *widths[:1:-1]], widths[:0:-1], strict=True)):
-            decoder += [*_double(inputs, outputs), *(_refine(outputs) if index < depth - 1 else [])]
-        self.decode = nn.Sequential(
-            nn.Unflatten(1, (code, 4, 4)), *decoder, nn.Conv2d(widths[1], 3, 3, 1, 1), nn.Tanh()
-        )
-        hidden = [size, max(8, size // 6), max(8, size // 12), max(8, size // 24), max(8, size // 96)]
         layers: list[nn.Module] = []
+        for index, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
+            layers += [*_halve(inputs, outputs), *(_refine(outputs) if index < depth - 1 else [])]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], size // 16, 3, 1, 1), nn.ReLU(), nn.Flatten())
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images)
+
+
+class SparseDecoder(nn.Module):
+    """Features (N, D) of an encoder of the same sizes -> images (N, 3, S, S) in [-1, 1] and outputs (N, 1).
+
+    It trains the encoder, and is not used after.
+    """
+
+    def __init__(self, *, side: int, width: int, size: int) -> None:
+        super().__init__()
+        depth, code = num_doublings(side), size // 16
+        widths = [code, *(width << power for power in reversed(range(depth)))]
+        layers: list[nn.Module] = []
+        for index, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
+            layers += [*_double(inputs, outputs), *(_refine(outputs) if index < depth - 1 else [])]
+        self.decode = nn.Sequential(nn.Unflatten(1, (code, 4, 4)), *layers, nn.Conv2d(width, 3, 3, 1, 1), nn.Tanh())
+        hidden = [size, *(max(8, size // share) for share in (6, 12, 24, 96))]
+        layers = []
         for inputs, outputs in itertools.pairwise(hidden):
             layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU()]
         self.predict = nn.Sequential(*layers, nn.Linear(hidden[-1], 1))
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.encode(images)
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        return self.decode(features), self.predict(features)

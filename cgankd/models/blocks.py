@@ -25,9 +25,9 @@ class ConditionalNorm(nn.Module):
     `affine(C)` makes the map from the condition to C numbers; the gain is 1 + its output.
     """
 
-    def __init__(self, channels: int, affine: Callable[[int], nn.Module]) -> None:
+    def __init__(self, channels: int, affine: Callable[[int], nn.Module], momentum: float = 0.1) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.norm = nn.BatchNorm2d(channels, momentum=momentum, affine=False)
         self.gain, self.bias = affine(channels), affine(channels)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -37,11 +37,10 @@ class ConditionalNorm(nn.Module):
 class UpBlock(nn.Module):
     """Doubles the side: norm, ReLU, up, conv, norm, ReLU, conv, beside an up-sampled 1x1 shortcut."""
 
-    def __init__(
-        self, inputs: int, outputs: int, affine: Callable[[int], nn.Module], convolution: Layer = nn.Conv2d
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, affine: Callable[[int], nn.Module], convolution: Layer = nn.Conv2d,
+                 momentum: float = 0.1) -> None:  # fmt: skip
         super().__init__()
-        self.norm1, self.norm2 = ConditionalNorm(inputs, affine), ConditionalNorm(outputs, affine)
+        self.norm1, self.norm2 = (ConditionalNorm(channels, affine, momentum) for channels in (inputs, outputs))
         self.conv1 = convolution(inputs, outputs, 3, padding=1)
         self.conv2 = convolution(outputs, outputs, 3, padding=1)
         self.shortcut = convolution(inputs, outputs, 1)
@@ -54,19 +53,23 @@ class UpBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """Halves the side where `down`; the first block of a discriminator sees the image without a ReLU before."""
+    """Halves the side where `down`; the first block of a discriminator sees the image without a ReLU before.
 
-    def __init__(
-        self, inputs: int, outputs: int, *, down: bool, first: bool = False, convolution: Layer = nn.Conv2d
-    ) -> None:
+    The shortcut sees what comes in as it is or, with `rectified`, through the ReLU too.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, down: bool, first: bool = False, rectified: bool = False,
+                 convolution: Layer = nn.Conv2d) -> None:  # fmt: skip
         super().__init__()
-        self.down, self.first = down, first
+        self.down, self.first, self.rectified = down, first, rectified
         self.conv1 = convolution(inputs, outputs, 3, padding=1)
         self.conv2 = convolution(outputs, outputs, 3, padding=1)
         self.shortcut = convolution(inputs, outputs, 1) if down or inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))
+        rectified = x if self.first else F.relu(x)
+        h = self.conv2(F.relu(self.conv1(rectified)))
+        x = rectified if self.rectified else x
         if not self.down:
             return h + self.shortcut(x)
         # Mean pooling commutes with the 1x1 shortcut: one order serves first and later blocks.
@@ -74,18 +77,18 @@ class DownBlock(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Each place of a map looks at all others (SAGAN, Zhang et al. 2019, as BigGAN has it): x (N, C, S, S), S even.
+    """Each place of a map looks at all others (SAGAN, Zhang et al. 2019): x (N, C, S, S), S even.
 
     What is looked at is pooled 2x2, so that its cost is a quarter. gamma starts at 0, and the layer as the identity.
     """
 
-    def __init__(self, channels: int, convolution: Layer) -> None:
+    def __init__(self, channels: int, convolution: Layer, *, bias: bool = False) -> None:
         super().__init__()
         narrow, half = max(1, channels // 8), max(1, channels // 2)
-        self.query = convolution(channels, narrow, 1, bias=False)
-        self.key = convolution(channels, narrow, 1, bias=False)
-        self.value = convolution(channels, half, 1, bias=False)
-        self.output = convolution(half, channels, 1, bias=False)
+        self.query = convolution(channels, narrow, 1, bias=bias)
+        self.key = convolution(channels, narrow, 1, bias=bias)
+        self.value = convolution(channels, half, 1, bias=bias)
+        self.output = convolution(half, channels, 1, bias=bias)
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -110,10 +113,14 @@ def num_doublings(size: int) -> int:
     return steps
 
 
-def initialise(module: nn.Module, rule: Callable[[Tensor], object]) -> None:
-    """Applies `rule` to the weight of every convolution, linear layer and embedding, normalised or not."""
+def initialise(module: nn.Module, rule: Callable[[Tensor], object], *, bias: bool = False) -> None:
+    """Applies `rule` to the weight of every convolution, linear layer and embedding, normalised or not; with `bias`
+    also zeroes their biases."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding):
-            weights = [value for name, value in layer.named_parameters() if "weight" in name]
+            parameters = list(layer.named_parameters())
             with torch.no_grad():
-                rule(weights[0])
+                rule(next(value for name, value in parameters if "weight" in name))
+                for name, value in parameters:
+                    if bias and name == "bias":
+                        value.zero_()

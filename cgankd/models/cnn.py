@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cgankd.models.blocks import initialise
 from cgankd.models.densenet import DenseNet
-from cgankd.models.efficientnet import EfficientNet
-from cgankd.models.mobilenet import MobileNet
+from cgankd.models.efficientnet import EfficientNet, make_imagenet_efficientnet
+from cgankd.models.mobilenet import MobileNet, make_imagenet_mobilenet
 from cgankd.models.resnet import CifarResNet, ResNet
-from cgankd.models.shufflenet import make_shufflenet
+from cgankd.models.shufflenet import make_imagenet_shufflenet, make_shufflenet
 from cgankd.models.vgg import Vgg
 
 TRUNKS: dict[str, Any] = {
@@ -33,14 +34,17 @@ TRUNKS: dict[str, Any] = {
     "mobilenetv2": MobileNet,
     "shufflenetv2": make_shufflenet,
     "efficientnet-b0": lambda side: EfficientNet(),
+    "shufflenetv2-imagenet": lambda side: make_imagenet_shufflenet(),
+    "mobilenetv2-imagenet": lambda side: make_imagenet_mobilenet(),
+    "efficientnet-b0-imagenet": lambda side: make_imagenet_efficientnet(),
 }
 
 
 def make_trunk(name: str, side: int) -> Any:
     """The trunk of a network's name for images of that side: (N, 3, S, S) -> (N, num_features).
 
-    Its form is the published one for Tiny-ImageNet from S = 64 on, and for CIFAR-10 below. resnet20_x0_25 is
-    resnet20, a quarter as wide.
+    Its form is the published one for Tiny-ImageNet from S = 64 on, and for CIFAR-10 below, or with -imagenet that of
+    any S which the published regressors have. resnet20_x0_25 is resnet20, a quarter as wide.
     """
     base, _, width = name.partition("_x")
     return TRUNKS[base](side, float(width.replace("_", "."))) if width else TRUNKS[base](side)
@@ -60,14 +64,31 @@ class Normalisation(nn.Module):
         return ((images + 1) / 2 - self.mean) / self.std
 
 
-class Cnn(nn.Module):
-    """(N, 3, S, S) -> outputs (N, K): a teacher, an assistant or a student."""
+def make_head(inputs: int, outputs: int, hidden: int | None, *, rectified: bool = False) -> nn.Module:
+    """(N, inputs) -> (N, outputs): a linear layer, alone or behind two of width `hidden` with batch norm and ReLU.
 
-    def __init__(self, *, trunk: str, side: int, outputs: int, mean: list[float], std: list[float]) -> None:
+    Only published regressors end `rectified`: a last ReLU whose input has become negative for all images is dead.
+    """
+    layers = [*_hidden(inputs, hidden), *_hidden(hidden, hidden)] if hidden else []
+    layers += [nn.Linear(hidden or inputs, outputs), *([nn.ReLU()] if rectified else [])]
+    return nn.Sequential(*layers) if len(layers) > 1 else layers[0]
+
+
+def _hidden(inputs: int, outputs: int) -> list[nn.Module]:
+    return [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU()]
+
+
+class Cnn(nn.Module):
+    """(N, 3, S, S) -> outputs (N, K): a teacher, an assistant or a student; see `make_head`."""
+
+    def __init__(self, *, trunk: str, side: int, outputs: int, mean: list[float], std: list[float],
+                 head: int | None = None, rectified: bool = False) -> None:  # fmt: skip
         super().__init__()
         self.normalise = Normalisation(mean, std)
         self.trunk = make_trunk(trunk, side)
-        self.head = nn.Linear(self.trunk.num_features, outputs)
+        self.head = make_head(self.trunk.num_features, outputs, head, rectified=rectified)
+        if deviation := getattr(self.trunk, "head_deviation", None):
+            initialise(self.head, lambda weight: nn.init.normal_(weight, std=deviation), bias=True)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.features(images))

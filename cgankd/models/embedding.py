@@ -6,13 +6,14 @@ N images, labels in [0, 1], embeddings h (N, E) >= 0.
 from torch import Tensor, nn
 
 from cgankd.models.blocks import group_norm
-from cgankd.models.cnn import Normalisation, make_trunk
+from cgankd.models.cnn import Normalisation, make_head, make_trunk
 
 
 class ImageEmbedding(nn.Module):
-    """Images (N, 3, S, S) -> h (N, E); `label(h)` (N, 1) reads the label back."""
+    """Images (N, 3, S, S) -> h (N, E); `label(h)` (N, 1) reads the label back, if published `rectified`."""
 
-    def __init__(self, *, trunk: str, side: int, size: int, mean: list[float], std: list[float]) -> None:
+    def __init__(self, *, trunk: str, side: int, size: int, mean: list[float], std: list[float],
+                 rectified: bool = False) -> None:  # fmt: skip
         super().__init__()
         self.normalise = Normalisation(mean, std)
         self.trunk = make_trunk(trunk, side)
@@ -21,7 +22,7 @@ class ImageEmbedding(nn.Module):
             nn.Linear(features, features), nn.BatchNorm1d(features), nn.ReLU(),
             nn.Linear(features, size), nn.BatchNorm1d(size), nn.ReLU(),
         )  # fmt: skip
-        self.label = nn.Linear(size, 1)
+        self.label = make_head(size, 1, None, rectified=rectified)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.embed(self.trunk(self.normalise(images)))

@@ -24,7 +24,6 @@ from cgankd.vicinity import ByLabel, Pairs, make_vicinity
 
 CHECKED = 2000  # fakes on which the fitted ratio is checked
 MIN_MEAN, MAX_MEAN, MIN_EFFECTIVE = 0.1, 10.0, 0.05
-UNCHANGED = {"mean": [0.5] * 3, "std": [0.5] * 3}  # images stay in [-1, 1]
 
 
 def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
@@ -37,7 +36,7 @@ def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
     files = {part: file for part in ("features", "ratio") if (file := plan.file_of(part, artefact, call))}
     # The published ratio was fitted to what its extractor says of images in [-1, 1], though that was trained with the
     # constants of the data.
-    constants = UNCHANGED if "ratio" in files else real.normalisation()
+    constants = designs.UNCHANGED if "ratio" in files else real.normalisation()
     parts = {
         "features": designs.features(preset, task.outputs, constants),
         "ratio": designs.ratio(preset, task.outputs),

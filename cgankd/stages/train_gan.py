@@ -21,24 +21,30 @@ from cgankd.vicinity import ByLabel, VicinalRounds, make_vicinity
 
 
 def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
-    """Trains the GAN of the preset, or imports its generator."""
+    """Trains the GAN of the preset, or imports its generator, its condition, or what that is trained with."""
     artefact, seed = plan.gan(preset, run, call), preset.seed
     source = sources.load(preset.data, seed)
-    task = make_task(source.label)
-    design, file = designs.generator(preset, task.outputs), plan.file_of("generator", artefact, call)
-    network, origin = published.load(file, design) if file else (None, None)
+    task, folder, embedding = make_task(source.label), artefact.folder, preset.gan.embedding
+    parts = {"generator": designs.generator(preset, task.outputs)}
+    if embedding:
+        parts["condition"] = designs.condition(embedding, task.outputs)
+        parts["embedding"] = designs.published_embedding(embedding, preset.data.size)
+    imports = {part: published.load(file, design) for part, design in parts.items()
+               if (file := plan.file_of(part, artefact, call))}  # fmt: skip
+    origin = {part: origin for part, (_, origin) in imports.items()}
     if machine.is_main:
         artefact.begin()
+        for part in imports.keys() & {"condition", "embedding"}:
+            save_network(folder, part, imports[part][0], parts[part])
     machine.barrier()
     real = images_of(source, "train", task).to(machine.device)
-    condition = fit_condition(task, real, preset.gan.embedding, folder=artefact.folder, seed=seed,
-                              recipe=artefact.digest, machine=machine)  # fmt: skip
-    network = network or _train(artefact, design, preset, task, real, condition, machine)
+    condition = fit_condition(task, real, embedding, folder=folder, seed=seed, recipe=artefact.digest, machine=machine)
+    network = (imports["generator"][0] if "generator" in imports
+               else _train(artefact, parts["generator"], preset, task, real, condition, machine))  # fmt: skip
     if machine.is_main:
-        folder = artefact.folder
-        files = save_network(folder, "generator", network, design)
+        files = save_network(folder, "generator", network, parts["generator"])
         files += [folder / "condition.safetensors", folder / "condition.json"]
-        artefact.finish(files, made_on=machine.facts, origin=origin and {"generator": origin}, label=source.label,
+        artefact.finish(files, made_on=machine.facts, origin=origin or None, label=source.label,
                         seen={} if origin else source.seen("train"))  # fmt: skip
         checkpoint.remove(folder / "checkpoints")
     machine.barrier()

@@ -35,7 +35,8 @@ def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
 def _make(name: str, artefact: Artefact, preset: Preset, source: Source, machine: Machine, call: Call) -> None:
     task, file = make_task(source.label), plan.file_of(name, artefact, call)
     real, validation = (images_of(source, split, task).to(machine.device) for split in ("train", "validation"))
-    design = designs.cnn(name, real.side, task.outputs, real.normalisation())
+    form = name, real.side, task.outputs, real.normalisation()
+    design = designs.published_cnn(*form) if file else designs.cnn(*form, preset.teacher.head)
     network, origin = published.load(file, design) if file else (None, None)
     if machine.is_main:
         artefact.begin()
