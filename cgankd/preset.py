@@ -1,6 +1,6 @@
 """Presets: a sparse TOML file becomes frozen, checked settings; whatever it does not know is refused.
 
-One subcommand is one table: [data] [gan] [teacher] [dre] [generate] [rho] [distill] [report]. Steps are
+One subcommand is one table: [data] [gan] [teacher] [dre] [generate] [evaluate] [rho] [distill] [report]. Steps are
 optimiser steps, sizes are pixels or counts, fractions lie in [0, 1].
 """
 
@@ -153,6 +153,12 @@ class Data(Table):
         """Whether the label is a number rather than a class; known before data is read."""
         return self.source == "digits-angle" or self.range is not None
 
+    @property
+    def span(self) -> float:
+        """How wide the range of a continuous label is, in its unit."""
+        low, high = self.range or (0.0, 90.0)  # those of digits-angle
+        return high - low
+
 
 class Embedding(Table):
     """The label embedding of a continuous label (CcGAN, Ding et al. 2021): image -> h -> label, then label -> h."""
@@ -255,6 +261,20 @@ class Generate(Table):
     max_proposals: Count = Field(
         default=100, description="proposals per image to accept after which a label has failed"
     )
+
+
+class Types(Recipe):
+    """The classifier of types: what the images of one label differ in, e.g. which digit is turned."""
+
+    network: Cnn
+
+
+class Evaluate(Table):
+    """Scores of the fakes of a continuous label in windows of it: distance to real images, label score, diversity."""
+
+    radius: Annotated[float, Field(gt=0, le=10**6)] = Field(description="of a window, in the label's unit")
+    centers: Annotated[int, Field(ge=1, le=10**5)] = Field(description="windows, evenly spaced over the label's range")
+    types: Types | None = Field(default=None, description="for diversity, where the data have types")
 
 
 class Rho(Table):
@@ -379,6 +399,7 @@ class Preset(Table):
     teacher: Teacher
     dre: Dre
     generate: Generate
+    evaluate: Evaluate | None = None
     rho: Rho
     distill: Distill
     report: Report = Report()
@@ -413,6 +434,17 @@ class Preset(Table):
             raise ValueError("gan.network: biggan takes class labels, sngan a continuous label")
         if (self.dre.features.network is None) != continuous:
             raise ValueError("dre.features.network: needed for class labels, absent for a continuous label")
+        return self
+
+    @model_validator(mode="after")
+    def _windows(self) -> "Preset":
+        if not self.evaluate:
+            return self
+        if not self.data.continuous:
+            raise ValueError("evaluate: for a continuous label only; metrics within classes are not there")
+        if 2 * self.evaluate.radius > self.data.span:
+            raise ValueError(f"evaluate.radius: a window is at most as wide as the label's range, {self.data.span:g}, "
+                             f"so the radius at most half of that, not {self.evaluate.radius:g}")  # fmt: skip
         return self
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ LEVELS = [
     {"preset", "task", "console", "checkpoint"},
     {"models", "fakes", "sources"},
     {"designs", "networks", "published", "data", "methods", "ratio", "engine", "metrics", "collapse", "plan"},
-    {"sampling", "students", "estimate", "conditions", "features", "scores"}
+    {"sampling", "students", "estimate", "conditions", "features", "scores", "windows"}
     | {"pages", "document", "figures", "results", "tables"},
     {"stages"},
     {"pipeline", "launch"},

@@ -23,6 +23,7 @@ class Source:
     labels: np.ndarray
     rows: dict[str, np.ndarray]
     label: dict[str, Any]
+    types: np.ndarray | None = None
 
     @property
     def leaky(self) -> bool:
