@@ -14,6 +14,7 @@ from cgankd.scores import Record
 from cgankd.tables import metric
 
 FEW = 5  # seeds, below which two standard errors mean little
+EVALUATED = {"intra": "Intra-label FID", "diversity": "Diversity"}
 BUDGETS = {
     "steps": "equal optimiser steps with and without fakes",
     "epochs": "equal epochs, so that students with fakes take more steps",
@@ -174,6 +175,7 @@ def _fakes(found: Results, one: Record) -> list[Block]:
     return [
         Heading("Fakes"),
         Text(text),
+        *(_evaluation(one["evaluation"]) if one["evaluation"] else []),
         Sheets(
             figures.sheets(pool, rho, found.preset.report.columns),
             "Fakes by the label asked for. Subsampling should lose what looks unlike a real image, the filter what "
@@ -196,6 +198,30 @@ def _fakes(found: Results, one: Record) -> list[Block]:
         ),
         Folded("Rejection sampling by label", [tables.rejection(one)]),
     ]
+
+
+def _evaluation(found: Record) -> list[Block]:
+    """How far the fakes are from real images: the table, and the protocol of its numbers."""
+    features, types, unit = found["features"], found["types"], found["unit"]
+    first = found["rows"][0]["row"]
+    text = [
+        f"SFID: the Fréchet distance between fakes and training images in the {features['size']:,} features of the "
+        f"density ratio's {features['network']}, in {found['centers']} windows of radius {found['radius']:g} {unit}; "
+        "intra-label FID: the same for each label by itself. Means ± deviations over the windows with two images of "
+        "each kind. Few images in a window raise a distance, so compare rows of like numbers, and no other run's.",
+        f"Label score: the mean |label that {found['judge']} sees - label asked for| in {unit} ± the deviation over "
+        "images; it also filters, so that it is judge in its own cause.",
+    ]
+    if types:
+        text.append(
+            f"Diversity: the entropy (nats) of the {types['num']} types that {types['network']} sees in a window, "
+            f"{types['maximum']:.3g} at most; on validation images it is wrong in {types['validation']:.3g} %."
+        )
+    text += [f"{EVALUATED[score]}: none, since {reason}." for score, reason in found["missing"].items()]
+    text.append(f"The row {first} has real images in the place of fakes: what to hope for.")
+    if found["leaky"]:
+        text.append("Teacher, features and classifier were trained on them too (protocol paper), so hope for less.")
+    return [tables.evaluation(found), Text(" ".join(text), "note")]
 
 
 def _training(found: Results) -> list[Block]:
