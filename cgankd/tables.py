@@ -121,7 +121,8 @@ def evaluation(found: Record) -> Table:
 def _spread(scores: Record | None, name: str) -> str:
     """Mean ± deviation of a score, as far as there are any."""
     values = ((scores or {}).get(name) or {}).values()
-    return " ± ".join(f"{value:.3g}" for value in values if value is not None) or NONE
+    shown = (f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in values if value is not None)
+    return " ± ".join(shown) or NONE
 
 
 def _windows(scores: Record | None) -> str:

@@ -61,6 +61,7 @@ def test_methods_with_more_views_keep_more(tmp_path):
 def test_a_continuous_label_has_its_own_networks(tmp_path):
     found = {cost.name: cost for cost in costs(tmp_path, name="digits-angle", outputs=1)}
     assert found["resnet8_x0_25 nokd"].parameters == 5061
+    assert (found["types"].parameters, found["types"].stage) == (78042, "evaluate"), "a resnet8 for ten types"
 
 
 def test_the_pool_is_images_and_a_few_numbers_each():
@@ -78,5 +79,6 @@ def test_the_cost_of_every_preset_is_known_before_it_runs(tmp_path, name):
     settings = preset.load(name)
     outputs = 1 if settings.data.continuous else {"tiny-imagenet": 200}.get(settings.data.source, 10)
     found = estimate.costs(settings, Run(tmp_path / "none"), Call(), outputs)
-    assert {cost.stage for cost in found} == {"train-gan", "train-teacher", "fit-dre", "select-rho", "distill"}
+    stages = {"train-gan", "train-teacher", "fit-dre", *(["evaluate"] if settings.evaluate else []), "select-rho"}
+    assert {cost.stage for cost in found} == {*stages, "distill"}
     assert all(cost.parameters > 0 and cost.memory > 0 for cost in found)
