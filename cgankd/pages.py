@@ -208,7 +208,8 @@ def _evaluation(found: Record) -> list[Block]:
         f"SFID: the Fréchet distance between fakes and training images in the {features['size']:,} features of the "
         f"density ratio's {features['network']}, in {found['centers']} windows of radius {found['radius']:g} {unit}; "
         "intra-label FID: the same for each label by itself. Means ± deviations over the windows with two images of "
-        "each kind. Few images in a window raise a distance, so compare rows of like numbers, and no other run's.",
+        "each kind. Few images raise a distance, so compare rows at equal counts: with as many fakes in a window as "
+        "there are validation images. Other runs have other features and do not compare.",
         f"Label score: the mean |label that {found['judge']} sees - label asked for| in {unit} ± the deviation over "
         "images; it also filters, so that it is judge in its own cause.",
     ]

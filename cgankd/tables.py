@@ -106,6 +106,7 @@ def evaluation(found: Record) -> Table:
         "fakes": [row["row"] for row in rows],
         "images": [f"{row['num']:,}" for row in rows],
         "SFID": [_spread(row["sliding"], "fid") for row in rows],
+        "at equal counts": [_spread(row["sliding"], "matched") for row in rows],
         "windows": [_windows(row["sliding"]) for row in rows],
         "real in each": [_inside(row["sliding"], "real") for row in rows],
         "fakes in each": [_inside(row["sliding"], "fake") for row in rows],

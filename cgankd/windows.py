@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from cgankd.metrics import entropy, frechet
+from cgankd.randomness import generator
 from cgankd.scores import spread
 
 TOLERANCE = 1e-5  # labels are fp32, and equal ones may differ by rounding
@@ -49,24 +50,34 @@ def evenly(num: int, radius: float) -> list[float]:
     return np.linspace(radius, 1 - radius, num).tolist() if num > 1 else [0.5]
 
 
-def compare(real: Group, fake: Group, centers: list[float], radius: float,
-            features: Callable[[Tensor], Tensor]) -> dict[str, Any] | None:  # fmt: skip
+def compare(real: Group, fake: Group, centers: list[float], radius: float, *, features: Callable[[Tensor], Tensor],
+            like: Group, seed: int) -> dict[str, Any] | None:  # fmt: skip
     """Means and sample deviations over the windows that hold two images of each kind; None where there is none.
 
-    `features` maps images to (n, D). Under "fid", "label_score" and "diversity" (where errors and types are known)
-    stand `mean` and `deviation`; "real" and "fake" are the fewest and the median images of a window.
+    `features` maps images to (n, D). Under "fid", "matched", "label_score" and "diversity" (where errors and types are
+    known) stand `mean` and `deviation`; "real" and "fake" are the fewest and the median images of a window. Since few
+    images raise the distance, "matched" is that of as many fakes, drawn by `seed`, as `like` has images there.
     """
-    pairs = [(real.within(center, radius), fake.within(center, radius)) for center in centers]
-    pairs = [pair for pair in pairs if min(map(len, pair)) >= FEWEST]
-    if not pairs:
+    found = [(real.within(center, radius), fake.within(center, radius), len(like.within(center, radius)))
+             for center in centers]  # fmt: skip
+    found = [(ours, theirs, num) for ours, theirs, num in found if min(len(ours), len(theirs)) >= FEWEST]
+    if not found:
         return None
-    inside = [part for _, part in pairs]
+    inside = [theirs for _, theirs, _ in found]
+    distances, matched = [], []
+    for index, (ours, theirs, num) in enumerate(found):
+        one, two = features(ours.images()), features(theirs.images())
+        distances.append(frechet(one, two))
+        if num >= FEWEST:
+            drawn = torch.randperm(len(two), generator=generator(seed, "windows", index))[:num]
+            matched.append(frechet(one, two[drawn.to(two.device)]))
     return {
-        "windows": len(pairs),
-        "left_out": len(centers) - len(pairs),
-        "real": _counts([part for part, _ in pairs]),
+        "windows": len(found),
+        "left_out": len(centers) - len(found),
+        "real": _counts([ours for ours, _, _ in found]),
         "fake": _counts(inside),
-        "fid": over([frechet(features(a.images()), features(b.images())) for a, b in pairs]),
+        "fid": over(distances),
+        "matched": over(matched),
         "label_score": over([part.errors.double().mean().item() for part in inside if part.errors is not None]),
         "diversity": over([entropy(part.types) for part in inside if part.types is not None]),
     }

@@ -45,7 +45,7 @@ def test_scores_are_means_and_sample_deviations_over_windows_with_two_of_each():
     real = group([0.1, 0.1, 0.5, 0.5, 0.5, 0.9], [10, 20, 30, 40, 50, 60])
     fake = group([0.1, 0.1, 0.5, 0.5, 0.9, 0.9], [13, 23, 31, 51, 7, 8],
                  errors=tensor([1.0, 3.0, 5.0, 5.0, 99, 99]), types=tensor([0, 1, 2, 2, 3, 4]))  # fmt: skip
-    found = compare(real, fake, [0.1, 0.5, 0.9], 0, features)
+    found = compare(real, fake, [0.1, 0.5, 0.9], 0, features=features, like=real, seed=0)
     assert (found["windows"], found["left_out"]) == (2, 1), "at 0.9 there is one real image"
     assert (found["real"], found["fake"]) == ({"min": 2, "median": 2.5}, {"min": 2, "median": 2})
     # 3^2 for a shift by three; means 40 and 41, variances 100 and 200
@@ -58,10 +58,27 @@ def test_scores_are_means_and_sample_deviations_over_windows_with_two_of_each():
 
 def test_what_no_judge_has_seen_has_no_score_and_one_window_no_deviation():
     one = group([0.5, 0.5], [1, 2])
-    found = compare(one, one, [0.5], 0.1, features)
+    found = compare(one, one, [0.5], 0.1, features=features, like=one, seed=0)
     assert found["fid"] == {"mean": pytest.approx(0, abs=1e-12), "deviation": None}
     assert (found["label_score"], found["diversity"]) == (None, None)
 
 
 def test_where_no_label_is_repeated_there_is_nothing_to_compare():
-    assert compare(group([0.1, 0.2], [1, 2]), group([0.1, 0.2], [1, 2]), [0.1, 0.2], 0, features) is None
+    one = group([0.1, 0.2], [1, 2])
+    assert compare(one, one, [0.1, 0.2], 0, features=features, like=one, seed=0) is None
+
+
+def test_matched_distances_are_of_as_many_fakes_as_there_are_images_to_match():
+    draws = torch.Generator().manual_seed(0)
+    values = torch.randint(256, (1030,), generator=draws).tolist()
+    real, fake, few = group([0.5] * 30, values[:30]), group([0.5] * 1000, values[30:]), group([0.5] * 4, [0] * 4)
+
+    def found(like: Group, seed: int = 0) -> dict:
+        return compare(real, fake, [0.5], 0.1, features=features, like=like, seed=seed)
+
+    assert found(few)["fid"] == found(fake)["fid"] == found(real)["fid"]
+    assert found(fake)["matched"]["mean"] == pytest.approx(found(fake)["fid"]["mean"]), "all of them, in another order"
+    assert found(few)["matched"] == found(few)["matched"] != found(few, seed=1)["matched"]
+    mean = sum(found(few, seed)["matched"]["mean"] for seed in range(20)) / 20
+    assert mean > 3 * found(few)["fid"]["mean"], "few images raise the distance"
+    assert found(group([0.9], [1]))["matched"] is None

@@ -31,6 +31,7 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
     """Scores the views of the pool and, to compare with, validation images in the place of fakes."""
     artefact, settings = plan.evaluation(preset, run), preset.evaluate
     assert settings, "the artefact was asked for with its table"
+    radius = settings.radius / preset.data.span
     source, pool, judge = sources.load(preset.data, preset.seed), Pool(run.pool), run.teacher(preset.generate.teacher)
     verify_files(run.dre, "fit-dre")
     verify_files(judge, "train-teacher")
@@ -42,22 +43,8 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
         extractor = load_network(run.dre.parent, "features", machine.device)
         teacher = load_network(judge.parent, "network", machine.device)
         pairs = _pairs(source, pool, plan.evaluated(preset), teacher, classifier, machine)
-        asked, radius = np.unique(pool.columns["labels"]).tolist(), settings.radius / preset.data.span
-
-        def features(images: Tensor) -> Tensor:
-            return outputs_of(extractor, Images(images, images))
-
-        rows: list[dict[str, Any]] = []
-        with console.progress("fakes compared with real images", len(pairs)) as show:
-            for name, (real, fake) in pairs.items():
-                rows.append({
-                    "row": name,
-                    "num": len(fake),
-                    "label_score": None if fake.errors is None else over(fake.errors.tolist()),
-                    "sliding": compare(real, fake, evenly(settings.centers, radius), radius, features),
-                    "intra": compare(real, fake, asked, 0.0, features),
-                })  # fmt: skip
-                show(len(rows), "")
+        rows = _rows(pairs, evenly(settings.centers, radius), radius, np.unique(pool.columns["labels"]).tolist(),
+                     extractor, preset.seed)  # fmt: skip
         described = read_json(run.dre.parent / "features.json")
         artefact.finish(
             sorted(artefact.folder.glob("types.*")) if classifier else [],
@@ -115,6 +102,28 @@ def _pairs(source: Source, pool: Pool, views: dict[str, View], teacher: nn.Modul
     unseen = _real(source, validation, teacher, classifier, machine)
     fakes = _fakes(pool, views, classifier, machine)
     return {REAL: (others, unseen), **{name: (real, fake) for name, fake in fakes.items()}}
+
+
+def _rows(pairs: dict[str, tuple[Group, Group]], centers: list[float], radius: float, asked: list[float],
+          extractor: nn.Module, seed: int) -> list[dict[str, Any]]:  # fmt: skip
+    """The rows of the table: scores in windows, and of each label asked for by itself."""
+
+    def features(images: Tensor) -> Tensor:
+        return outputs_of(extractor, Images(images, images))
+
+    rows: list[dict[str, Any]] = []
+    with console.progress("fakes compared with real images", len(pairs)) as show:
+        for name, (real, fake) in pairs.items():
+            shared: dict[str, Any] = {"features": features, "like": pairs[REAL][1], "seed": seed}
+            rows.append({
+                "row": name,
+                "num": len(fake),
+                "label_score": None if fake.errors is None else over(fake.errors.tolist()),
+                "sliding": compare(real, fake, centers, radius, **shared),
+                "intra": compare(real, fake, asked, 0.0, **shared),
+            })  # fmt: skip
+            show(len(rows), "")
+    return rows
 
 
 def _real(source: Source, rows: np.ndarray, teacher: nn.Module, classifier: nn.Module | None,
