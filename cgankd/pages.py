@@ -219,10 +219,9 @@ def _evaluation(found: Record) -> list[Block]:
             f"{types['maximum']:.3g} at most; on validation images it is wrong in {types['validation']:.3g} %."
         )
     text += [f"{EVALUATED[score]}: none, since {reason}." for score, reason in found["missing"].items()]
-    text.append(f"The row {first} has real images in the place of fakes: what to hope for.")
-    if found["leaky"]:
-        text.append("Teacher, features and classifier were trained on them too (protocol paper), so hope for less.")
-    return [tables.evaluation(found), Text(" ".join(text), "note")]
+    known = " Teacher, features and classifier were trained on them too (protocol paper)." if found["leaky"] else ""
+    text.append(f"{first}: real images in the place of fakes, the best to hope for.{known}")
+    return [tables.evaluation(found), *(Text(part, "note") for part in text)]
 
 
 def _training(found: Results) -> list[Block]:

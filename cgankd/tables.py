@@ -122,7 +122,7 @@ def evaluation(found: Record) -> Table:
 def _spread(scores: Record | None, name: str) -> str:
     """Mean ± deviation of a score, as far as there are any."""
     values = ((scores or {}).get(name) or {}).values()
-    shown = (f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in values if value is not None)
+    shown = (f"{value:,.0f}" if value >= 99.5 else f"{value:#.3g}" for value in values if value is not None)
     return " ± ".join(shown) or NONE
 
 

@@ -200,75 +200,31 @@ def test_repeated_labels_have_a_distance_each_and_without_types_there_is_no_dive
 
 
 def record(**changes):
-    fid = {
-        "windows": 8,
-        "left_out": 1,
-        "real": {"min": 20, "median": 33.5},
-        "fake": {"min": 4, "median": 7},
-        "fid": {"mean": 1.2345, "deviation": 0.5},
-        "label_score": None,
-        "diversity": {"mean": 2.0, "deviation": 0.25},
-    }
-    row = {
-        "row": "raw fakes",
-        "num": 2700,
-        "label_score": {"mean": 12.346, "deviation": 9.0},
-        "sliding": fid,
-        "intra": None,
-    }
-    relabelled = {
-        **row,
-        "row": "+ filter",
-        "label_score": None,
-        "sliding": {**fid, "fid": {"mean": 1234.5, "deviation": None}},
-    }
-    return {
-        "rows": [row, relabelled],
-        "features": {"network": "sparse-autoencoder", "size": 256},
-        "judge": "resnet8",
-        "unit": "degrees",
-        "radius": 5.0,
-        "centers": 9,
-        "leaky": False,
-        "missing": {"intra": "labels are not repeated"},
-        "types": {"network": "resnet20", "num": 10, "maximum": math.log(10), "validation": 12.5},
-        **changes,
-    }
+    sliding = {"windows": 8, "left_out": 1, "real": {"min": 20, "median": 33.5}, "fake": {"min": 4, "median": 7},
+               "fid": {"mean": 1.2345, "deviation": 0.5}, "matched": None, "label_score": None,
+               "diversity": {"mean": 2.0, "deviation": 0.25}}  # fmt: skip
+    raw = {"row": "raw fakes", "num": 2700, "label_score": {"mean": 12.346, "deviation": 9.0}, "sliding": sliding,
+           "intra": None}  # fmt: skip
+    far = {**sliding, "fid": {"mean": 1234.4, "deviation": None}, "matched": {"mean": 99.96, "deviation": 100.4}}
+    filtered = {**raw, "row": "+ filter", "label_score": None, "sliding": far}
+    types = {"network": "resnet20", "num": 10, "maximum": math.log(10), "validation": 12.5}
+    return {"rows": [raw, filtered], "features": {"network": "sparse-autoencoder", "size": 256}, "judge": "resnet8",
+            "unit": "degrees", "radius": 5.0, "centers": 9, "leaky": False, "types": types,
+            "missing": {"intra": "labels are not repeated"}, **changes}  # fmt: skip
 
 
 def test_the_table_of_fakes_shows_what_is_known_and_says_what_is_not():
-    table, text = pages._evaluation(record())
-    assert table.header == [
-        "fakes",
-        "images",
-        "SFID",
-        "windows",
-        "real in each",
-        "fakes in each",
-        "label score (degrees)",
-        "diversity",
-    ]
-    assert table.rows[0] == [
-        "raw fakes",
-        "2,700",
-        "1.23 ± 0.5",
-        "8 of 9",
-        "33.5 (min 20)",
-        "7 (min 4)",
-        "12.3 ± 9",
-        "2 ± 0.25",
-    ]
-    assert table.rows[1][2] == "1,234"
-    assert table.rows[1][6] == tables.NONE
-    shown = document.markdown([table, text])
-    for words in (
-        "256 features of the density ratio's sparse-autoencoder",
-        "9 windows of radius 5 degrees",
-        "resnet8 sees",
-        "2.3 at most",
-        "wrong in 12.5 %",
-        "Intra-label FID: none, since labels are not repeated.",
-    ):
+    table, *text = pages._evaluation(record())
+    raw, filtered = (dict(zip(table.header, row, strict=True)) for row in table.rows)
+    assert raw == {"fakes": "raw fakes", "images": "2,700", "SFID": "1.23 ± 0.500", "at equal counts": tables.NONE,
+                   "windows": "8 of 9", "real in each": "33.5 (min 20)", "fakes in each": "7 (min 4)",
+                   "label score (degrees)": "12.3 ± 9.00", "diversity": "2.00 ± 0.250"}  # fmt: skip
+    assert filtered["SFID"] == "1,234"
+    assert (filtered["at equal counts"], filtered["label score (degrees)"]) == ("100 ± 100", tables.NONE)
+    shown = document.markdown([table, *text])
+    for words in ("256 features of the density ratio's sparse-autoencoder", "9 windows of radius 5 degrees",
+                  "resnet8 sees", "2.3 at most", "wrong in 12.5 %",
+                  "Intra-label FID: none, since labels are not repeated."):  # fmt: skip
         assert words in shown, words
     assert "protocol paper" not in shown
-    assert "protocol paper" in pages._evaluation(record(leaky=True))[1].text
+    assert "protocol paper" in pages._evaluation(record(leaky=True))[-1].text

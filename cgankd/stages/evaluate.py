@@ -172,6 +172,11 @@ def _missing(preset: Preset, source: Source, rows: list[dict[str, Any]]) -> dict
 
 def _say(row: dict[str, Any]) -> None:
     found = row["sliding"] or {}
-    scores = {"SFID": found.get("fid"), "label score": row["label_score"], "diversity": found.get("diversity")}
+    scores = {
+        "SFID": found.get("fid"),
+        "at equal counts": found.get("matched"),
+        "label score": row["label_score"],
+        "diversity": found.get("diversity"),
+    }
     text = ", ".join(f"{name} {score['mean']:.3g}" for name, score in scores.items() if score)
     console.say(f"{row['row']}: {text or 'no window with two images of each kind'}")
