@@ -144,6 +144,12 @@ def generate(options: Options, export: Export = None) -> None:
     _stage("generate", options, result)
 
 
+@command("evaluate")
+def evaluate(options: Options) -> None:
+    """Score the fakes of a continuous label in windows of it. Prints the path of the record."""
+    _stage("evaluate", options, lambda job: [job.run.evaluation])
+
+
 @command("select-rho")
 def select_rho(options: Options) -> None:
     """Choose rho on validation rows. Prints it: a number, or none."""
@@ -188,7 +194,7 @@ def run(options: Options, ablation: Ablation = False) -> None:
     from cgankd import launch, pages, pipeline
 
     with _building(job):
-        for stage in pipeline.BUILDING:
+        for stage in pipeline.stages(job.preset):
             pipeline.build(stage, job, whole_chain=True)
         if ablation:
             pipeline.build("distill", _job(options, ablation=True), whole_chain=True)

@@ -26,6 +26,7 @@ from cgankd.runs import Run
 
 FLOAT = 4
 VIEWS = {"sskd": 4, "blkd+uda": 2}  # of each image, kept for the gradients
+TYPES = 10  # nobody knows how many there are before the data have been read: a matter of the last layer
 CONSTANTS = {"mean": [0.5] * 3, "std": [0.5] * 3}
 
 
@@ -54,6 +55,10 @@ def costs(preset: Preset, run: Run, call: Call, outputs: int) -> list[Cost]:
     if not preset.dre.features.network:
         found.append(_decoder(preset))
     found.append(_ratio(preset, outputs))
+    if preset.evaluate and preset.evaluate.types:
+        types = preset.evaluate.types
+        design = designs.cnn(types.network, preset.data.size, TYPES, CONSTANTS)
+        found.append(_supervised("evaluate", "types", design, types, types.steps, preset))
     return found + _students(preset, run, call, outputs)
 
 

@@ -14,6 +14,7 @@ from cgankd.scores import Record
 from cgankd.tables import metric
 
 FEW = 5  # seeds, below which two standard errors mean little
+EVALUATED = {"intra": "Intra-label FID", "diversity": "Diversity"}
 
 
 def build(roots: list[Path], page: Path) -> Path:
@@ -185,6 +186,7 @@ def _fakes(found: Results, one: Record) -> list[Block]:
     return [
         Heading("Fakes"),
         Text(text),
+        *(_evaluation(one["evaluation"]) if one["evaluation"] else []),
         Sheets(
             figures.sheets(pool, view, found.preset.report.columns),
             "Fakes by the label asked for. Subsampling should lose what looks unlike a real image, the filter what "
@@ -217,6 +219,30 @@ def _filtered(pool: Pool, view: View) -> list[Block]:
         "is the labels that the kept fakes are given."
     )
     return [Picture(figures.filtered(pool, view), caption)]
+
+
+def _evaluation(found: Record) -> list[Block]:
+    """How far the fakes are from real images: the table, and the protocol of its numbers."""
+    features, types, unit = found["features"], found["types"], found["unit"]
+    first = found["rows"][0]["row"]
+    text = [
+        f"SFID: the Fréchet distance between fakes and training images in the {features['size']:,} features of the "
+        f"density ratio's {features['network']}, in {found['centers']} windows of radius {found['radius']:g} {unit}; "
+        "intra-label FID: the same for each label by itself. Means ± deviations over the windows with two images of "
+        "each kind. Few images raise a distance, so compare rows at equal counts: with as many fakes in a window as "
+        "there are validation images. Other runs have other features and do not compare.",
+        f"Label score: the mean |label that {found['judge']} sees - label asked for| in {unit} ± the deviation over "
+        "images; it also filters, so that it is judge in its own cause.",
+    ]
+    if types:
+        text.append(
+            f"Diversity: the entropy (nats) of the {types['num']} types that {types['network']} sees in a window, "
+            f"{types['maximum']:.3g} at most; on validation images it is wrong in {types['validation']:.3g} %."
+        )
+    text += [f"{EVALUATED[score]}: none, since {reason}." for score, reason in found["missing"].items()]
+    known = " Teacher, features and classifier were trained on them too (protocol paper)." if found["leaky"] else ""
+    text.append(f"{first}: real images in the place of fakes, the best to hope for.{known}")
+    return [tables.evaluation(found), *(Text(part, "note") for part in text)]
 
 
 def _training(found: Results) -> list[Block]:

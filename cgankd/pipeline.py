@@ -17,7 +17,7 @@ from cgankd.runs import Artefact, Run
 
 STUDENTS = ("select-rho", "distill")  # stages that train whole students side by side
 MAX_PROCESSES = 8  # each holds torch, half a GiB
-BUILDING = ("train-gan", "train-teacher", "fit-dre", "generate", "select-rho", "distill")
+BUILDING = ("train-gan", "train-teacher", "fit-dre", "generate", "evaluate", "select-rho", "distill")
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class Job:
     deterministic: bool = False
     rebuild: bool = False
     call: Call = field(default_factory=Call)
+
+
+def stages(preset: Preset) -> list[str]:
+    """The stages that a preset has, in their order."""
+    return [stage for stage in BUILDING if stage != "evaluate" or preset.evaluate]
 
 
 def build(stage: str, job: Job, *, whole_chain: bool = False) -> list[Path]:
@@ -61,7 +66,7 @@ def build(stage: str, job: Job, *, whole_chain: bool = False) -> list[Path]:
 def states(job: Job) -> dict[str, str]:
     """For --dry-run: what each stage would do."""
     found = {}
-    for stage in BUILDING:
+    for stage in stages(job.preset):
         try:
             artefacts = plan.artefacts(stage, job.preset, job.run, job.call)
             found[stage] = ", ".join(f"{_relative(artefact.record, job)}: {artefact.state()}" for artefact in artefacts)
@@ -133,7 +138,7 @@ def perform(work: dict[str, Any]) -> None:
     import torch
 
     from cgankd.engine import Machine
-    from cgankd.stages import distill, fit_dre, generate, select_rho, train_gan, train_teacher
+    from cgankd.stages import distill, evaluate, fit_dre, generate, select_rho, train_gan, train_teacher
 
     preset, run, call = Preset.model_validate(work["preset"]), Run(Path(work["root"])), Call(**work["call"])
     precision = "fp32" if work["precision"] == "auto" else work["precision"]
@@ -149,6 +154,8 @@ def perform(work: dict[str, Any]) -> None:
             fit_dre.run(preset, run, machine, call)
         case "generate":
             generate.run(preset, run, machine)
+        case "evaluate":
+            evaluate.run(preset, run, machine)
         case "select-rho":
             select_rho.run(preset, run, machine)
         case "distill":

@@ -75,6 +75,8 @@ def artefacts(stage: str, preset: Preset, run: Run, call: Call = Call()) -> list
             return [dre(preset, run, call)]
         case "generate":
             return [pool(preset, run)]
+        case "evaluate":
+            return [evaluation(preset, run)]
         case "select-rho":
             return [rho(preset, run)]
         case "distill":
@@ -199,6 +201,32 @@ def pool(preset: Preset, run: Run) -> Artefact:
         "train-teacher": content_of(run.teacher(preset.generate.teacher), "train-teacher"),
     }
     return Artefact(run.pool, "generate", recipe)
+
+
+def evaluation(preset: Preset, run: Run) -> Artefact:
+    if preset.evaluate is None:
+        raise UserError(f"preset {preset.name} has no table [evaluate], so there is nothing to evaluate", USAGE,
+                        "add it with its radius and centers" if preset.data.continuous
+                        else "it is for a continuous label; metrics within classes are not there")  # fmt: skip
+    recipe = {
+        "evaluate": _values(preset.evaluate),
+        "views": {row: asdict(view) for row, view in evaluated(preset).items()},
+        **_data(preset, run),
+        "fit-dre": content_of(run.dre, "fit-dre"),
+        "train-teacher": content_of(run.teacher(preset.generate.teacher), "train-teacher"),
+        "generate": content_of(run.pool, "generate"),
+    }
+    return Artefact(run.evaluation, "evaluate", recipe)
+
+
+def evaluated(preset: Preset) -> dict[str, View]:
+    """The views of the pool that are evaluated: step by step, with the ends of the grid, since rho is chosen later."""
+    ends = dict.fromkeys([max(preset.rho.grid), min(preset.rho.grid)])
+    return {
+        "raw fakes": View(subsample=False, relabel="keep"),
+        "+ subsampling": View(relabel="keep"),
+        **{f"+ filter, relabel (rho = {rho:g})": View(rho=rho) for rho in ends},
+    }
 
 
 def rho(preset: Preset, run: Run) -> Artefact:

@@ -1,6 +1,6 @@
 """Presets: a sparse TOML file becomes frozen, checked settings; whatever it does not know is refused.
 
-One subcommand is one table: [data] [gan] [teacher] [dre] [generate] [rho] [distill] [report]. Steps are
+One subcommand is one table: [data] [gan] [teacher] [dre] [generate] [evaluate] [rho] [distill] [report]. Steps are
 optimiser steps, sizes are pixels or counts, fractions lie in [0, 1].
 """
 
@@ -205,6 +205,12 @@ class Data(Table):
         """Of the training and validation images; empty where the data decide."""
         return [number for number in (self.num_train, self.num_validation) if isinstance(number, int)]
 
+    @property
+    def span(self) -> float:
+        """How wide the range of a continuous label is, in its unit."""
+        low, high = self.range or (0.0, 90.0)  # those of digits-angle
+        return high - low
+
 
 class Embedding(Table):
     """The label embedding of a continuous label (CcGAN, Ding et al. 2021): image -> h -> label, then label -> h."""
@@ -406,6 +412,20 @@ class Generate(Table):
         return self.labels if isinstance(self.labels, int) else len(self.values) or None
 
 
+class Types(Recipe):
+    """The classifier of types: what the images of one label differ in, e.g. which digit is turned."""
+
+    network: Cnn
+
+
+class Evaluate(Table):
+    """Scores of the fakes of a continuous label in windows of it: distance to real images, label score, diversity."""
+
+    radius: Annotated[float, Field(gt=0, le=10**6)] = Field(description="of a window, in the label's unit")
+    centers: Annotated[int, Field(ge=1, le=10**5)] = Field(description="windows, evenly spaced over the label's range")
+    types: Types | None = Field(default=None, description="for diversity, where the data have types")
+
+
 class Rho(Table):
     """The search for rho: the share of fakes that the teacher's error keeps."""
 
@@ -535,6 +555,7 @@ class Preset(Table):
     teacher: Teacher
     dre: Dre
     generate: Generate
+    evaluate: Evaluate | None = None
     rho: Rho
     distill: Distill
     report: Report = Report()
@@ -574,6 +595,17 @@ class Preset(Table):
         for key, found in only.items():
             if found and not continuous:
                 raise ValueError(f"{key} is for a continuous label, and this one is a class")
+        return self
+
+    @model_validator(mode="after")
+    def _windows(self) -> "Preset":
+        if not self.evaluate:
+            return self
+        if not self.data.continuous:
+            raise ValueError("evaluate: for a continuous label only; metrics within classes are not there")
+        if 2 * self.evaluate.radius > self.data.span:
+            raise ValueError(f"evaluate.radius: a window is at most as wide as the label's range, {self.data.span:g}, "
+                             f"so the radius at most half of that, not {self.evaluate.radius:g}")  # fmt: skip
         return self
 
     @model_validator(mode="after")

@@ -36,6 +36,7 @@ class Results:
     dre: Record | None
     pool: Record | None
     rho: Record | None
+    evaluation: Record | None
 
     @property
     def members(self) -> list[Record]:
@@ -45,7 +46,8 @@ class Results:
         """Every record but those of the students, in the order in which they are made."""
         run = self.run
         upstream = {run.gan: self.gan, **{run.teacher(name): record for name, record in self.teachers.items()},
-                    run.dre: self.dre, run.pool: self.pool, run.rho: self.rho}  # fmt: skip
+                    run.dre: self.dre, run.pool: self.pool, run.evaluation: self.evaluation,
+                    run.rho: self.rho}  # fmt: skip
         distilled = {run.distill(name): record for name, record in self.methods.items()}
         every = {**upstream, **distilled, run.distill("ablation"): self.ablation}
         return {path: record for path, record in every.items() if record}
@@ -85,7 +87,7 @@ def read(root: Path) -> Results:
         {name: record for name, record in students.items() if record},
         distilled.get("ablation"),
         runs.read_json(run.data) if run.data.exists() else None,
-        *(_finished(path) for path in (run.gan, run.dre, run.pool, run.rho)),
+        *(_finished(path) for path in (run.gan, run.dre, run.pool, run.rho, run.evaluation)),
     )
 
 
@@ -179,6 +181,10 @@ def summary(results: Results, name: str) -> Record:
         "filter_bins": settings.distill.filter_bins,
         "pool": pool and _part(pool, "per_label", "num_accepted", "labels"),
         "ratio": results.dre and _part(results.dre, "mean_ratio", "effective_share"),
+        "evaluation": results.evaluation
+        and _part(
+            results.evaluation, "rows", "features", "judge", "unit", "radius", "centers", "leaky", "types", "missing"
+        ),
         "cautions": [*leaks(results), *harmful_teachers(results), *mixed(results)],
         "published": None if paper == Paper() else paper.model_dump(),
         "students": results.members,

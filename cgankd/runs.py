@@ -31,6 +31,7 @@ INPUTS = {
     "train-teacher": ("data",),
     "fit-dre": ("data", "train-gan"),
     "generate": ("train-gan", "train-teacher", "fit-dre"),
+    "evaluate": ("data", "train-teacher", "fit-dre", "generate"),
     "select-rho": ("data", "generate"),
     "distill": ("data", "train-teacher", "generate", "select-rho"),
     "report": ("distill",),
@@ -48,6 +49,7 @@ class Run:
         self.gan = root / "gan" / "gan.json"
         self.dre = root / "dre" / "dre.json"
         self.pool = root / "generate" / "pool.json"
+        self.evaluation = root / "evaluate" / "evaluate.json"
         self.rho = root / "rho" / "rho.json"
         self.report = root / "report" / "index.html"
 

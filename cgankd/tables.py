@@ -99,6 +99,43 @@ def rejection(one: Record) -> Table:
     return Table(["label", "accepted", "clipped", "effective share", "bound"], cells)
 
 
+def evaluation(found: Record) -> Table:
+    """The scores of the fakes after each step; a column in which nothing is known is left out."""
+    rows = found["rows"]
+    columns = {
+        "fakes": [row["row"] for row in rows],
+        "images": [f"{row['num']:,}" for row in rows],
+        "SFID": [_spread(row["sliding"], "fid") for row in rows],
+        "at equal counts": [_spread(row["sliding"], "matched") for row in rows],
+        "windows": [_windows(row["sliding"]) for row in rows],
+        "real in each": [_inside(row["sliding"], "real") for row in rows],
+        "fakes in each": [_inside(row["sliding"], "fake") for row in rows],
+        "intra-label FID": [_spread(row["intra"], "fid") for row in rows],
+        "labels": [_windows(row["intra"]) for row in rows],
+        f"label score ({found['unit']})": [_spread(row, "label_score") for row in rows],
+        "diversity": [_spread(row["sliding"], "diversity") for row in rows],
+    }
+    known = {name: cells for name, cells in columns.items() if set(cells) != {NONE}}
+    return Table(list(known), [list(row) for row in zip(*known.values(), strict=True)])
+
+
+def _spread(scores: Record | None, name: str) -> str:
+    """Mean ± deviation of a score, as far as there are any."""
+    values = ((scores or {}).get(name) or {}).values()
+    shown = (f"{value:,.0f}" if value >= 99.5 else f"{value:#.3g}" for value in values if value is not None)
+    return " ± ".join(shown) or NONE
+
+
+def _windows(scores: Record | None) -> str:
+    """How many windows count."""
+    return f"{scores['windows']} of {scores['windows'] + scores['left_out']}" if scores else NONE
+
+
+def _inside(scores: Record | None, kind: str) -> str:
+    """Images of a kind in the median window, and in the one with the fewest."""
+    return f"{scores[kind]['median']:g} (min {scores[kind]['min']:g})" if scores else NONE
+
+
 def published(paper: Record) -> list[Table]:
     """What the preset quotes: one table for all lines of the same methods, the curve, the ablation."""
     groups: dict[tuple[str, ...], list[list[str]]] = {}

@@ -18,7 +18,7 @@ import toy
 from cgankd import cli, console, fakes, preset, runs, signals
 from cgankd.errors import UserError
 
-COMMANDS = ("train-gan", "train-teacher", "fit-dre", "generate", "select-rho", "distill", "run", "report")
+COMMANDS = ("train-gan", "train-teacher", "fit-dre", "generate", "evaluate", "select-rho", "distill", "run", "report")
 
 
 def cgankd(*arguments: object, folder: Path, **options: object) -> subprocess.CompletedProcess[str]:

@@ -73,6 +73,7 @@ def test_a_continuous_label_has_its_own_networks(tmp_path):
     assert found["resnet8_x0_25 nokd"].parameters == 5061 - 17 + (17 + 9) * 8 + 2 * 16 + 9
     assert found["resnet8"].parameters == 77_457, "the teacher has no such head"
     assert found["decoder"].disk == 0 < found["decoder"].parameters, "it trains the features, and is not kept"
+    assert (found["types"].parameters, found["types"].stage) == (78042, "evaluate"), "a resnet8 for ten types"
 
 
 def test_the_pool_is_images_and_a_few_numbers_each():
@@ -90,5 +91,6 @@ def test_the_cost_of_every_preset_is_known_before_it_runs(tmp_path, name):
     settings = preset.load(name)
     outputs = 1 if settings.data.continuous else {"tiny-imagenet": 200}.get(settings.data.source, 10)
     found = estimate.costs(settings, Run(tmp_path / "none"), Call(), outputs)
-    assert {cost.stage for cost in found} == {"train-gan", "train-teacher", "fit-dre", "select-rho", "distill"}
+    stages = {"train-gan", "train-teacher", "fit-dre", *(["evaluate"] if settings.evaluate else []), "select-rho"}
+    assert {cost.stage for cost in found} == {*stages, "distill"}
     assert all(cost.parameters > 0 and cost.memory > 0 for cost in found)

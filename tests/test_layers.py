@@ -12,20 +12,9 @@ LEVELS = [
     {"errors", "images", "losses", "runs", "randomness", "signals", "hdf5", "layouts", "__init__"},
     {"preset", "task", "console", "checkpoint"},
     {"models", "fakes", "sources"},
-    {
-        "designs",
-        "networks",
-        "published",
-        "data",
-        "vicinity",
-        "methods",
-        "ratio",
-        "engine",
-        "metrics",
-        "collapse",
-        "plan",
-    },
-    {"sampling", "students", "estimate", "conditions", "features", "scores"}
+    {"designs", "networks", "published", "data", "vicinity", "methods", "ratio", "engine", "metrics", "collapse"}
+    | {"plan"},
+    {"sampling", "students", "estimate", "conditions", "features", "scores", "windows"}
     | {"pages", "document", "figures", "results", "tables"},
     {"stages"},
     {"pipeline", "launch"},

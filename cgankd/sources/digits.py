@@ -23,12 +23,12 @@ def digits_angle(settings: Data, seed: int) -> Source:
     from scipy.ndimage import rotate
 
     rng = np.random.default_rng([seed, 0xDA7A])
-    images, classes = _handwritten(settings.size)
+    images, types = _handwritten(settings.size)
     order = rng.permutation(len(images))
     rows = _split(order, settings)
     angles = rng.uniform(0, 90, len(images)).astype(np.float32)
     turned = [rotate(image, float(angle), reshape=False, order=1) for image, angle in zip(images, angles, strict=True)]
-    return Source(_three_channels(np.stack(turned)), angles, rows, ANGLE, classes)
+    return Source(_three_channels(np.stack(turned)), angles, rows, ANGLE, types)
 
 
 def _handwritten(size: int) -> tuple[np.ndarray, np.ndarray]:
