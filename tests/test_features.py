@@ -66,5 +66,5 @@ def test_features_are_fitted_once_and_loaded_after(tmp_path, monkeypatch, task):
     assert not first.training
     assert not any(parameter.requires_grad for parameter in first.parameters())
     assert torch.equal(fitted("b")(seen), first(seen)), "in another folder the same bits"
-    monkeypatch.setattr(features, "fit_images", lambda *given, **options: pytest.fail("trained again"))
+    monkeypatch.setattr(features, "fit_objective", lambda *given, **options: pytest.fail("trained again"))
     assert torch.equal(fitted("a")(seen), first(seen))

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from cgankd import checkpoint, console, designs, plan, published, sources
-from cgankd.data import Images, images_of
-from cgankd.engine import Machine, fit_images
+from cgankd.data import Batches, Images, images_of
+from cgankd.engine import Machine, fit_objective
 from cgankd.errors import DIVERGED, UserError
 from cgankd.features import fit_features
 from cgankd.models import make_network
@@ -79,12 +79,14 @@ def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
 
 def _fit(design: dict[str, Any], generate: Callable[[Tensor], Tensor], condition: nn.Module, features: nn.Module,
          real: Images, artefact: Artefact, preset: Preset, machine: Machine) -> nn.Module:  # fmt: skip
-    seed_everything(preset.seed, "ratio", "weights")
+    settings, seed = preset.dre, preset.seed
+    seed_everything(seed, "ratio", "weights")
     ratio = make_network(design)
     objective = DensityRatioObjective(ratio, generate, lambda labels: condition(labels),
-                                      lambda images: features(images), preset.dre.penalty)  # fmt: skip
-    fit_images(objective, real, preset.dre, stream="ratio", folder=artefact.folder / "ratio-training",
-               name="density ratio", seed=preset.seed, recipe=artefact.digest, machine=machine)  # fmt: skip
+                                      lambda images: features(images), settings.penalty)  # fmt: skip
+    batches = Batches(real, settings.batch, seed=seed, stream="ratio", share=machine.share)
+    fit_objective(objective, batches, settings, folder=artefact.folder / "ratio-training", name="density ratio",
+                  seed=seed, recipe=artefact.digest, machine=machine)  # fmt: skip
     return ratio
 
 
