@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from cgankd import designs
 from cgankd.data import Batches, Images
-from cgankd.engine import Machine, Supervised, fit, fit_images
+from cgankd.engine import Machine, Supervised, fit, fit_objective
 from cgankd.models import make_network
 from cgankd.networks import load_network, save_network
 from cgankd.preset import Embedding
@@ -71,9 +71,9 @@ def _fit_embedding(task: Task, images: Images, settings: Embedding, architecture
     if machine.found(folder / "embedding.json"):
         image_network = load_network(folder, "embedding", machine.device)
     else:
-        fit_images(EmbedImages(task, image_network), images, settings.images, stream="embedding images",
-                   folder=folder / "embedding-images", name="image embedding", seed=seed, recipe=recipe,
-                   machine=machine)  # fmt: skip
+        batches = Batches(images, settings.images.batch, seed=seed, stream="embedding images", share=machine.share)
+        fit_objective(EmbedImages(task, image_network), batches, settings.images, folder=folder / "embedding-images",
+                      name="image embedding", seed=seed, recipe=recipe, machine=machine)  # fmt: skip
         if machine.is_main:
             save_network(folder, "embedding", image_network, trunk)
         machine.barrier()

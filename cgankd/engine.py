@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from cgankd import checkpoint, console, images, signals
-from cgankd.data import Batches, Images, Round, Share
+from cgankd.data import Round, Share
 from cgankd.errors import DIVERGED, STOPPED, UNAVAILABLE, UserError, storage_errors
 from cgankd.losses import ADVERSARIAL
 from cgankd.preset import Recipe
@@ -180,20 +180,18 @@ def fit(
     update.align()
 
 
-def fit_images(
+def fit_objective(
     objective: nn.Module,
-    real: Images,
+    batches: Callable[[int], Any],
     settings: Recipe,
     *,
-    stream: str,
     folder: Path,
     name: str,
     seed: int,
     recipe: str,
     machine: Machine,
 ) -> None:
-    """`fit` of an objective to images, augmented as the settings say; `stream` names the order of the batches."""
-    batches = Batches(real, settings.batch, seed=seed, stream=stream, share=machine.share)
+    """`fit` of an objective to batches of images, augmented as the settings say."""
     update = Supervised(machine, images.Augmented(objective, settings.augment), settings)
     fit(update, batches, steps=settings.steps, folder=folder, name=name, seed=seed, recipe=recipe, machine=machine)
 

@@ -6,8 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cgankd.data import Images
-from cgankd.engine import Machine, fit_images
+from cgankd.data import Batches, Images
+from cgankd.engine import Machine, fit_objective
 from cgankd.models import make_network
 from cgankd.models.autoencoder import SparseDecoder
 from cgankd.networks import load_network, save_network
@@ -65,8 +65,9 @@ def fit_features(
     else:
         decoder = SparseDecoder(side=images.side, width=settings.width, size=settings.size)
         objective = AutoencoderObjective(task, network, decoder, settings.sparsity)
-    fit_images(objective, images, settings, stream="features", folder=folder / "features-training",
-               name="feature extractor", seed=seed, recipe=recipe, machine=machine)  # fmt: skip
+    batches = Batches(images, settings.batch, seed=seed, stream="features", share=machine.share)
+    fit_objective(objective, batches, settings, folder=folder / "features-training", name="feature extractor",
+                  seed=seed, recipe=recipe, machine=machine)  # fmt: skip
     if machine.is_main:
         save_network(folder, "features", network, design)
     machine.barrier()

@@ -59,7 +59,7 @@ def test_a_label_can_be_read_back_from_its_embedding(fitted):
 
 def test_a_trained_condition_is_loaded_and_not_trained_again(fitted, machine, monkeypatch):
     folder, network = fitted
-    for name in ("fit", "fit_images"):
+    for name in ("fit", "fit_objective"):
         monkeypatch.setattr(conditions, name, lambda *given, **options: pytest.fail("trained again"))
     labels = torch.rand(10)
     assert torch.equal(fit(folder, machine)(labels), network(labels))

@@ -68,5 +68,5 @@ def test_features_are_fitted_once_and_loaded_after(tmp_path, monkeypatch, task):
     assert not any(parameter.requires_grad for parameter in first.parameters())
     assert torch.equal(fitted("b")(seen), first(seen)), "in another folder the same bits"
     assert not [name for name in first.state_dict() if name.startswith("dec")], "what only trains it is not kept"
-    monkeypatch.setattr(features, "fit_images", lambda *given, **options: pytest.fail("trained again"))
+    monkeypatch.setattr(features, "fit_objective", lambda *given, **options: pytest.fail("trained again"))
     assert torch.equal(fitted("a")(seen), first(seen))

@@ -8,10 +8,9 @@ from torch import Tensor, nn
 
 from cgankd import checkpoint, console, designs, plan, published, sources
 from cgankd.data import Batches, Images, images_of
-from cgankd.engine import Machine, Supervised, fit
+from cgankd.engine import Machine, fit_objective
 from cgankd.errors import DIVERGED, UserError
 from cgankd.features import fit_features
-from cgankd.images import Augmented
 from cgankd.models import make_network
 from cgankd.networks import load_network, save_network
 from cgankd.plan import Call
@@ -91,9 +90,8 @@ def _fit(design: dict[str, Any], generate: Callable[[Tensor], Tensor], condition
         batches: Batches | Pairs = Pairs(by_label, vicinity, settings.batch, seed=seed, share=machine.share)
     else:
         batches = Batches(real, settings.batch, seed=seed, stream="ratio", share=machine.share)
-    update = Supervised(machine, Augmented(objective, settings.augment), settings)
-    fit(update, batches, steps=settings.steps, folder=artefact.folder / "ratio-training", name="density ratio",
-        seed=seed, recipe=artefact.digest, machine=machine)  # fmt: skip
+    fit_objective(objective, batches, settings, folder=artefact.folder / "ratio-training", name="density ratio",
+                  seed=seed, recipe=artefact.digest, machine=machine)  # fmt: skip
     return ratio
 
 

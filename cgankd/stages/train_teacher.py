@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from cgankd import checkpoint, console, designs, plan, published, sources
-from cgankd.data import Images, images_of
-from cgankd.engine import Machine, fit_images
+from cgankd.data import Batches, Images, images_of
+from cgankd.engine import Machine, fit_objective
 from cgankd.errors import DIVERGED, UserError
 from cgankd.methods.nokd import Nokd
 from cgankd.metrics import num_parameters, outputs_of
@@ -55,10 +55,12 @@ def _make(name: str, artefact: Artefact, preset: Preset, source: Source, machine
 
 def _train(name: str, artefact: Artefact, design: dict[str, Any], preset: Preset, task: Task, real: Images,
            machine: Machine) -> nn.Module:  # fmt: skip
+    settings = preset.teacher
     seed_everything(preset.seed, "teacher", name, "weights")
     network = make_network(design)
-    fit_images(Nokd(task, network), real, preset.teacher, stream=f"teacher {name}", folder=artefact.folder,
-               name=f"teacher {name}", seed=preset.seed, recipe=artefact.digest, machine=machine)  # fmt: skip
+    batches = Batches(real, settings.batch, seed=preset.seed, stream=f"teacher {name}", share=machine.share)
+    fit_objective(Nokd(task, network), batches, settings, folder=artefact.folder, name=f"teacher {name}",
+                  seed=preset.seed, recipe=artefact.digest, machine=machine)  # fmt: skip
     return network
 
 
