@@ -172,7 +172,12 @@ def labels(pool: Pool, view: View) -> "Figure":
     for place, (title, values) in zip(axes, steps.items(), strict=True):
         place.set_title(f"{title} ({len(values):,})")
         if is_continuous(pool):
-            place.hist(_in_unit(pool, values), bins=30, range=tuple(_in_unit(pool, np.array([0.0, 1.0]))), color=BLUE)
+            place.hist(
+                _in_unit(pool, values.clip(0, 1)),
+                bins=30,
+                range=tuple(_in_unit(pool, np.array([0.0, 1.0]))),
+                color=BLUE,
+            )
             place.set_xlabel(pool.record["label"]["unit"])
         else:
             place.bar(range(len(names)), np.bincount(values, minlength=len(names)), color=BLUE, width=0.85)
@@ -183,14 +188,16 @@ def labels(pool: Pool, view: View) -> "Figure":
 
 @chart
 def filtered(pool: Pool, view: View) -> "Figure":
-    """A continuous label before and after the filter: as asked for of the accepted and the kept, and as given."""
+    """A continuous label before and after the filter: as asked for of the accepted and the kept, and as given.
+
+    What the teacher gives beyond the range is counted in the bar at its end, here as in `labels`.
+    """
     every, kept, keep = pool.rows(View()), pool.rows(view), View(relabel="keep")
     figure, (axes,) = _panels(1, 2.4)
     edges = _in_unit(pool, np.linspace(0, 1, 31))
     asked, left, given = (_in_unit(pool, pool.labels(*drawn)) for drawn in ((keep, every), (keep, kept), (view, kept)))
     axes.hist(asked, bins=list(edges), color=GREY, alpha=0.5, label="asked for, before the filter")
     axes.hist(left, bins=list(edges), color=BLUE, label="asked for, after it")
-    # What lies outside the range is counted in the bar at its end.
     axes.hist(given.clip(edges[0], edges[-1]), bins=list(edges), histtype="step", color=ORANGE, label="given, after it")
     axes.set_xlabel(f"label ({pool.record['label']['unit']})")
     axes.set_ylabel("fakes")

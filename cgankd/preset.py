@@ -351,7 +351,8 @@ class Spread(Table):
     @property
     def values(self) -> list[float]:
         num = round((self.last - self.first) / self.step)
-        return [self.first + (self.last - self.first) * place / max(num, 1) for place in range(num + 1)]
+        shares = [place / max(num, 1) for place in range(num + 1)]
+        return [self.first * (1 - share) + self.last * share for share in shares]  # the ends are exact
 
 
 class Random(Table):

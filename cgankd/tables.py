@@ -191,8 +191,8 @@ def budget(kind: str, rows: list[Record]) -> str:
     """What the rows of a table have in common, in words, and the optimiser steps of each method."""
     steps = {row["method"]: row["steps"] for row in rows}
     if kind == "steps":
-        numbers = " or ".join(f"{num:,}" for num in sorted(set(steps.values())))
-        return f"equal optimiser steps: {numbers}, with and without fakes"
+        each = " or ".join(f"{num:,}" for num in sorted(set(steps.values())))
+        return f"equal optimiser steps with and without fakes: {each}"
     alone = min((row["steps"] for row in rows if not row["fakes"]), default=0)
     times = {row["method"]: f" ({row['steps'] / alone:.1f} times as many)" for row in rows if row["fakes"] and alone}
     return "equal epochs: " + ", ".join(f"{name} {num:,} steps{times.get(name, '')}" for name, num in steps.items())

@@ -101,7 +101,7 @@ def test_what_is_drawn_is_what_a_loop_with_the_same_draws_finds(kind):
     labels = uneven()
     made, values = rounds(labels, kind, gaps=0.3, size=50), labels.tolist()
     kappa = made.vicinity.radius if kind == "hard" else made.vicinity.nu**-0.5
-    for step in range(5):
+    for step in range(2):
         target, places, fake, weights, fake_weights = made.choose(step, 0)
         draws = generator(0, "gan labels", step, 0)
         distinct, chosen = sorted(set(values)), torch.randint(len(set(values)), (50,), generator=draws)

@@ -39,7 +39,8 @@ KINDS = {
     "digits-angle": ["gan.embedding.network='resnet8_x0_125'", "gan.embedding.size=16", "generate.labels=6",
                      "gan.embedding.images.steps=12", "gan.embedding.labels.steps=8", "dre.features.width=4",
                      "generate.bound_bins=2", "teacher.head=16", "distill.head=8", "evaluate.radius=30.0",
-                     "evaluate.centers=2", "evaluate.types.network='resnet8_x0_25'", "evaluate.types.steps=8"],
+                     "evaluate.centers=2", "evaluate.types.network='resnet8_x0_25'", "evaluate.types.steps=8",
+                     "dre.vicinity={gaps=2.0}"],
 }  # fmt: skip
 STAGES = ("train-gan", "train-teacher", "fit-dre", "generate", "select-rho", "distill")
 
