@@ -183,6 +183,8 @@ class Data(Table):
             raise ValueError(f"step: {self.step:g} is more than range is wide")
         if self.min_per_label and self.continuous and not self.step and self.source not in STEPPED:
             raise ValueError("min_per_label: of a continuous label step says which labels are equal, and it is missing")
+        if self.test and self.source in STEPPED:
+            raise ValueError(f"test: {self.source} has test images of its own")
         if self.source in ("h5", "folder", "csv") and self.path is None:
             raise ValueError(f"path is missing: where are the images of the source {self.source}?")
         return self

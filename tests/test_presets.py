@@ -191,6 +191,7 @@ def test_a_wrong_value_is_refused_with_its_key_and_what_was_found(write, text, w
         ("[data]\nsource = 'digits-angle'\nmin_per_label = 5", "min_per_label: of a continuous label step says"),
         ("[data]\nnum_train = 'auto'", "num_train and num_validation: auto stands for both of them or for neither"),
         ("[data]\nnum_train = 'auto'\nnum_validation = 'auto'", "auto is for tiny-imagenet, .* digits needs numbers"),
+        ("[data]\nsource = 'rc49'\ntest = 'x.h5'", "data: test: rc49 has test images of its own"),
         ("[data]\nsource = 'utkface'", "gan.embedding must be given for a continuous label"),
     ],
 )
