@@ -38,7 +38,7 @@ KINDS = {
     "digits": ["dre.features.network='resnet8_x0_25'", "distill.sskd.head.steps=8", "distill.sskd.head.batch=16"],
     "digits-angle": ["gan.embedding.network='resnet8_x0_125'", "gan.embedding.size=16", "generate.labels=6",
                      "gan.embedding.images.steps=12", "gan.embedding.labels.steps=8", "dre.features.width=4",
-                     "generate.bound_bins=2", "teacher.head=16", "distill.head=8", "evaluate.radius=30.0",
+                     "generate.bound_bins=2", "teacher.head=16", "distill.head=8", "evaluate.radius=20.0",
                      "evaluate.centers=2", "evaluate.types.network='resnet8_x0_25'", "evaluate.types.steps=8",
                      "dre.vicinity={gaps=2.0}"],
 }  # fmt: skip
