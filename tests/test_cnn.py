@@ -254,7 +254,11 @@ def test_a_trunk_computes_what_is_written_down_with_its_weights_in_their_order(n
         torch.testing.assert_close(features[index : index + 1], expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [*WRITTEN_DOWN, "resnet18-uda", "resnet8"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * name.endswith("-imagenet")) for name in WRITTEN_DOWN]
+    + ["resnet18-uda", "resnet8"],
+)
 def test_every_parameter_gets_a_gradient_even_of_the_smallest_images(name):
     torch.manual_seed(0)
     network = make_network({"name": "cnn", "trunk": name, "side": 8, "outputs": 3, **HALF})
@@ -295,6 +299,7 @@ def test_the_mobilenet_of_imagenet_starts_its_head_as_published():
             assert not layer.bias.any()
 
 
+@pytest.mark.slow
 def test_the_efficientnet_of_imagenet_drops_late_blocks_more_often():
     blocks = [layer.p for layer in make_trunk("efficientnet-b0-imagenet", 64).modules()
               if type(layer).__name__ == "StochasticDepth"]  # fmt: skip

@@ -7,11 +7,21 @@ from pathlib import Path
 import pytest
 import torch
 import toy
-from test_published import densenet, made, mobilenet, renamed
+from safetensors.torch import load_file
+from test_published import (
+    RESNET18,
+    Sagan,
+    densenet,
+    made,
+    mobilenet,
+    regressor_names,
+    renamed,
+    resnet,
+)
 from torch import Tensor
 from typer.testing import CliRunner
 
-from cgankd import cli, designs, pipeline, plan, preset, sources
+from cgankd import cli, conditions, designs, pipeline, plan, preset, sources
 from cgankd.data import Images, images_of
 from cgankd.errors import UserError
 from cgankd.networks import load_network
@@ -22,6 +32,10 @@ from cgankd.task import make_task
 CHANGES = ["teacher.networks=['mobilenetv2']", "generate.teacher='mobilenetv2'", "dre.features.network='densenet121'",
            "distill.pairs=[['mobilenetv2', 'resnet8_x0_125', 'resnet8_x0_0625']]", "dre.output='relu'"]  # fmt: skip
 SETTINGS = toy.settings("digits", *CHANGES)
+ANGLE_CHANGES = ["gan.network='sagan'", "gan.width=4", "gan.embedding.network='resnet18'", "dre.output='relu'",
+                 "teacher.networks=['shufflenetv2-imagenet']", "generate.teacher='shufflenetv2-imagenet'",
+                 "distill.pairs=[['shufflenetv2-imagenet', 'resnet8_x0_125', 'resnet8_x0_0625']]"]  # fmt: skip
+ANGLE = toy.settings("digits-angle", *ANGLE_CHANGES)
 
 
 @functools.cache
@@ -47,10 +61,10 @@ def teacher_file(folder: Path, name: str = "teacher.pth") -> Path:
     return folder / name
 
 
-def cgankd(command: str, folder: Path, *arguments: str):
+def cgankd(command: str, folder: Path, *arguments: str, settings: preset.Preset = SETTINGS):
     """A call of the command in this process; raises what the command would report."""
     file = folder / "toy.toml"
-    file.write_text(preset.dump(SETTINGS))
+    file.write_text(preset.dump(settings))
     done = CliRunner().invoke(cli.app, [command, "-p", str(file), "-o", str(folder / "run"), "--device", "cpu",
                                         *arguments])  # fmt: skip
     if done.exception and not isinstance(done.exception, SystemExit):
@@ -166,6 +180,101 @@ def test_generator_features_and_ratio_are_imported_and_taken_for_what_they_are(t
     assert states(tmp_path, "train-gan", toy.settings("digits", *CHANGES, "gan.width=2")) == ["other"]
 
 
+def angle_files(folder: Path) -> dict[str, Path]:
+    """Networks of a continuous label under published names; the ratio is 1.25 for every image."""
+    generator, embedding = Sagan(), ANGLE.gan.embedding
+    generator(torch.randn(2, 8), torch.rand(2, 16), [16, 8, 4])
+    condition, encoder = made(designs.condition(embedding, 1)), made(designs.features(ANGLE, 1, {}))
+    x2y, ratio = made(designs.published_embedding(embedding, 16)), made(designs.ratio(ANGLE, 1))
+    ratio.layers[-1].weight.zero_()
+    ratio.layers[-1].bias.fill_(1.25)
+    trunk = resnet(RESNET18, ("main.0", "main.1"), ("main.3", "main.4", "main.5", "main.6"), "")[:-1]
+    contents = {
+        "generator": {"netG_state_dict": generator.state, "netD_state_dict": {}},
+        "condition": renamed(condition, [f"main.{index}" for index in (0, 1, 3, 4, 6, 7, 9, 10, 12)]),
+        "embedding": renamed(x2y, [*trunk, "x2h_res.0", "x2h_res.1", "x2h_res.3", "x2h_res.4", "h2y.0"]),
+        "features": {"encoder_net_state_dict": renamed(encoder, [f"conv.{index}" for index in (0, 1, 3, 4, 6, 7, 9)])},
+        "ratio": renamed(ratio, [f"main.{4 * index + part}" for index in range(5) for part in (0, 1)] + ["main.20"]),
+    }
+    for part, content in contents.items():
+        torch.save(content, folder / f"{part}.pth")
+    return {part: folder / f"{part}.pth" for part in contents}
+
+
+def regressor(folder: Path) -> Path:
+    """A ShuffleNetV2 under published names, its last layer a ridge regression on the angles."""
+    source = sources.load(ANGLE.data, ANGLE.seed)
+    images = images_of(source, "train", make_task(source.label))
+    network = made(designs.published_cnn("shufflenetv2-imagenet", 16, 1, {}))
+    hidden, last = network.head[:-2], network.head[-2]
+    features = hidden(network.features(images.pixels / 127.5 - 1)).double()
+    mean = features.mean(0)
+    gram = (features - mean).T @ (features - mean)
+    gram += torch.eye(len(gram)) * 1e-2 * gram.diagonal().mean()
+    weights = torch.linalg.solve(gram, (features - mean).T @ (images.labels.double() - images.labels.mean()))
+    last.weight.copy_(weights[None])
+    last.bias.fill_(images.labels.mean() - mean @ weights)
+    torch.save({"net_state_dict": renamed(network, regressor_names("shufflenetv2-imagenet"))}, folder / "x.pth")
+    return folder / "x.pth"
+
+
+@pytest.mark.slow
+def test_all_networks_of_a_continuous_label_can_be_imported(tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_dre, "CHECKED", 20)
+    torch.manual_seed(0)
+    files, run = angle_files(tmp_path), Run(tmp_path / "run")
+    given = {part: ["--from", f"{part}={file}"] for part, file in files.items()}
+    cgankd("train-gan", tmp_path, *given["generator"], *given["condition"], *given["embedding"], settings=ANGLE)
+    cgankd("fit-dre", tmp_path, *given["features"], *given["ratio"], settings=ANGLE)
+    cgankd("train-teacher", tmp_path, "--from", str(regressor(tmp_path)), settings=ANGLE)
+    facts = [read_json(record) for record in (run.gan, run.dre, run.teacher("shufflenetv2-imagenet"))]
+    assert [{part: one["layout"] for part, one in made["origin"].items()} for made in facts] == [
+        {"generator": "SAGAN", "condition": "label embedding", "embedding": "ResNet embedding"},
+        {"features": "sparse encoder", "ratio": "cDR-MLP"},
+        {"shufflenetv2-imagenet": "ShuffleNetV2 regressor"},
+    ]
+    assert [made["seen"] for made in facts] == [{}, {}, {}]
+    assert facts[1]["mean_ratio"] == pytest.approx(1.25)
+    read = load_network(run.gan.parent, "embedding", torch.device("cpu")).label
+    assert read(torch.randn(50, 16)).min() == 0, "kept as published"
+    assert not list(run.gan.parent.rglob("checkpoints"))
+
+    untouched = ["gan.steps=999", "gan.embedding.images.steps=999", "gan.vicinity.gaps=3.0", "dre.steps=99",
+                 "teacher.head=99", "teacher.steps=99"]  # fmt: skip
+    for changes, state in ((untouched, "done"), (["gan.embedding.network='resnet34'"], "other")):
+        settings = toy.settings("digits-angle", *ANGLE_CHANGES, *changes)
+        assert states(tmp_path, "train-gan", settings) == [state]
+    settings = toy.settings("digits-angle", *ANGLE_CHANGES, *untouched)
+    assert [*states(tmp_path, "fit-dre", settings), *states(tmp_path, "train-teacher", settings)] == ["done", "done"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("part", "fitted"), [("condition", []), ("embedding", ["label embedding"])])
+def test_what_a_gan_is_conditioned_on_can_be_imported_alone_and_is_not_trained_again(
+    tmp_path, monkeypatch, part, fitted
+):
+    trained, fit = [], conditions.fit
+
+    def watched(*given, **options):
+        trained.append(options["name"])
+        fit(*given, **options)
+
+    monkeypatch.setattr(conditions, "fit", watched)
+    changes = [*ANGLE_CHANGES, "gan.network='sngan'"]
+    file, run = angle_files(tmp_path)[part], Run(tmp_path / "run")
+    cgankd("train-gan", tmp_path, "--from", f"{part}={file}", settings=toy.settings("digits-angle", *changes))
+    assert trained == fitted
+    assert read_json(run.gan)["origin"].keys() == {part}
+    assert read_json(run.gan)["seen"] == {}
+    found = load_file(run.gan.parent / f"{part}.safetensors")
+    sums = sorted(value.double().sum().item() for key, value in found.items() if not key.startswith("normalise."))
+    assert sums == sorted(value.double().sum().item() for value in torch.load(file).values())
+    for change, state in (
+        ("gan.embedding.images.steps=99", "done"), ("gan.steps=99", "other"), ("gan.embedding.size=32", "other")
+    ):  # fmt: skip
+        assert states(tmp_path, "train-gan", toy.settings("digits-angle", *changes, change)) == [state]
+
+
 def test_imported_networks_may_choose_rho_only_where_all_may_see_the_validation_rows():
     source = sources.load(SETTINGS.data, SETTINGS.seed)
     imported, trained = {"origin": {"generator": {}}, "seen": {}}, {"seen": source.seen("train")}
@@ -196,6 +305,24 @@ def test_what_is_no_part_or_no_file_is_refused(tmp_path, monkeypatch, stage, giv
     with pytest.raises(UserError, match=message) as caught:
         plan.weights(stage, given, SETTINGS)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["here.pth"], "expected PART=FILE, PART being one of generator, condition, embedding"),
+        (["generator=here.pth"], "takes the h of one label embedding only"),
+        (["generator=here.pth", "embedding=here.pth"], "takes the h of one label embedding only"),
+    ],
+)
+def test_a_generator_of_a_continuous_label_comes_with_its_label_embedding(tmp_path, monkeypatch, given, message):
+    monkeypatch.chdir(tmp_path)
+    Path("here.pth").write_bytes(b"x")
+    with pytest.raises(UserError, match=message) as caught:
+        plan.weights("train-gan", given, ANGLE)
+    assert caught.value.code == 2
+    for fine in (["condition=here.pth"], ["embedding=here.pth"], ["generator=here.pth", "condition=here.pth"]):
+        assert plan.weights("train-gan", fine, ANGLE).keys() == {text.partition("=")[0] for text in fine}
 
 
 def test_a_file_larger_than_any_weights_is_refused_unread(tmp_path):

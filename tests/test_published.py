@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.functional import relu, silu
 
-from cgankd import published
+from cgankd import designs, published
 from cgankd.errors import UserError
 from cgankd.models import make_network
+from cgankd.preset import Embedding
 from cgankd.runs import file_digest
 
 CONSTANTS = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.25]}
@@ -117,7 +118,43 @@ def densenet(*head: str) -> list[str]:
     return [*names, *head]
 
 
+def imagenet_shufflenet() -> list[str]:
+    names = ["conv1.0", "conv1.1"]
+    for stage, num_units in ((2, 4), (3, 8), (4, 4)):
+        for index in range(num_units):
+            name = f"stage{stage}.{index}"
+            names += [f"{name}.branch1.{part}" for part in range(4)] if index == 0 else []
+            names += [f"{name}.branch2.{part}" for part in (0, 1, 3, 4, 5, 6)]
+    return [*names, "conv5.0", "conv5.1"]
+
+
+def imagenet_mobilenet() -> list[str]:
+    names = ["features.0.0", "features.0.1", *(f"features.1.conv.{part}" for part in ("0.0", "0.1", "1", "2"))]
+    for index in range(2, 18):
+        names += [f"features.{index}.conv.{part}" for part in ("0.0", "0.1", "1.0", "1.1", "2", "3")]
+    return [*names, "features.18.0", "features.18.1"]
+
+
+def imagenet_efficientnet() -> list[str]:
+    names = ["_conv_stem", "_bn0"]
+    for index in range(16):
+        parts = ["_expand_conv", "_bn0"] if index else []
+        parts += ["_depthwise_conv", "_bn1", "_se_reduce", "_se_expand", "_project_conv", "_bn2"]
+        names += [f"_blocks.{index}.{part}" for part in parts]
+    return [*names, "_conv_head", "_bn1"]
+
+
 RESNET18, RESNET50 = (2, 2, 2, 2), (3, 4, 6, 3)
+BLOCKS = (("block1.0", "block1.1"), ("block1.3", "block2", "block3", "block4"))
+REGRESSORS = {  # side, names of the trunk, name of the head and numbers of its modules
+    "vgg11": (64, vgg("64 M 128 M 256 256 M 512 512 M 512 512 M")[:-1], "fc", (0, 1, 3, 4, 6)),
+    "resnet18": (64, resnet(RESNET18, *BLOCKS, "", side=64)[:-1], "linear", (0, 1, 3, 4, 6)),
+    "resnet50": (64, resnet(RESNET50, *BLOCKS, "", bottleneck=True, side=64)[:-1], "linear", (0, 1, 3, 4, 6)),
+    "densenet121": (16, densenet(), "linear", (0, 1, 3, 4, 6)),
+    "shufflenetv2-imagenet": (32, imagenet_shufflenet(), "fc", (0, 1, 3, 4, 6)),
+    "mobilenetv2-imagenet": (32, imagenet_mobilenet(), "classifier", (1, 2, 4, 5, 7)),  # behind dropout
+    "efficientnet-b0-imagenet": (32, imagenet_efficientnet(), "_fc", (0, 1, 3, 4, 6)),
+}
 NAMED = {
     "vgg11": (cnn("vgg11"), vgg("64 M 128 M 256 256 M 512 512 M 512 512 M")),
     "mobilenetv2": (cnn("mobilenetv2"), mobilenet(8)),
@@ -133,14 +170,19 @@ NAMED = {
 }
 
 
-def renamed(network, names: list[str]) -> dict[str, Tensor]:
-    """The tensors of a network under published names of its modules, in any order."""
-    state = network.state_dict()
-    ours = [key for key in state if not key.startswith("normalise.")]
+def renaming(network, names: list[str]) -> dict[str, str]:
+    """The published name of each tensor of a network by ours, given those of its modules."""
+    ours = [key for key in network.state_dict() if not key.startswith("normalise.")]
     modules = list(dict.fromkeys(key.rpartition(".")[0] for key in ours))
     theirs = dict(zip(modules, names, strict=True))
-    random.Random(0).shuffle(ours)
-    return {f"{theirs[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}": state[key] for key in ours}
+    return {key: f"{theirs[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}" for key in ours}
+
+
+def renamed(network, names: list[str]) -> dict[str, Tensor]:
+    """The tensors of a network under published names, in any order."""
+    own, pairs = network.state_dict(), list(renaming(network, names).items())
+    random.Random(0).shuffle(pairs)
+    return {theirs: own[ours] for ours, theirs in pairs}
 
 
 @pytest.mark.slow
@@ -155,6 +197,52 @@ def test_a_file_in_published_names_is_the_network(tmp_path, without_initial_valu
     assert network(x).std(0).mean() > 1e-3, "the outputs tell images apart"
     assert not loaded.training
     assert origin["file"] == "weights.pth"
+
+
+def regressor_names(trunk: str) -> list[str]:
+    _, names, head, parts = REGRESSORS[trunk]
+    return [*names, *(f"{head}.{part}" for part in parts)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trunk", REGRESSORS)
+def test_each_tensor_of_a_published_regressor_has_its_place(trunk):
+    design = designs.published_cnn(trunk, REGRESSORS[trunk][0], 1, CONSTANTS)
+    with torch.device("meta"):
+        network = make_network(design)
+    state, own = renamed(network, regressor_names(trunk)), network.state_dict()
+    _, layout = published._choose(state, "net_state_dict", design, "")
+    assert dict(published._pairs(own, state, layout, "")) == renaming(network, regressor_names(trunk))
+
+
+@pytest.mark.slow
+def test_a_published_regressor_sees_images_unchanged_and_ends_rectified(tmp_path, without_initial_values):
+    design = designs.published_cnn("mobilenetv2-imagenet", 16, 1, CONSTANTS)
+    network, x = made(design), images(16, 8)
+    state = renamed(network, regressor_names("mobilenetv2-imagenet"))
+    loaded, _ = load(tmp_path, {"net_state_dict": {f"module.{key}": value for key, value in state.items()}}, design)
+    linear = network.head[:-1](network.trunk(x))
+    assert linear.std(0).mean() > 1e-3, "the outputs tell images apart"
+    for shift in (-1, 1):
+        loaded.head[-2].bias.copy_(network.head[-2].bias - linear.mean() + shift * linear.std())
+        torch.testing.assert_close(loaded(x), relu(linear - linear.mean() + shift * linear.std()))
+    error = refused(tmp_path, state, cnn("mobilenetv2", 16), "is no tensor of MobileNetV2")
+    assert error.hint == "it fits mobilenetv2-imagenet for images of side 16 and a continuous label"
+
+
+@pytest.mark.slow
+def test_the_published_image_embedding_reads_labels_back_rectified(tmp_path, without_initial_values):
+    settings = Embedding(network="resnet18", size=16, images={"steps": 1}, labels={"steps": 1})
+    design = designs.published_embedding(settings, 8)
+    network, stages = made(design), ("main.3", "main.4", "main.5", "main.6")
+    parts = ["x2h_res.0", "x2h_res.1", "x2h_res.3", "x2h_res.4", "h2y.0"]
+    names = resnet(RESNET18, ("main.0", "main.1"), stages, "")[:-1]
+    loaded, _ = load(tmp_path, {"net_state_dict": renamed(network, [*names, *parts])}, design)
+    x = images(8, 6)
+    assert torch.equal(loaded(x), network(x))
+    assert loaded(x).std(0).mean() > 1e-3
+    h = torch.randn(9, 16)
+    torch.testing.assert_close(loaded.label(h), relu(h @ network.label[0].weight.T + network.label[0].bias))
 
 
 # Networks written down again, by published names
@@ -238,8 +326,7 @@ def test_a_published_network_computes_the_same_here(tmp_path, trunk, forward, wr
     assert expected.std(0).mean() > 1e-3, "the outputs tell images apart"
 
 
-def ratio(p: Published, features: Tensor, classes: Tensor) -> Tensor:
-    embedded = p.tensor("label_emb.weight", 4, 4)[classes]
+def ratio(p: Published, features: Tensor, embedded: Tensor) -> Tensor:
     x = torch.cat([embedded, features], 1)
     for index, width in enumerate((64, 32, 16, 8, 8)):
         x = p.linear(f"main.{4 * index}", x, width)
@@ -250,13 +337,152 @@ def ratio(p: Published, features: Tensor, classes: Tensor) -> Tensor:
 
 def test_the_published_ratio_reads_the_class_before_the_features(tmp_path):
     p, features, classes = Published(), torch.rand(30, 20), torch.arange(30) % 4
-    ratio(p, features, classes)
+    embedded = p.tensor("label_emb.weight", 4, 4)[classes]
+    ratio(p, features, embedded)
     p.state["main.20.bias"] += 1
-    expected = ratio(p, features, classes)
+    expected = ratio(p, features, embedded)
     assert expected.std() > 1e-3
     loaded, _ = load(tmp_path, {"net_state_dict": p.state}, RATIO)
     torch.testing.assert_close(loaded(features, classes), expected)
     refused(tmp_path, p.state, {**RATIO, "output": "softplus"}, "output = relu, the preset has softplus")
+
+
+def test_the_published_ratio_of_a_continuous_label_reads_h_before_the_features(tmp_path):
+    p, features, h = Published(), torch.rand(30, 20), torch.rand(30, 8)
+    ratio(p, features, h)
+    p.state["main.20.bias"] += 1
+    expected = ratio(p, features, h)
+    assert expected.std() > 1e-3
+    loaded, _ = load(tmp_path, {"net_state_dict": p.state}, {**RATIO, "embedding": 8, "num_classes": 0})
+    torch.testing.assert_close(loaded(features, h), expected)
+
+
+def label_embedding(p: Published, labels: Tensor) -> Tensor:
+    x = labels[:, None] + 1e-8
+    for index in range(4):
+        x = p.linear(f"main.{3 * index}", x, 128)
+        gain, bias = (p.tensor(f"main.{3 * index + 1}.{name}", 128) for name in ("weight", "bias"))
+        x = relu(F.group_norm(x, 8, gain, bias))
+    return relu(p.linear("main.12", x, 128))
+
+
+def sparse_encoder(p: Published, x: Tensor) -> Tensor:
+    names = iter(range(0, 100, 3))
+    for width in (2, 4, 8):
+        for outputs, kernel, stride in ((width, 4, 2), (width, 3, 1)):
+            x = halve_or_refine(p, next(names), x, outputs, kernel, stride)
+    x = halve_or_refine(p, next(names), x, 16, 4, 2)
+    return relu(p.conv(f"conv.{next(names)}", x, 3, 3, bias=True)).flatten(1)
+
+
+def halve_or_refine(p: Published, name: int, x: Tensor, outputs: int, kernel: int, stride: int) -> Tensor:
+    weight = p.tensor(f"conv.{name}.weight", outputs, x.shape[1], kernel, kernel)
+    x = F.conv2d(x, weight, p.tensor(f"conv.{name}.bias", outputs), stride, 1)
+    return relu(p.norm(f"conv.{name + 1}", x))
+
+
+@pytest.mark.parametrize(
+    ("forward", "inputs", "wrapper", "design"),
+    [
+        (label_embedding, torch.linspace(0, 1, 9), "net_state_dict", {"name": "label-embedding", "size": 128}),
+        (sparse_encoder, torch.linspace(-1, 1, 2 * 3 * 64 * 64).sin().view(2, 3, 64, 64), "encoder_net_state_dict",
+         {"name": "sparse-encoder", "side": 64, "width": 2, "size": 48}),
+    ],
+)  # fmt: skip
+def test_a_published_embedding_and_encoder_compute_the_same_here(tmp_path, forward, inputs, wrapper, design):
+    p = Published()
+    expected = forward(p, inputs)
+    loaded, _ = load(tmp_path, {wrapper: {f"module.{key}": value for key, value in p.state.items()}}, design)
+    torch.testing.assert_close(loaded(inputs), expected, rtol=1e-4, atol=1e-4)
+    assert expected.std(0).mean() > 1e-3
+    assert expected.min() == 0
+
+
+class Ccgan(Published):
+    """The published generators of a continuous label: `normalised` spectrally or not."""
+
+    normalised = False
+
+    def conv(self, name: str, x: Tensor, outputs: int, kernel: int = 1) -> Tensor:
+        return F.conv2d(x, self.weight(name, outputs, x.shape[1], kernel, kernel), self.state[f"{name}.bias"],
+                        padding=kernel // 2)  # fmt: skip
+
+    def linear(self, name: str, x: Tensor, outputs: int) -> Tensor:
+        return F.linear(x, self.weight(name, outputs, x.shape[1]), self.state[f"{name}.bias"])
+
+    def weight(self, name: str, *shape: int) -> Tensor:
+        """A layer's weight, divided by u W v; the layer has a bias."""
+        self.tensor(f"{name}.bias", shape[0])
+        size = 3 / torch.Size(shape[1:]).numel() ** 0.5
+        if not self.normalised:
+            return self.tensor(f"{name}.weight", *shape, low=-size, high=size)
+        weight = self.tensor(f"{name}.weight_orig", *shape, low=-size, high=size)
+        matrix = weight.flatten(1)
+        v = self.state.setdefault(f"{name}.weight_v", F.normalize(torch.rand(shape[0]) @ matrix, dim=0))
+        u = self.state.setdefault(f"{name}.weight_u", F.normalize(matrix @ v, dim=0))
+        return weight / (u @ matrix @ v)
+
+    def conditional_norm(self, name: str, x: Tensor, h: Tensor) -> Tensor:
+        channels = x.shape[1]
+        mean, var = (self.tensor(f"{name}.bn.running_{part}", channels, low=0.5) for part in ("mean", "var"))
+        self.state[f"{name}.bn.num_batches_tracked"] = torch.tensor(7)
+        gain, bias = (F.linear(h, self.tensor(f"{name}.embed_{part}.weight", channels, h.shape[1]))[:, :, None, None]
+                      for part in ("gamma", "beta"))  # fmt: skip
+        return F.batch_norm(x, mean, var) * (1 + gain) + bias
+
+    def block(self, name: str, x: Tensor, h: Tensor, outputs: int, norm: str, convs: list[str]) -> Tensor:
+        y = F.interpolate(relu(self.conditional_norm(f"{name}.{norm}1", x, h)), scale_factor=2)
+        y = self.conv(f"{name}.{convs[0]}", y, outputs, 3)
+        y = self.conv(f"{name}.{convs[1]}", relu(self.conditional_norm(f"{name}.{norm}2", y, h)), outputs, 3)
+        return y + self.conv(f"{name}.{convs[2]}", F.interpolate(x, scale_factor=2), outputs)
+
+
+class Sngan(Ccgan):
+    def __call__(self, z: Tensor, h: Tensor, widths: list[int]) -> Tensor:
+        x = self.linear("dense", z, widths[0] * 16).view(len(z), -1, 4, 4)
+        for index, outputs in enumerate(widths[1:]):
+            name = f"genblock{index}"
+            inputs = x.shape[1]
+            x = self.block(name, x, h, outputs, "condbn", ["conv1", "conv2", "bypass_conv"])
+            for alias, part in (("model.3", "conv1"), ("model.6", "conv2"), ("bypass.1", "bypass_conv")):
+                self.state |= {f"{name}.{alias}.{kind}": self.state[f"{name}.{part}.{kind}"]
+                               for kind in ("weight", "bias")}  # fmt: skip
+            for unused, channels in ((0, inputs), (4, outputs)):
+                self.norm(f"{name}.model.{unused}", torch.zeros(1, channels, 1, 1))
+        return self.conv("final.2", relu(self.norm("final.0", x)), 3, 3).tanh()
+
+
+class Sagan(Ccgan):
+    normalised = True
+
+    def __call__(self, z: Tensor, h: Tensor, widths: list[int]) -> Tensor:
+        x = self.linear("snlinear0", z, widths[0] * 16).view(len(z), -1, 4, 4)
+        for index, outputs in enumerate(widths[1:], 1):
+            x = self.attention("self_attn", x) if index == len(widths) - 1 else x
+            x = self.block(f"block{index}", x, h, outputs, "cond_bn", ["snconv2d1", "snconv2d2", "snconv2d0"])
+        return self.conv("snconv2d1", relu(self.norm("bn", x)), 3, 3).tanh()
+
+    def attention(self, name: str, x: Tensor) -> Tensor:
+        channels = x.shape[1]
+        theta = self.conv(f"{name}.snconv1x1_theta", x, channels // 8).flatten(2)
+        phi = F.max_pool2d(self.conv(f"{name}.snconv1x1_phi", x, channels // 8), 2).flatten(2)
+        g = F.max_pool2d(self.conv(f"{name}.snconv1x1_g", x, channels // 2), 2).flatten(2)
+        attention = (theta.transpose(1, 2) @ phi).softmax(-1)
+        seen = (g @ attention.transpose(1, 2)).view(len(x), -1, *x.shape[2:])
+        return x + self.tensor(f"{name}.sigma", 1, low=0.5) * self.conv(f"{name}.snconv1x1_attn", seen, channels)
+
+
+@pytest.mark.parametrize(("name", "published_network"), [("sngan", Sngan), ("sagan", Sagan)])
+def test_a_published_generator_of_a_continuous_label_draws_the_same_images_here(tmp_path, name, published_network):
+    p, z, h = published_network(), torch.randn(6, 5), torch.rand(6, 8)
+    expected = p(z, h, [64, 32, 16, 8, 4])
+    state = {f"module.{key}": value for key, value in p.state.items()}
+    content = {"netG_state_dict": state, "netD_state_dict": {"module.score.weight": torch.ones(1)}}
+    loaded, origin = load(tmp_path, content, {"name": name, "size": 64, "latent": 5, "width": 4, "embedding": 8})
+    torch.testing.assert_close(loaded(z, h), expected, rtol=1e-4, atol=1e-4)
+    assert (expected[0] - expected[5]).abs().mean() > 0.01, "other z, other image"
+    assert (loaded(z, h.flip(0)) - expected).abs().mean() > 1e-3, "other label, other image"
+    assert origin["layout"] == name.upper()
 
 
 class BigGan(Published):
