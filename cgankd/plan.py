@@ -147,10 +147,17 @@ def file_of(part: str, artefact: Artefact, call: Call) -> dict[str, str] | None:
 
 
 def check_labels(preset: Preset, label: dict[str, Any] | None) -> None:
-    """UserError where a label to generate lies outside the range of `label`, as a source describes it, if it can."""
+    """UserError where a label to generate, or a window, lies outside the range of `label`, as a source describes it."""
     if not label or label["kind"] != "continuous":
         return
     low, high = label["min"], label["max"]
+    if preset.evaluate and 2 * preset.evaluate.radius > high - low:
+        raise UserError(
+            f"preset {preset.name}: evaluate.radius = {preset.evaluate.radius:g}, but the range of the label is "
+            f"[{low:g}, {high:g}]",
+            USAGE,
+            f"a window is at most as wide: name at most {(high - low) / 2:g}",
+        )
     outside = [value for value in preset.generate.values if not low <= value <= high]
     if outside:
         more = f" (and {len(outside) - 1} more)" if len(outside) > 1 else ""

@@ -207,12 +207,6 @@ class Data(Table):
         """Of the training and validation images; empty where the data decide."""
         return [number for number in (self.num_train, self.num_validation) if isinstance(number, int)]
 
-    @property
-    def span(self) -> float:
-        """How wide the range of a continuous label is, in its unit."""
-        low, high = self.range or (0.0, 90.0)  # those of digits-angle
-        return high - low
-
 
 class Embedding(Table):
     """The label embedding of a continuous label (CcGAN, Ding et al. 2021): image -> h -> label, then label -> h."""
@@ -602,13 +596,8 @@ class Preset(Table):
 
     @model_validator(mode="after")
     def _windows(self) -> "Preset":
-        if not self.evaluate:
-            return self
-        if not self.data.continuous:
+        if self.evaluate and not self.data.continuous:
             raise ValueError("evaluate: for a continuous label only; metrics within classes are not there")
-        if 2 * self.evaluate.radius > self.data.span:
-            raise ValueError(f"evaluate.radius: a window is at most as wide as the label's range, {self.data.span:g}, "
-                             f"so the radius at most half of that, not {self.evaluate.radius:g}")  # fmt: skip
         return self
 
     @model_validator(mode="after")

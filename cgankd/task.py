@@ -80,24 +80,19 @@ class Regression:
     dtype = torch.float32
     outputs = 1
 
-    def __init__(self, minimum: float, maximum: float, unit: str) -> None:
-        self.minimum, self.maximum, self.unit = minimum, maximum, unit
+    def __init__(self, minimum: float, maximum: float, unit: str, step: float | None = None) -> None:
+        self.minimum, self.maximum, self.unit, self.step = minimum, maximum, unit, step
 
     def scale(self, labels: Tensor) -> Tensor:
         """Labels in their unit -> labels in [0, 1]."""
         return (labels - self.minimum) / (self.maximum - self.minimum)
 
     def exact(self, labels: Tensor) -> Tensor:
-        """Scaled labels (N,) -> float64, as of labels in their unit with the fewest decimals that all of them allow.
-
-        In float32 the gaps between tenths of degrees differ by 3e-5, in what they were written as by nothing.
-        """
+        """Scaled labels (N,) -> float64, those of a step as of its multiples: in float32 the gaps between them differ."""
+        if not self.step:
+            return labels.double()
         span = self.maximum - self.minimum
-        values = self.minimum + labels.double() * span
-        rounding = 2 * torch.finfo(labels.dtype).eps * max(abs(self.minimum), abs(self.maximum), span)
-        written = (values.round(decimals=decimals) for decimals in range(16))
-        found = next((some for some in written if (some - values).abs().max() <= rounding), values)
-        return (found - self.minimum) / span
+        return (((self.minimum + labels.double() * span) / self.step).round() * self.step - self.minimum) / span
 
     def groups(self, labels: Tensor) -> Tensor:
         """All in one group: few images share a value."""
@@ -153,6 +148,6 @@ def make_task(label: dict[str, Any]) -> Task:
         case "class":
             return Classification(label["classes"])
         case "continuous":
-            return Regression(label["min"], label["max"], label["unit"])
+            return Regression(label["min"], label["max"], label["unit"], label.get("step"))
         case kind:
             raise ValueError(f"unknown kind of label: {kind}")

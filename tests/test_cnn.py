@@ -268,7 +268,7 @@ def test_every_parameter_gets_a_gradient_even_of_the_smallest_images(name):
 
 @pytest.mark.parametrize(("name", "blocks"), [("resnet18", (2, 2, 2, 2)), ("resnet50", (3, 4, 6, 3))])
 def test_the_uda_resnets_take_the_weights_of_the_others_and_rectify_less(name, blocks):
-    trunk, images = trained(name, 16)
+    trunk, images = trained(name, 16, torch.float64)
     uda = make_trunk(f"{name}-uda", 16).eval().double()
     uda.load_state_dict(trunk.state_dict())
     expected = resnet(Weights(trunk), images, 16, blocks, bottleneck=name == "resnet50", uda=True)

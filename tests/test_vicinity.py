@@ -53,7 +53,7 @@ def near_by_loop(labels: list[float], target: float, kind: str, kappa: float) ->
 @pytest.mark.parametrize(("per_label", "sigma"), [(25, 0.0473678), (15, 0.0524630), (5, 0.0653548)])
 def test_the_rules_give_the_published_widths_though_labels_are_float32(per_label, sigma):
     angles = torch.tensor([tenths / 10 for tenths in range(1, 900, 2)]).repeat(per_label)
-    task = Regression(0.0, 90.0, "degrees")
+    task = Regression(0.0, 90.0, "degrees", 0.1)
     images = sorted_images(task.scale(angles), task)
     assert (len(images.labels), len(images.values)) == (450 * per_label, 450)
     soft, hard = (make_vicinity(Width(kind=kind), images.values) for kind in ("soft", "hard"))

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from cgankd import checkpoint, console, designs, plan, sources
 from cgankd.data import Batches, Images, images_of
-from cgankd.engine import Machine, Supervised, fit
+from cgankd.engine import Machine, fit_objective
 from cgankd.fakes import Pool, View
-from cgankd.images import Augmented
 from cgankd.methods.nokd import Nokd
 from cgankd.metrics import outputs_of
 from cgankd.models import make_network
@@ -31,8 +30,8 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
     """Scores the views of the pool and, to compare with, validation images in the place of fakes."""
     artefact, settings = plan.evaluation(preset, run), preset.evaluate
     assert settings, "the artefact was asked for with its table"
-    radius = settings.radius / preset.data.span
     source, pool, judge = sources.load(preset.data, preset.seed), Pool(run.pool), run.teacher(preset.generate.teacher)
+    radius = settings.radius / (source.label["max"] - source.label["min"])
     verify_files(run.dre, "fit-dre")
     verify_files(judge, "train-teacher")
     if machine.is_main:
@@ -82,9 +81,8 @@ def _classifier(source: Source, artefact: Artefact, preset: Preset, machine: Mac
         seed_everything(seed, "types", "weights")
         network = make_network(design)
         batches = Batches(real, settings.batch, seed=seed, stream="types", share=machine.share)
-        update = Supervised(machine, Augmented(Nokd(task, network), settings.augment), settings)
-        fit(update, batches, steps=settings.steps, folder=folder / "types-training", name="types", seed=seed,
-            recipe=artefact.digest, machine=machine)  # fmt: skip
+        fit_objective(Nokd(task, network), batches, settings, folder=folder / "types-training", name="types",
+                      seed=seed, recipe=artefact.digest, machine=machine)  # fmt: skip
         if machine.is_main:
             save_network(folder, "types", network, design)
         machine.barrier()
