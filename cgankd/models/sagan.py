@@ -1,7 +1,8 @@
 """SAGAN-type networks for a continuous label (Zhang et al. 2019, as cGAN-KD has them for ages).
 
 Beside `sngan`: both networks are spectrally normalised, each attends to itself once, at half the side of the images,
-and the discriminator's shortcuts see rectified maps.
+and the discriminator's shortcuts see rectified maps. The generator's batch norms move as slowly as published, so that
+what they know in eval mode needs some ten thousand steps: of a short run it is that of the first weights.
 """
 
 import itertools
