@@ -25,9 +25,9 @@ class ConditionalNorm(nn.Module):
     `affine(C)` makes the map from the condition to C numbers; the gain is 1 + its output.
     """
 
-    def __init__(self, channels: int, affine: Callable[[int], nn.Module], momentum: float = 0.1) -> None:
+    def __init__(self, channels: int, affine: Callable[[int], nn.Module]) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels, momentum=momentum, affine=False)
+        self.norm = nn.BatchNorm2d(channels, affine=False)
         self.gain, self.bias = affine(channels), affine(channels)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -37,10 +37,11 @@ class ConditionalNorm(nn.Module):
 class UpBlock(nn.Module):
     """Doubles the side: norm, ReLU, up, conv, norm, ReLU, conv, beside an up-sampled 1x1 shortcut."""
 
-    def __init__(self, inputs: int, outputs: int, affine: Callable[[int], nn.Module], convolution: Layer = nn.Conv2d,
-                 momentum: float = 0.1) -> None:  # fmt: skip
+    def __init__(
+        self, inputs: int, outputs: int, affine: Callable[[int], nn.Module], convolution: Layer = nn.Conv2d
+    ) -> None:
         super().__init__()
-        self.norm1, self.norm2 = (ConditionalNorm(channels, affine, momentum) for channels in (inputs, outputs))
+        self.norm1, self.norm2 = (ConditionalNorm(channels, affine) for channels in (inputs, outputs))
         self.conv1 = convolution(inputs, outputs, 3, padding=1)
         self.conv2 = convolution(outputs, outputs, 3, padding=1)
         self.shortcut = convolution(inputs, outputs, 1)

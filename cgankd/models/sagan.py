@@ -1,8 +1,8 @@
 """SAGAN-type networks for a continuous label (Zhang et al. 2019, as cGAN-KD has them for ages).
 
 Beside `sngan`: both networks are spectrally normalised, each attends to itself once, at half the side of the images,
-and the discriminator's shortcuts see rectified maps. The generator's batch norms move as slowly as published, so that
-what they know in eval mode needs some ten thousand steps: of a short run it is that of the first weights.
+and the discriminator's shortcuts see rectified maps. The published batch norms move a thousandth or less per step, so
+that of a short run they would know the first weights only: here they move as everywhere else.
 """
 
 import itertools
@@ -25,10 +25,10 @@ class SaganGenerator(nn.Module):
         self.latent = latent
         self.first = spectral(nn.Linear)(latent, widths[0] * 16)
         self.blocks = nn.ModuleList(
-            UpBlock(inputs, outputs, affine, conv, momentum=1e-3) for inputs, outputs in itertools.pairwise(widths)
+            UpBlock(inputs, outputs, affine, conv) for inputs, outputs in itertools.pairwise(widths)
         )
         self.attend = SelfAttention(2 * width, conv, bias=True)
-        self.norm = nn.BatchNorm2d(width, momentum=1e-4)
+        self.norm = nn.BatchNorm2d(width)
         self.last = conv(width, 3, 3, padding=1)
         initialise(self, lambda weight: nn.init.xavier_uniform_(weight), bias=True)
 
