@@ -100,7 +100,8 @@ def search(table: list[dict[str, Any]], rho: float | None, axis: str) -> "Figure
     figure, (axes,) = _panels(1, 2.6, width=2.5 + 0.5 * len(table))
     for place, row in enumerate(table):
         chosen = row["rho"] == rho
-        axes.errorbar([place], [row["mean"]], [row["deviation"]], fmt="o", color=BLUE if chosen else GREY, capsize=3,
+        deviation = row["deviation"] or 0  # one student has none
+        axes.errorbar([place], [row["mean"]], [deviation], fmt="o", color=BLUE if chosen else GREY, capsize=3,
                       markersize=7, markerfacecolor=BLUE if chosen else "white")  # fmt: skip
     axes.set_xticks(range(len(table)), ["no fakes" if row["rho"] is None else f"{row['rho']:g}" for row in table])
     axes.set_xlim(-0.5, len(table) - 0.5)
@@ -246,7 +247,7 @@ def acceptance(rows: list[dict[str, Any]]) -> "Figure":
 
 
 def sheets(pool: Pool, view: View, columns: int) -> list[Sheet]:
-    """Up to `columns` fakes per label at each step of the method, and of what the filter drops the worst."""
+    """Up to `columns` fakes per label at each step of the method, and of what the filter drops, if any, the worst."""
     accepted, kept = pool.rows(View()), pool.rows(view)
     dropped = np.setdiff1d(accepted, kept)
     steps = {
@@ -264,7 +265,7 @@ def sheets(pool: Pool, view: View, columns: int) -> list[Sheet]:
     images = pool.images(wanted)
     return [Sheet(title, [(names[place], _strip(images[np.searchsorted(wanted, rows)]))
                           for place, rows in zip(shown, strips, strict=True)])
-            for title, strips in picked.items()]  # fmt: skip
+            for title, strips in picked.items() if any(map(len, strips))]  # fmt: skip
 
 
 def _strip(images: np.ndarray) -> str:
@@ -296,4 +297,6 @@ def _in_unit(pool: Pool, values: np.ndarray) -> np.ndarray:
 def _name_ticks(axes: "Axes", names: list[str]) -> None:
     """Names under about ten of the places."""
     places = range(0, len(names), max(1, round(len(names) / 10)))
-    axes.set_xticks(places, [names[place][:12] for place in places])
+    words = any(len(name) > 4 for name in names)
+    axes.set_xticks(places, [names[place][:12] for place in places], rotation=45 if words else 0,
+                    ha="right" if words else "center", rotation_mode="anchor")  # fmt: skip

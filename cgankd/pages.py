@@ -153,7 +153,10 @@ def _published(one: Record) -> list[Block]:
 def _search(one: Record) -> list[Block]:
     found = one["rho"]
     error = tables.number(one, found["standard_error"])
-    best = f"{found['best_rho']:g}, the largest within one standard error ({error}) of the lowest"
+    alone = found["standard_error"] is None
+    best = f"{found['best_rho']:g}, " + (
+        "the lowest, of one student each" if alone else f"the largest within one standard error ({error}) of the lowest"
+    )
     outcome = f"Chosen: {best}."
     if found["rho"] is None:
         outcome = f"No fakes won: no rho reaches the error without fakes. Best with fakes: {best}."

@@ -181,8 +181,10 @@ def metric(one: Record, split: str = "") -> str:
     return f"{split} {one['metric']} ({one['unit']})".strip()
 
 
-def number(one: Record, value: float) -> str:
-    """A score: two decimals in a run whose scores reach ten, else three."""
+def number(one: Record, value: float | None) -> str:
+    """A score: two decimals in a run whose scores reach ten, else three; a dash for none."""
+    if value is None:
+        return NONE
     scores = [row["mean"] for row in [*one["methods"], *one["ablation"]]]
     return f"{value:.{2 if max(scores) >= 10 else 3}f}"
 

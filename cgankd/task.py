@@ -88,7 +88,7 @@ class Regression:
         return (labels - self.minimum) / (self.maximum - self.minimum)
 
     def exact(self, labels: Tensor) -> Tensor:
-        """Scaled labels (N,) -> float64, those of a step as of its multiples: in float32 the gaps between them differ."""
+        """Scaled labels (N,) -> float64, those of a step as of its multiples, whose gaps differ in float32."""
         if not self.step:
             return labels.double()
         span = self.maximum - self.minimum

@@ -234,7 +234,7 @@ def trained(name: str, side: int, dtype: torch.dtype = torch.float32) -> tuple[n
 
 
 CASES = [
-    pytest.param(name, side, marks=[pytest.mark.slow] * (name.endswith("-imagenet") and side > 16))
+    pytest.param(name, side, marks=[pytest.mark.slow] * (side == 64 or (name.endswith("-imagenet") and side > 16)))
     for name, side in itertools.product(WRITTEN_DOWN, (16, 32, 64))
 ]
 
@@ -266,7 +266,10 @@ def test_every_parameter_gets_a_gradient_even_of_the_smallest_images(name):
     assert [key for key, value in network.named_parameters() if value.grad is None] == []
 
 
-@pytest.mark.parametrize(("name", "blocks"), [("resnet18", (2, 2, 2, 2)), ("resnet50", (3, 4, 6, 3))])
+@pytest.mark.parametrize(
+    ("name", "blocks"),
+    [("resnet18", (2, 2, 2, 2)), pytest.param("resnet50", (3, 4, 6, 3), marks=pytest.mark.slow)],
+)
 def test_the_uda_resnets_take_the_weights_of_the_others_and_rectify_less(name, blocks):
     trunk, images = trained(name, 16, torch.float64)
     uda = make_trunk(f"{name}-uda", 16).eval().double()

@@ -189,6 +189,7 @@ def test_a_run_that_was_cut_collapses_where_the_whole_one_does(tmp_path, deaf_af
     assert len(kept(tmp_path / "cut")) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "side", "changes", "architecture"),
     [

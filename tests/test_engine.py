@@ -115,7 +115,10 @@ def rows(folder) -> list[dict]:
 # Resumed is whole
 
 
-@pytest.mark.parametrize("case", CASES)
+LONG = ("biggan with attention", "sagan")
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.slow] * (case in LONG)) for case in CASES])
 def test_training_stopped_anywhere_continues_to_the_same_bits(tmp_path, machine, case):
     make, data = CASES[case]
     whole = train(make(machine), data(), tmp_path / "whole", machine)

@@ -215,6 +215,7 @@ def test_a_second_build_writes_nothing_and_needs_no_library(built: tuple[Path, P
     assert "10.00 ± 1.00" in said
 
 
+@pytest.mark.slow
 def test_a_changed_result_or_a_broken_report_is_built_again(tmp_path: Path):
     root = make_run(tmp_path)
     page = root / "report" / "index.html"
@@ -228,6 +229,7 @@ def test_a_changed_result_or_a_broken_report_is_built_again(tmp_path: Path):
     assert "1.00" in text_of(page)
 
 
+@pytest.mark.slow
 def test_several_runs_share_one_table_of_settings_and_networks_by_method(tmp_path: Path):
     roots = [make_run(tmp_path / "a"), make_run(tmp_path / "b", rho=None, name="other")]
     distilled(Run(roots[1]), "takd", members("takd", BLKD, teacher="resnet8", assistant="resnet20"))
@@ -362,6 +364,7 @@ def test_the_head_of_a_teacher_is_no_row(tmp_path: Path):
     assert not any("head" in row[1] for row in tables.students(one).rows)
 
 
+@pytest.mark.slow
 def test_a_leaky_search_is_marked(tmp_path: Path):
     run = Run(make_run(tmp_path))
     honest = results.summary(results.read(tmp_path), "digits")
@@ -374,6 +377,7 @@ def test_a_leaky_search_is_marked(tmp_path: Path):
     assert "chosen on 200 validation rows (leaky: see the caution above)" in text
 
 
+@pytest.mark.slow
 def test_fakes_of_a_file_are_named_and_not_judged_by_the_search(tmp_path: Path):
     run = Run(make_run(tmp_path, rho=None))
     without = members("nokd+fake (0)", NOKD, nfake=0, file="")

@@ -212,7 +212,8 @@ def test_a_folder_of_faces_goes_through_prepare_and_a_run(tmp_path):
     toy.faces(tmp_path / "UTKFace", {**dict.fromkeys(range(1, 61, 4), 9), 70: 2})
     given = ["data.source=utkface", "data.num_train=auto", "data.num_validation=auto", "data.min_per_label=8"]
     prepare(toy.settings("digits-angle", *given, f"data.path={tmp_path / 'UTKFace'}").data, 0, tmp_path / "faces.h5")
-    toy.build_all(tmp_path / "run", "digits-angle", *given, f"data.path={tmp_path / 'faces.h5'}", upto="generate")
+    changes = [*given, f"data.path={tmp_path / 'faces.h5'}", "gan.network=sagan", "gan.width=4"]
+    toy.build_all(tmp_path / "run", "digits-angle", *changes, upto="generate")
     known = runs.read_json(tmp_path / "run" / "data.json")
     assert {split: rows["num"] for split, rows in known["rows"].items()} == {"train": 120, "validation": 22, "test": 27}
     pool = fakes.Pool(runs.Run(tmp_path / "run").pool)

@@ -35,7 +35,7 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
             "leaky": school.source.leaky,  # whether networks upstream have seen these rows
         }
         artefact.finish(made_on=machine.facts, members=members, **chosen, **facts)
-        rows = [[_name(row["rho"]), f"{row['mean']:.3f}", f"{row['deviation']:.3f}"] for row in chosen["table"]]
+        rows = [[_name(row["rho"]), *(_number(row[key]) for key in ("mean", "deviation"))] for row in chosen["table"]]
         console.table(f"validation {school.task.metric} ({school.task.unit})", ["rho", "mean", "deviation"], rows)
         console.say(f"rho: {_name(chosen['rho'])}")
     machine.barrier()
@@ -60,13 +60,13 @@ def choose(members: list[dict[str, Any]]) -> dict[str, Any]:
         by_seed.setdefault(member["rho"], {}).setdefault(member["seed"], []).append(member["validation"])
     groups = {rho: [statistics.fmean(scores) for scores in seeds.values()] for rho, seeds in by_seed.items()}
     table: list[dict[str, Any]] = [
-        {"rho": rho, "mean": statistics.fmean(scores), "deviation": spread(scores)[1] or 0.0, "num": len(scores)}
+        {"rho": rho, "mean": statistics.fmean(scores), "deviation": spread(scores)[1], "num": len(scores)}
         for rho, scores in groups.items()
     ]
     with_fakes = [row for row in table if row["rho"] is not None]
     best = min(with_fakes, key=lambda row: row["mean"])
-    error = standard_error(groups[best["rho"]]) or 0.0
-    best_rho = max(row["rho"] for row in with_fakes if row["mean"] <= best["mean"] + error)
+    error = standard_error(groups[best["rho"]])
+    best_rho = max(row["rho"] for row in with_fakes if row["mean"] <= best["mean"] + (error or 0.0))
     without = next((row for row in table if row["rho"] is None), None)
     none_wins = without is not None and without["mean"] < best["mean"]
     return {"rho": None if none_wins else best_rho, "best_rho": best_rho, "standard_error": error, "table": table}
@@ -74,3 +74,7 @@ def choose(members: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _name(rho: float | None) -> str:
     return "none" if rho is None else f"{rho:g}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
