@@ -1,0 +1,51 @@
+"""Presets: a sparse TOML file becomes frozen, checked settings; whatever it does not know is refused.
+
+One subcommand is one table: [data] [gan] [teacher] [dre] [generate] [evaluate] [rho] [distill] [report].
+"""
+
+from cgankd.preset.files import copy, dump, folder, load, names, text
+from cgankd.preset.kinds import CnnName, GanName, MethodName, RatioName, check_cnn, check_method
+from cgankd.preset.paper import Paper
+from cgankd.preset.tables import (
+    Data,
+    Distill,
+    Dre,
+    Embedding,
+    Features,
+    Generate,
+    Random,
+    Recipe,
+    Spread,
+    Sskd,
+    Width,
+)
+from cgankd.preset.whole import Preset, check_applies
+
+__all__ = [
+    "CnnName",
+    "Data",
+    "Distill",
+    "Dre",
+    "Embedding",
+    "Features",
+    "GanName",
+    "Generate",
+    "MethodName",
+    "Paper",
+    "Preset",
+    "Random",
+    "RatioName",
+    "Recipe",
+    "Spread",
+    "Sskd",
+    "Width",
+    "check_applies",
+    "check_cnn",
+    "check_method",
+    "copy",
+    "dump",
+    "folder",
+    "load",
+    "names",
+    "text",
+]
