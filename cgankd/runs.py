@@ -25,7 +25,7 @@ from typing import Any
 from cgankd import __version__
 from cgankd.errors import DATA, IN_USE, STORAGE, UserError, storage_errors
 
-FORMAT = 1  # raise it when the same recipe would give another artefact
+FORMAT = 2  # raise it when the same recipe would give another artefact
 INPUTS = {
     "train-gan": ("data",),
     "train-teacher": ("data",),
