@@ -8,9 +8,10 @@ import pytest
 import toy
 from PIL import Image
 
-from cgankd import fakes, pipeline, plan, runs, sources
+from cgankd import fakes, pages, pipeline, plan, runs, sources
 from cgankd.errors import UserError
 from cgankd.sources.prepare import prepare
+from cgankd.stages import train_teacher
 
 pytestmark = pytest.mark.slow
 
@@ -206,6 +207,26 @@ def test_the_public_rc49_file_goes_through_prepare_and_a_run(tmp_path):
     pool = fakes.Pool(runs.Run(tmp_path / "run").pool)
     assert pool.record["label"] == {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees", "step": 0.1}
     assert len(pool.rows(fakes.View())) == 72
+
+
+def test_the_preset_of_rc49_runs_on_a_published_file_from_end_to_end(tmp_path, monkeypatch):
+    toy.rc49_split(tmp_path / "x.h5")
+    monkeypatch.setattr(train_teacher, "check", lambda *given: 0.0)  # no teacher learns from noise
+    job = toy.job("rc49-r25", tmp_path / "run", f"data.path={tmp_path / 'x.h5'}", "data.num_train=360",
+                  "data.num_validation=90")  # fmt: skip
+    for stage in pipeline.stages(job.preset):
+        pipeline.build(stage, job, whole_chain=True)
+    known = runs.read_json(job.run.data)
+    assert {split: rows["num"] for split, rows in known["rows"].items()} == {
+        "train": 360,
+        "validation": 90,
+        "test": 1348,
+    }
+    assert len(fakes.Pool(job.run.pool).rows(fakes.View())) == 72
+    members = runs.read_json(job.run.distill("nokd+fake"))["members"]
+    assert {(member["steps"], member["fakes"]) for member in members} == {(24, 20)}, "an epoch of 380 in batches of 16"
+    page = pages.build([job.run.root], job.run.report).read_text()
+    assert "0.34" in page, "the published error stands beside ours"
 
 
 def test_a_folder_of_faces_goes_through_prepare_and_a_run(tmp_path):

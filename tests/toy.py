@@ -52,6 +52,9 @@ _context.set_forkserver_preload([
 ])  # fmt: skip
 
 
+KINDS["rc49-r25"] = [*KINDS["digits-angle"], "data.size=16", "distill.epochs=1", "distill.nfake=20"]
+
+
 def settings(kind: str, *changes: str) -> preset.Preset:
     """A preset small enough for tests."""
     return preset.load(kind, [*TOY, *KINDS[kind], *changes])
@@ -170,6 +173,21 @@ def rc49(path: Path, chairs: tuple[int, ...] = (0, 5, 7, 30, 49), side: int = 16
         "labels": (tenths / 10).astype(np.float32),
         "types": np.repeat(chairs, 920),
         "indx_train": np.flatnonzero(tenths % 2),
+    }, {})  # fmt: skip
+
+
+def rc49_split(path: Path, side: int = 16) -> None:
+    """The layout of a published R-1 file: two chairs, of which one at each odd angle is to train on or validate."""
+    draws = np.random.default_rng(0)
+    angles = {"odd": np.repeat(np.arange(1, 900, 2), 2) / 10, "even": np.repeat(np.arange(2, 900, 2), 2) / 10}
+    train = 2 * np.arange(450)
+    hdf5.write(path, {
+        **{f"images_{part}": draws.integers(0, 256, (len(values), 3, side, side), dtype=np.uint8)
+           for part, values in angles.items()},
+        **{f"labels_{part}": values for part, values in angles.items()},
+        **{f"types_{part}": np.arange(len(values)) % 2 for part, values in angles.items()},
+        "indx_odd_train": train, "indx_odd_subtrain": train[:360], "indx_odd_subvalid": train[360:],
+        "indx_odd_rest": train + 1,
     }, {})  # fmt: skip
 
 
