@@ -200,12 +200,15 @@ def weights(stage: str, given: list[str], preset: Preset) -> dict[str, dict[str,
 
 
 def pool(preset: Preset, run: Run) -> Artefact:
+    inputs = {"train-gan": run.gan, "train-teacher": run.teacher(preset.generate.teacher), "fit-dre": run.dre}
+    missing = [command for command, record in inputs.items() if not record.exists()]
+    if len(missing) > 1:
+        raise UserError(f"{run.root}: the networks that draw and judge fakes are not there", DATA,
+                        f"run {', '.join(f'`cgankd {command}`' for command in missing)} first")  # fmt: skip
     recipe = {
         "generate": _values(preset.generate),
         "seed": preset.seed,
-        "train-gan": content_of(run.gan, "train-gan"),
-        "fit-dre": content_of(run.dre, "fit-dre"),
-        "train-teacher": content_of(run.teacher(preset.generate.teacher), "train-teacher"),
+        **{command: content_of(record, command) for command, record in inputs.items()},
     }
     return Artefact(run.pool, "generate", recipe)
 

@@ -80,7 +80,7 @@ def test_a_misspelt_key_names_the_right_one(tmp_path):
         (["run", "--device", "tpu"], 2, "tpu"),
         (["distill", "--method", "blkdd"], 2, "did you mean blkd?"),
         (["distill", "--method", "sskd"], 2, "sskd needs the table"),
-        (["generate"], 65, "run `cgankd train-gan` first"),
+        (["generate"], 65, "run `cgankd train-gan`, `cgankd train-teacher`, `cgankd fit-dre` first"),
         (["distill", "--method", "blkd"], 65, "run `cgankd train-teacher` first"),
         (["report"], 65, "is no run folder"),
         (["train-gan", "--set", "data.num_train=1790"], 65, "rarest class"),

@@ -446,3 +446,10 @@ def test_the_ablation_is_one_artefact_beside_those_of_the_methods(run):
 def test_an_ablation_without_fakes_is_refused_in_its_own_words(run):
     with pytest.raises(UserError, match="ablation"):
         plan.artefacts("distill", settings("distill.rho=none"), run, Call(ablation=True))
+
+
+def test_the_pool_names_every_command_whose_networks_are_missing(tmp_path):
+    with pytest.raises(UserError, match="networks that draw and judge fakes are not there") as caught:
+        plan.pool(settings(), Run(tmp_path))
+    assert caught.value.code == 65
+    assert caught.value.hint == "run `cgankd train-gan`, `cgankd train-teacher`, `cgankd fit-dre` first"
