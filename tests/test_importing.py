@@ -33,6 +33,7 @@ CHANGES = ["teacher.networks=['mobilenetv2']", "generate.teacher='mobilenetv2'",
            "distill.pairs=[['mobilenetv2', 'resnet8_x0_125', 'resnet8_x0_0625']]", "dre.output='relu'"]  # fmt: skip
 SETTINGS = toy.settings("digits", *CHANGES)
 ANGLE_CHANGES = ["gan.network='sagan'", "gan.width=4", "gan.embedding.network='resnet18'", "dre.output='relu'",
+                 "dre.network='mlp5'",
                  "teacher.networks=['shufflenetv2-imagenet']", "generate.teacher='shufflenetv2-imagenet'",
                  "distill.pairs=[['shufflenetv2-imagenet', 'resnet8_x0_125', 'resnet8_x0_0625']]"]  # fmt: skip
 ANGLE = toy.settings("digits-angle", *ANGLE_CHANGES)
