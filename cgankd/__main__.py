@@ -1,6 +1,6 @@
 """`python -m cgankd`."""
 
-from cgankd.cli import main
+from cgankd.cli.commands import main
 
 if __name__ == "__main__":
     main()

@@ -56,14 +56,18 @@ def table(title: str, header: list[str], rows: list[list[str]]) -> None:
     """A small table for people."""
     if _silent():
         return
-    from rich.table import Table  # here and below: an error message shall not wait for what it does not use
+    from rich.table import (
+        Table,
+    )  # here and below: an error message shall not wait for what it does not use
 
     view = Table(title=title, title_justify="left")
     for name in header:
         view.add_column(name, justify="left" if name == header[0] else "right")
     for row in rows:
         view.add_row(*map(escape, row))
-    (_stderr if _stderr.is_terminal else Console(stderr=True, highlight=False, width=WIDE)).print(view)
+    (_stderr if _stderr.is_terminal else Console(stderr=True, highlight=False, width=WIDE)).print(
+        view
+    )
 
 
 def result(lines: list[str], details: dict[str, Any] | None) -> None:
@@ -100,9 +104,17 @@ def _bar(title: str, total: int, start: int) -> Iterator[Callable[[int, str], No
     global _bars
     outermost = _bars is None
     if _bars is None:
-        _bars = Progress(TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-                         TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}", markup=False),
-                         console=_stderr, transient=True, refresh_per_second=4)  # fmt: skip
+        _bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}", markup=False),
+            console=_stderr,
+            transient=True,
+            refresh_per_second=4,
+        )
         _bars.start()
     bars = _bars
     task = bars.add_task(title, total=total, completed=start, text="")

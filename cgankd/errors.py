@@ -40,5 +40,9 @@ def storage_errors(path: Path) -> Iterator[None]:
                 "free some space and run the same command again; nothing finished is lost",
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise UserError(f"{path}: cannot be written ({error.strerror})", IN_USE, "choose another --out") from error
-        raise UserError(f"{path}: {error.strerror or error}", STORAGE, "run the same command again") from error
+            raise UserError(
+                f"{path}: cannot be written ({error.strerror})", IN_USE, "choose another --out"
+            ) from error
+        raise UserError(
+            f"{path}: {error.strerror or error}", STORAGE, "run the same command again"
+        ) from error

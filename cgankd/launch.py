@@ -7,6 +7,7 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from cgankd import console, signals
@@ -15,16 +16,18 @@ from cgankd.errors import STOPPED, USAGE, UserError
 GRACE = 30  # seconds that processes have to save after a signal
 
 
-def launch(work: dict[str, Any], num_processes: int) -> None:
-    """Performs the work here, or in `num_processes` processes on this machine."""
+def launch(perform: Callable[[Any], None], work: Any, num_processes: int) -> None:
+    """Calls `perform(work)` here, or in `num_processes` processes on this machine."""
     if "LOCAL_RANK" in os.environ:
         if num_processes not in (0, 1, int(os.environ["WORLD_SIZE"])):
-            raise UserError(f"--num-processes {num_processes}, but started as {os.environ['WORLD_SIZE']}", USAGE)
-        _perform(work)
+            raise UserError(
+                f"--num-processes {num_processes}, but started as {os.environ['WORLD_SIZE']}", USAGE
+            )
+        perform(work)
     elif num_processes == 1:
-        _perform(work)
+        perform(work)
     else:
-        _spawn(work, num_processes)
+        _spawn(perform, work, num_processes)
 
 
 def is_first() -> bool:
@@ -35,18 +38,12 @@ def is_first() -> bool:
 def align(device: str) -> None:
     """Waits for the processes that were started with this one, where another launcher did that."""
     if "LOCAL_RANK" in os.environ:
-        from cgankd.engine import Machine
+        from cgankd.training.machine import Machine
 
         Machine(device).barrier()
 
 
-def _perform(work: dict[str, Any]) -> None:
-    from cgankd.pipeline import perform
-
-    perform(work)
-
-
-def _spawn(work: dict[str, Any], num_processes: int) -> None:
+def _spawn(perform: Callable[[Any], None], work: Any, num_processes: int) -> None:
     import logging
     import signal
 
@@ -54,14 +51,24 @@ def _spawn(work: dict[str, Any], num_processes: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # we say ourselves what failed
+    logging.getLogger("torch.distributed.elastic").setLevel(
+        logging.CRITICAL
+    )  # we say ourselves what failed
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // num_processes)))
     config = LaunchConfig(
-        min_nodes=1, max_nodes=1, nproc_per_node=num_processes, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0", max_restarts=0, start_method="spawn", monitor_interval=0.1,
-        shutdown_timeout=GRACE)  # fmt: skip
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=num_processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        start_method="spawn",
+        monitor_interval=0.1,
+        shutdown_timeout=GRACE,
+    )
     try:
-        codes = elastic_launch(config, _entry)(work)
+        codes = elastic_launch(config, _entry)(perform, work)
         code = max(codes.values())
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
@@ -75,15 +82,17 @@ def _spawn(work: dict[str, Any], num_processes: int) -> None:
             signal.signal(number, signal.SIG_DFL)
         signals.install()
     if code:
-        raise UserError(f"{work['stage']} ended with exit code {code} in {num_processes} processes", code)
+        raise UserError(f"ended with exit code {code} in {num_processes} processes", code)
 
 
-def _entry(work: dict[str, Any]) -> int:
-    """One of the processes; leaves when its launcher is gone, so that it cannot write beside the next one."""
+def _entry(perform: Callable[[Any], None], work: Any) -> int:
+    """One of the processes; leaves when its launcher is gone, so that it cannot write beside the
+    next one.
+    """
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     signals.install()
     try:
-        _perform(work)
+        perform(work)
         code = 0
     except UserError as error:
         if os.environ.get("RANK", "0") == "0":

@@ -6,7 +6,9 @@ from torch import Tensor
 
 
 def hinge_critic(real: Tensor, fake: Tensor, real_weight: Tensor, fake_weight: Tensor) -> Tensor:
-    """The discriminator's hinge loss of scores (B,), each sample weighted (CcGAN, Ding et al. 2021, eq. 12)."""
+    """The discriminator's hinge loss of scores (B,), each sample weighted (CcGAN, Ding et al. 2021,
+    eq. 12).
+    """
     return (real_weight * F.relu(1 - real)).mean() + (fake_weight * F.relu(1 + fake)).mean()
 
 
@@ -16,24 +18,31 @@ def hinge_generator(fake: Tensor) -> Tensor:
 
 
 def vanilla_critic(real: Tensor, fake: Tensor, real_weight: Tensor, fake_weight: Tensor) -> Tensor:
-    """The discriminator's cross entropy of scores (B,), each sample weighted: -log sigmoid(real), -log sigmoid(-fake).
+    """The discriminator's cross entropy of scores (B,), each sample weighted: -log sigmoid(real),
+    -log sigmoid(-fake).
 
-    The published code writes -log(p + 1e-20), the same function where its sigmoid p does not saturate; past that it
-    is constant and has no gradient, and this one goes on as the score does.
+    The published code writes -log(p + 1e-20), the same function where its sigmoid p does not
+    saturate; past that it is constant and has no gradient, and this one goes on as the score does.
     """
     return (real_weight * F.softplus(-real)).mean() + (fake_weight * F.softplus(fake)).mean()
 
 
 def vanilla_generator(fake: Tensor) -> Tensor:
-    """The generator's -log sigmoid of the discriminator's scores (B,) (non-saturating, Goodfellow et al. 2014)."""
+    """The generator's -log sigmoid of the discriminator's scores (B,) (non-saturating, Goodfellow
+    et al. 2014).
+    """
     return F.softplus(-fake).mean()
 
 
-ADVERSARIAL = {"hinge": (hinge_critic, hinge_generator), "vanilla": (vanilla_critic, vanilla_generator)}
+ADVERSARIAL = {
+    "hinge": (hinge_critic, hinge_generator),
+    "vanilla": (vanilla_critic, vanilla_generator),
+}
 
 
 def softened_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(teacher || student) of softened logits (B, K), per sample (Hinton et al. 2015, section 2.1).
+    """T^2 KL(teacher || student) of softened logits (B, K), per sample (Hinton et al. 2015, section
+    2.1).
 
     The published code of cGAN-KD divides by B K instead of B; presets say so with their weights.
     """
@@ -48,12 +57,20 @@ def kept_kl(student: Tensor, teacher: Tensor, temperature: float, kept: Tensor) 
 
 def _kl(student: Tensor, teacher: Tensor, reduction: str) -> Tensor:
     """KL(teacher || student) of logits (B, K), summed as `reduction` says."""
-    return F.kl_div(F.log_softmax(student, 1), F.log_softmax(teacher, 1), reduction=reduction, log_target=True)
+    return F.kl_div(
+        F.log_softmax(student, 1), F.log_softmax(teacher, 1), reduction=reduction, log_target=True
+    )
 
 
 def softplus_ratio(real: Tensor, fake: Tensor, real_weight: Tensor | float = 1.0) -> Tensor:
-    """The softplus loss of density ratios (B,) at real and fake samples (cDRE-F-SP, Ding et al., section III-B)."""
-    return (torch.sigmoid(fake) * fake).mean() - F.softplus(fake).mean() - (real_weight * torch.sigmoid(real)).mean()
+    """The softplus loss of density ratios (B,) at real and fake samples (cDRE-F-SP, Ding et al.,
+    section III-B).
+    """
+    return (
+        (torch.sigmoid(fake) * fake).mean()
+        - F.softplus(fake).mean()
+        - (real_weight * torch.sigmoid(real)).mean()
+    )
 
 
 def ratio_penalty(fake: Tensor) -> Tensor:

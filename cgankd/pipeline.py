@@ -17,7 +17,15 @@ from cgankd.runs import Artefact, Run
 
 STUDENTS = ("select-rho", "distill")  # stages that train whole students side by side
 MAX_PROCESSES = 8  # each holds torch, half a GiB
-BUILDING = ("train-gan", "train-teacher", "fit-dre", "generate", "evaluate", "select-rho", "distill")
+BUILDING = (
+    "train-gan",
+    "train-teacher",
+    "fit-dre",
+    "generate",
+    "evaluate",
+    "select-rho",
+    "distill",
+)
 
 
 @dataclass(frozen=True)
@@ -42,14 +50,17 @@ def stages(preset: Preset) -> list[str]:
 def build(stage: str, job: Job, *, whole_chain: bool = False) -> list[Path]:
     """Makes the artefacts of a stage that are not up to date; their records.
 
-    A finished artefact of other settings is refused with a UserError, or moved aside with --rebuild and, as
-    part of the `whole_chain`, always, but for an imported one: nothing here could make it again.
+    A finished artefact of other settings is refused with a UserError, or moved aside with --rebuild
+    and, as part of the `whole_chain`, always, but for an imported one: nothing here could make it
+    again.
     """
     artefacts = plan.artefacts(stage, job.preset, job.run, job.call)
     if launch.is_first():
         for artefact in artefacts:
             if artefact.state() == "other" or (job.rebuild and artefact.state() == "done"):
-                _make_room(artefact, allowed=job.rebuild or (whole_chain and "from" not in artefact.recipe))
+                _make_room(
+                    artefact, allowed=job.rebuild or (whole_chain and "from" not in artefact.recipe)
+                )
     launch.align(job.device)
     done = all(artefact.state() == "done" for artefact in artefacts)
     launch.align(job.device)
@@ -69,7 +80,9 @@ def states(job: Job) -> dict[str, str]:
     for stage in stages(job.preset):
         try:
             artefacts = plan.artefacts(stage, job.preset, job.run, job.call)
-            found[stage] = ", ".join(f"{_relative(artefact.record, job)}: {artefact.state()}" for artefact in artefacts)
+            found[stage] = ", ".join(
+                f"{_relative(artefact.record, job)}: {artefact.state()}" for artefact in artefacts
+            )
         except UserError as error:
             found[stage] = f"waits ({error.hint or error})"
     return found
@@ -77,7 +90,7 @@ def states(job: Job) -> dict[str, str]:
 
 def costs(job: Job) -> list[dict[str, Any]]:
     """For --dry-run: what each network will cost, as a table on stderr too."""
-    from cgankd import estimate
+    from cgankd.plan import estimate
 
     label = sources.known_label(job.preset.data) or (
         runs.read_json(job.run.data)["label"] if job.run.data.exists() else None
@@ -91,7 +104,16 @@ def costs(job: Job) -> list[dict[str, Any]]:
     except UserError as error:  # the data are needed to count their images, and cannot be read
         console.say(f"costs: not known ({error})")
         return []
-    header = ["stage", "network", "number", "parameters", "steps", "batch", "memory (MB)", "disk (MB)"]
+    header = [
+        "stage",
+        "network",
+        "number",
+        "parameters",
+        "steps",
+        "batch",
+        "memory (MB)",
+        "disk (MB)",
+    ]
     console.table("To train, each alone on its device", header, estimate.lines(found))
     pool = estimate.pool_bytes(job.preset, outputs)
     console.say(f"fake pool: {estimate.megabytes(pool)} MB on disk")
@@ -111,24 +133,41 @@ def _make_room(artefact: Artefact, allowed: bool) -> None:
             DATA,
             "add --rebuild to move it aside and build anew, or choose another --out",
         )
-    console.say(f"{artefact.record}: other settings ({artefact.difference()}); moved to {artefact.set_aside().name}")
+    console.say(
+        f"{artefact.record}: other settings ({artefact.difference()}); moved to "
+        f"{artefact.set_aside().name}"
+    )
 
 
 def _execute(stage: str, job: Job) -> None:
     values = asdict(job.call)
-    work = {"stage": stage, "preset": job.preset.model_dump(), "root": str(job.run.root), "device": job.device,
-            "precision": job.precision, "deterministic": job.deterministic, "call": values}  # fmt: skip
-    launch.launch(work, job.num_processes or _num_processes(stage, job))
+    work = {
+        "stage": stage,
+        "preset": job.preset.model_dump(),
+        "root": str(job.run.root),
+        "device": job.device,
+        "precision": job.precision,
+        "deterministic": job.deterministic,
+        "call": values,
+    }
+    launch.launch(perform, work, job.num_processes or _num_processes(stage, job))
 
 
 def _num_processes(stage: str, job: Job) -> int:
-    """One, and for students on a CPU one per core: small networks gain nothing from a second thread."""
+    """One, and for students on a CPU one per core: small networks gain nothing from a second
+    thread.
+    """
     if "LOCAL_RANK" in os.environ:
         return 1
-    if stage not in STUDENTS or job.device == "cuda" or (job.device == "auto" and Path("/dev/nvidiactl").exists()):
+    if (
+        stage not in STUDENTS
+        or job.device == "cuda"
+        or (job.device == "auto" and Path("/dev/nvidiactl").exists())
+    ):
         return 1
     missing = sum(
-        artefact.state() != "done" for artefact in plan.student_artefacts(stage, job.preset, job.run, job.call)
+        artefact.state() != "done"
+        for artefact in plan.student_artefacts(stage, job.preset, job.run, job.call)
     )
     return max(1, min(os.cpu_count() or 1, MAX_PROCESSES, missing // 4))
 
@@ -137,14 +176,28 @@ def perform(work: dict[str, Any]) -> None:
     """Runs a stage in this process, which is the only one or one of several."""
     import torch
 
-    from cgankd.engine import Machine
-    from cgankd.stages import distill, evaluate, fit_dre, generate, select_rho, train_gan, train_teacher
+    from cgankd.stages import (
+        distill,
+        evaluate,
+        fit_dre,
+        generate,
+        select_rho,
+        train_gan,
+        train_teacher,
+    )
+    from cgankd.training.machine import Machine
 
-    preset, run, call = Preset.model_validate(work["preset"]), Run(Path(work["root"])), Call(**work["call"])
+    preset, run, call = (
+        Preset.model_validate(work["preset"]),
+        Run(Path(work["root"])),
+        Call(**work["call"]),
+    )
     precision = "fp32" if work["precision"] == "auto" else work["precision"]
     machine = Machine(work["device"], precision, work["deterministic"])
     if work["stage"] in STUDENTS and machine.device.type == "cpu":
-        torch.set_num_threads(1)  # so that students do not depend on how many processes share the work
+        torch.set_num_threads(
+            1
+        )  # so that students do not depend on how many processes share the work
     match work["stage"]:
         case "train-gan":
             train_gan.run(preset, run, machine, call)

@@ -1,7 +1,8 @@
 """A seed for every draw, so that no generator state has to be kept to resume.
 
-A draw is named by its stream and its counters (step, sample, rank); the seed of a draw is a hash of the
-run's seed and that name. Stopping and continuing at any step therefore repeats every draw exactly.
+A draw is named by its stream and its counters (step, sample, rank); the seed of a draw is a hash of
+the run's seed and that name. Stopping and continuing at any step therefore repeats every draw
+exactly.
 """
 
 import hashlib
@@ -23,6 +24,8 @@ def generator(seed: int, *name: str | int) -> torch.Generator:
 def seed_everything(seed: int, *name: str | int) -> None:
     """Seeds torch's global generators of all devices for the draw `name`."""
     value = seed_of(seed, *name)
-    torch.default_generator.manual_seed(value)  # torch.manual_seed would look for every kind of device each time
+    torch.default_generator.manual_seed(
+        value
+    )  # torch.manual_seed would look for every kind of device each time
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(value)

@@ -16,7 +16,9 @@ _received = 0
 
 
 def install() -> None:
-    """Makes the signals leave with exit code 75; also where a shell started us with SIGINT ignored."""
+    """Makes the signals leave with exit code 75; also where a shell started us with SIGINT
+    ignored.
+    """
     for number in SIGNALS:
         signal.signal(number, _handle)
 

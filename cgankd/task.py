@@ -1,7 +1,8 @@
 """Classification and regression: everything in which they differ.
 
-N images, K classes. Outputs are logits (N, K) or values (N, 1); labels are int64 classes (N,) or float32 (N,)
-scaled to [0, 1]. Errors per image and scores are in the unit that people read: percent, or the label's own.
+N images, K classes. Outputs are logits (N, K) or values (N, 1); labels are int64 classes (N,) or
+float32 (N,) scaled to [0, 1]. Errors per image and scores are in the unit that people read:
+percent, or the label's own.
 """
 
 from typing import Any
@@ -55,7 +56,9 @@ class Classification:
         return softened_kl(outputs, teacher, temperature)
 
     def errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """The error of each image by which fakes are filtered: its cross entropy, in fp32, in nats."""
+        """The error of each image by which fakes are filtered: its cross entropy, in fp32, in
+        nats.
+        """
         return F.cross_entropy(outputs.float(), labels, reduction="none")
 
     def relabel(self, outputs: Tensor) -> Tensor:
@@ -80,7 +83,9 @@ class Regression:
     dtype = torch.float32
     outputs = 1
 
-    def __init__(self, minimum: float, maximum: float, unit: str, step: float | None = None) -> None:
+    def __init__(
+        self, minimum: float, maximum: float, unit: str, step: float | None = None
+    ) -> None:
         self.minimum, self.maximum, self.unit, self.step = minimum, maximum, unit, step
 
     def scale(self, labels: Tensor) -> Tensor:
@@ -88,25 +93,34 @@ class Regression:
         return (labels - self.minimum) / (self.maximum - self.minimum)
 
     def exact(self, labels: Tensor) -> Tensor:
-        """Scaled labels (N,) -> float64, those of a step as of its multiples, whose gaps differ in float32."""
+        """Scaled labels (N,) -> float64, those of a step as of its multiples, whose gaps differ in
+        float32.
+        """
         if not self.step:
             return labels.double()
         span = self.maximum - self.minimum
-        return (((self.minimum + labels.double() * span) / self.step).round() * self.step - self.minimum) / span
+        return (
+            ((self.minimum + labels.double() * span) / self.step).round() * self.step - self.minimum
+        ) / span
 
     def groups(self, labels: Tensor) -> Tensor:
         """All in one group: few images share a value."""
         return torch.zeros_like(labels, dtype=torch.int64)
 
     def grid(self, labels: int | list[float] | None) -> Tensor:
-        """The labels to generate, increasing: those of a list, in its unit, or the middles of so many equal parts."""
+        """The labels to generate, increasing: those of a list, in its unit, or the middles of so
+        many equal parts.
+        """
         assert labels, "a continuous label needs labels to generate, or their number"
         if isinstance(labels, int):
             return (torch.arange(labels) + 0.5) / labels
         scaled = self.scale(torch.tensor(sorted(labels), dtype=torch.float64)).float()
         if (same := (scaled.diff() <= 0).nonzero()).numel():
-            raise UserError(f"generate.labels: two are {self.name(scaled[same[0]].item())} to float32", USAGE,
-                            "leave one of them out, or widen the step")  # fmt: skip
+            raise UserError(
+                f"generate.labels: two are {self.name(scaled[same[0]].item())} to float32",
+                USAGE,
+                "leave one of them out, or widen the step",
+            )
         return scaled
 
     def name(self, label: float) -> str:
@@ -122,7 +136,9 @@ class Regression:
         return F.mse_loss(outputs, teacher)
 
     def errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """The error of each image by which fakes are filtered: absolute, in the label's unit, output clamped."""
+        """The error of each image by which fakes are filtered: absolute, in the label's unit,
+        output clamped.
+        """
         return (self.relabel(outputs) - labels).abs() * (self.maximum - self.minimum)
 
     def relabel(self, outputs: Tensor) -> Tensor:

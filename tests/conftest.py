@@ -1,4 +1,6 @@
-"""One thread per process: results depend on the number of threads, and many small tests run faster so."""
+"""One thread per process: results depend on the number of threads, and many small tests run faster
+so.
+"""
 
 import os
 
@@ -22,7 +24,15 @@ def _no_waiting_for_the_disk():
 @pytest.fixture
 def without_initial_values(monkeypatch):
     """Networks of published size are made in no time."""
-    for name in ("kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "uniform_", "normal_", "ones_", "zeros_"):
+    for name in (
+        "kaiming_uniform_",
+        "kaiming_normal_",
+        "xavier_uniform_",
+        "uniform_",
+        "normal_",
+        "ones_",
+        "zeros_",
+    ):
         monkeypatch.setattr(nn.init, name, lambda weight, *given, **options: weight)
 
 

@@ -1,6 +1,7 @@
 """Checkpoints: whole or absent, checked before they are trusted, never lost to a failed write."""
 
 import errno
+import hashlib
 import json
 import os
 import pickle
@@ -9,8 +10,9 @@ import shutil
 import pytest
 import torch
 
-from cgankd import checkpoint, runs
+from cgankd import runs
 from cgankd.errors import UserError
+from cgankd.training import checkpoint
 
 FACTS = {"device": "cpu", "threads": 1}
 
@@ -40,7 +42,8 @@ def is_at(folder, step: int) -> None:
     expected = state(step) if step else {}
     assert set(tensors) == set(expected)
     assert all(
-        torch.equal(tensors[name], value) and tensors[name].dtype == value.dtype for name, value in expected.items()
+        torch.equal(tensors[name], value) and tensors[name].dtype == value.dtype
+        for name, value in expected.items()
     )
 
 
@@ -113,7 +116,9 @@ def test_a_pickle_in_the_place_of_tensors_is_not_run(tmp_path):
     data = pickle.dumps(Payload())
     (tmp_path / "step-00000020" / "state.safetensors").write_bytes(data)
     manifest = tmp_path / "step-00000020" / "manifest.json"
-    runs.write_json(manifest, {**runs.read_json(manifest), "sha256": runs.hashlib.sha256(data).hexdigest()})
+    runs.write_json(
+        manifest, {**runs.read_json(manifest), "sha256": hashlib.sha256(data).hexdigest()}
+    )
     is_at(tmp_path, 10)
     assert not (tmp_path / "payload ran").exists()
 
@@ -137,8 +142,11 @@ def test_going_on_elsewhere_is_said_to_be_inexact(tmp_path, capsys):
     assert "threads" not in warning
 
 
-CALLS = [("rename", 1), *((call, nth) for call in ("create", "replace") for nth in (1, 2)),
-         *(("fsync", nth) for nth in range(1, 6))]  # fmt: skip
+CALLS = [
+    ("rename", 1),
+    *((call, nth) for call in ("create", "replace") for nth in (1, 2)),
+    *(("fsync", nth) for nth in range(1, 6)),
+]
 
 
 @pytest.mark.parametrize(("call", "nth"), CALLS)
@@ -159,7 +167,10 @@ def test_a_failed_write_leaves_the_older_checkpoint_and_no_trace(tmp_path, monke
         write(tmp_path, 20)
     monkeypatch.undo()
     assert caught.value.code == 74
-    renamed = (call, nth) == ("fsync", 5)  # the checkpoint stands, only its name may not be durable yet
+    renamed = (call, nth) == (
+        "fsync",
+        5,
+    )  # the checkpoint stands, only its name may not be durable yet
     assert names(tmp_path) == ({"step-00000010", "step-00000020"} if renamed else {"step-00000010"})
     is_at(tmp_path, 20 if renamed else 10)
     write(tmp_path, 20)
@@ -192,5 +203,7 @@ def test_a_manifest_whose_step_is_not_that_of_its_folder_is_damaged(tmp_path, ch
     write(tmp_path, 10, 20)
     manifest = tmp_path / "step-00000020" / "manifest.json"
     values = {**json.loads(manifest.read_text()), **change}
-    manifest.write_text(json.dumps({key: value for key, value in values.items() if value is not None}))
+    manifest.write_text(
+        json.dumps({key: value for key, value in values.items() if value is not None})
+    )
     is_at(tmp_path, 10)

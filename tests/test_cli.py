@@ -1,4 +1,6 @@
-"""The command as users run it: stdout, stderr and exit codes, of real processes where processes matter."""
+"""The command as users run it: stdout, stderr and exit codes, of real processes where processes
+matter.
+"""
 
 import json
 import os
@@ -15,15 +17,33 @@ import pytest
 import torch
 import toy
 
-from cgankd import cli, console, fakes, preset, runs, signals
+from cgankd import console, fakes, preset, runs, signals
+from cgankd.cli import commands
+from cgankd.cli import options as cli
 from cgankd.errors import UserError
 
-COMMANDS = ("train-gan", "train-teacher", "fit-dre", "generate", "evaluate", "select-rho", "distill", "run", "report")
+COMMANDS = (
+    "train-gan",
+    "train-teacher",
+    "fit-dre",
+    "generate",
+    "evaluate",
+    "select-rho",
+    "distill",
+    "run",
+    "report",
+)
 
 
 def cgankd(*arguments: object, folder: Path, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "cgankd", *map(str, arguments)], cwd=folder, capture_output=True,
-                          text=True, timeout=300, **options)  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", "cgankd", *map(str, arguments)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **options,
+    )
 
 
 @pytest.fixture
@@ -35,7 +55,7 @@ def call(tmp_path, monkeypatch, capsys):
     def called(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["cgankd", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            commands.main()
         return ended.value.code or 0, *capsys.readouterr()
 
     return called
@@ -74,13 +94,21 @@ def test_a_misspelt_key_names_the_right_one(tmp_path):
     [
         (["run", "-p", "digit"], 2, "did you mean digits?"),
         (["run", "-p", "none.toml"], 2, "preset file none.toml not found"),
-        (["run", "--set", "gan.steps=many"], 2, "gan.steps: Input should be a valid integer (found 'many')"),
+        (
+            ["run", "--set", "gan.steps=many"],
+            2,
+            "gan.steps: Input should be a valid integer (found 'many')",
+        ),
         (["run", "--set", "rho.grid=[1.5]"], 2, "rho.grid.0"),
         (["run", "--set", "gan.steps"], 2, "expected table.key=value"),
         (["run", "--device", "tpu"], 2, "tpu"),
         (["distill", "--method", "blkdd"], 2, "did you mean blkd?"),
         (["distill", "--method", "sskd"], 2, "sskd needs the table"),
-        (["generate"], 65, "run `cgankd train-gan`, `cgankd train-teacher`, `cgankd fit-dre` first"),
+        (
+            ["generate"],
+            65,
+            "run `cgankd train-gan`, `cgankd train-teacher`, `cgankd fit-dre` first",
+        ),
         (["distill", "--method", "blkd"], 65, "run `cgankd train-teacher` first"),
         (["report"], 65, "is no run folder"),
         (["train-gan", "--set", "data.num_train=1790"], 65, "rarest class"),
@@ -95,18 +123,36 @@ def test_bad_calls_get_one_message_and_leave_nothing(tmp_path, call, arguments, 
 
 
 def test_labels_to_generate_are_compared_with_the_range_before_anything_is_made(tmp_path):
-    given = cli.Options(preset="digits-angle", set=["generate.labels=[45, 91]"], out=tmp_path / "run")
+    given = cli.Options(
+        preset="digits-angle", set=["generate.labels=[45, 91]"], out=tmp_path / "run"
+    )
     with pytest.raises(UserError, match=r"generate.labels: 91 lies outside \[0, 90\]") as caught:
-        cli._job(given)
+        commands._job(given)
     assert caught.value.code == 2
     assert not (tmp_path / "run").exists()
 
 
 def test_the_options_of_the_command_are_the_agreed_ones():
-    shared = {"preset", "set", "out", "device", "precision", "num_processes", "deterministic", "seed", "rebuild",
-              "json", "quiet", "dry_run"}  # fmt: skip
-    own = {"distill": {"method", "student", "rho", "fake", "ablation"}, "generate": {"export"}, "run": {"ablation"},
-           **{name: {"weights"} for name in ("train-gan", "train-teacher", "fit-dre")}}  # fmt: skip
+    shared = {
+        "preset",
+        "set",
+        "out",
+        "device",
+        "precision",
+        "num_processes",
+        "deterministic",
+        "seed",
+        "rebuild",
+        "json",
+        "quiet",
+        "dry_run",
+    }
+    own = {
+        "distill": {"method", "student", "rho", "fake", "ablation"},
+        "generate": {"export"},
+        "run": {"ablation"},
+        **{name: {"weights"} for name in ("train-gan", "train-teacher", "fit-dre")},
+    }
     for command in cli.app.registered_commands:
         names = set(command.callback.__annotations__) - {"return"}
         expected = {"folders", "out", "json", "quiet"} if command.name == "report" else shared
@@ -158,7 +204,10 @@ def test_finished_stages_answer_in_pipelines(chain, tmp_path, call):
     rho = call("select-rho", "--out", root)[1].strip()
     assert rho == "none" or 0 < float(rho) <= 1
     shell = f'test -f "$({sys.executable} -m cgankd train-gan --out run)" && echo yes'
-    assert subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True).stdout == "yes\n"
+    assert (
+        subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True).stdout
+        == "yes\n"
+    )
     results = {}
     for name in ("train-gan", "train-teacher", "fit-dre", "generate", "select-rho", "distill"):
         code, out, err = call(name, "--out", root, "--json")
@@ -186,8 +235,20 @@ def test_distill_at_a_given_rho_feeds_report_through_xargs(chain, tmp_path):
 @pytest.mark.slow
 def test_sigterm_saves_exits_75_and_continues_to_the_same_bits(tmp_path):
     assert toy.build("train-gan", tmp_path / "whole", "digits", "gan.steps=200") == 0
-    call = [sys.executable, "-m", "cgankd", "train-gan", "-p", str(toy_file(tmp_path)), "--set", "gan.steps=200",
-            "--device", "cpu", "--out", "cut"]  # fmt: skip
+    call = [
+        sys.executable,
+        "-m",
+        "cgankd",
+        "train-gan",
+        "-p",
+        str(toy_file(tmp_path)),
+        "--set",
+        "gan.steps=200",
+        "--device",
+        "cpu",
+        "--out",
+        "cut",
+    ]
     process = subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     metrics = tmp_path / "cut" / "gan" / "metrics.jsonl"
     while process.poll() is None and not (metrics.exists() and metrics.stat().st_size):
@@ -202,7 +263,9 @@ def test_sigterm_saves_exits_75_and_continues_to_the_same_bits(tmp_path):
     again = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert "continuing at step" in again.stderr
-    bits = [(tmp_path / run / "gan" / "generator.safetensors").read_bytes() for run in ("whole", "cut")]
+    bits = [
+        (tmp_path / run / "gan" / "generator.safetensors").read_bytes() for run in ("whole", "cut")
+    ]
     assert bits[0] == bits[1]
 
 
@@ -220,7 +283,9 @@ def test_kill_9_of_the_command_in_each_of_its_stages_loses_nothing(chain, tmp_pa
             assert is_alive(), f"no {sign} was seen"
             time.sleep(0.002)
 
-    process = subprocess.Popen(real, cwd=tmp_path, env={**os.environ, "CGANKD_CHECKPOINT_SECONDS": "0"})
+    process = subprocess.Popen(
+        real, cwd=tmp_path, env={**os.environ, "CGANKD_CHECKPOINT_SECONDS": "0"}
+    )
     wait_for("gan/checkpoints/step-*", lambda: process.poll() is None)
     process.kill()
     process.wait()
@@ -256,9 +321,13 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(tmp_path, call, mon
     assert "teacher resnet8_x0_25: " in err
     assert "/150" in err
     parent, child = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-m", "cgankd", *arguments, "bar"], cwd=tmp_path,
-                               stdout=subprocess.PIPE, stderr=child,
-                               env={**os.environ, "TERM": "xterm", "COLUMNS": "120"})  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cgankd", *arguments, "bar"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=child,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+    )
     os.close(child)
     shown = b""
     while True:
@@ -280,4 +349,7 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(tmp_path, call, mon
 def test_the_costs_of_a_dry_run_are_readable_where_there_is_no_terminal(call):
     code, _, err = call("distill", "-p", "cifar10-c10k", "--method", "takd+fake", "--dry-run")
     assert code == 0
-    assert all(word in err for word in ("parameters", "memory (MB)", "shufflenetv2 takd+fake", "11,173,962"))
+    assert all(
+        word in err
+        for word in ("parameters", "memory (MB)", "shufflenetv2 takd+fake", "11,173,962")
+    )

@@ -1,4 +1,6 @@
-"""The published networks: their sizes, and their outputs against functions that take the weights in published order."""
+"""The published networks: their sizes, and their outputs against functions that take the weights in
+published order.
+"""
 
 import itertools
 
@@ -8,9 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.functional import relu, relu6, silu
 
-from cgankd.metrics import num_parameters
 from cgankd.models import make_network
 from cgankd.models.cnn import TRUNKS, make_trunk
+from cgankd.models.saved import num_parameters
 
 HALF = {"mean": [0.5] * 3, "std": [0.5] * 3}
 SIZES = {  # with 10 classes of side 32, with 200 classes of side 64
@@ -88,7 +90,14 @@ class Weights:
     def conv(self, x, stride: int = 1, bias: bool = False):
         weight = next(self.values)
         groups = x.shape[1] // weight.shape[1]
-        return F.conv2d(x, weight, next(self.values) if bias else None, stride, weight.shape[-1] // 2, groups=groups)
+        return F.conv2d(
+            x,
+            weight,
+            next(self.values) if bias else None,
+            stride,
+            weight.shape[-1] // 2,
+            groups=groups,
+        )
 
     def norm(self, x):
         gain, bias, mean, variance, _count = itertools.islice(self.values, 5)
@@ -160,7 +169,9 @@ def shufflenetv2(w, x, side, stem=1):
 
 def imagenet_mobilenetv2(w, x, side):
     x = relu6(w.norm(w.conv(x, 2)))
-    for stage, (num_blocks, first) in enumerate(((1, 1), (2, 2), (3, 2), (4, 2), (3, 1), (3, 2), (1, 1))):
+    for stage, (num_blocks, first) in enumerate(
+        ((1, 1), (2, 2), (3, 2), (4, 2), (3, 1), (3, 2), (1, 1))
+    ):
         for stride in [first] + [1] * (num_blocks - 1):
             h = relu6(w.norm(w.conv(x))) if stage else x
             h = w.norm(w.conv(relu6(w.norm(w.conv(h, stride)))))
@@ -170,7 +181,9 @@ def imagenet_mobilenetv2(w, x, side):
 
 def imagenet_efficientnet(w, x, side):
     def same(x, stride=1):
-        """Padded so that every `stride`-th pixel is in the middle of a window, the odd one behind."""
+        """Padded so that every `stride`-th pixel is in the middle of a window, the odd
+        one behind.
+        """
         weight = next(w.values)
         kernel = weight.shape[-1]
         more = max(0, kernel - (stride if x.shape[-1] % stride == 0 else x.shape[-1] % stride))
@@ -182,7 +195,9 @@ def imagenet_efficientnet(w, x, side):
         return F.batch_norm(x, mean, variance, gain, bias, eps=1e-3)
 
     x = silu(norm(same(x, 2)))
-    for stage, (num_blocks, first) in enumerate(((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))):
+    for stage, (num_blocks, first) in enumerate(
+        ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
+    ):
         for stride in [first] + [1] * (num_blocks - 1):
             h = silu(norm(w.conv(x))) if stage else x
             h = silu(norm(same(h, stride)))
@@ -194,7 +209,9 @@ def imagenet_efficientnet(w, x, side):
 
 def efficientnet(w, x, side):
     x = silu(w.norm(w.conv(x)))
-    for stage, (num_blocks, first) in enumerate(((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))):
+    for stage, (num_blocks, first) in enumerate(
+        ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
+    ):
         for stride in [first] + [1] * (num_blocks - 1):
             h = silu(w.norm(w.conv(x))) if stage else x
             h = silu(w.norm(w.conv(h, stride)))
@@ -218,8 +235,12 @@ WRITTEN_DOWN = {
 }
 
 
-def trained(name: str, side: int, dtype: torch.dtype = torch.float32) -> tuple[nn.Module, torch.Tensor]:
-    """A trunk in eval mode whose batch norms have weights and statistics of their own, and two images."""
+def trained(
+    name: str, side: int, dtype: torch.dtype = torch.float32
+) -> tuple[nn.Module, torch.Tensor]:
+    """A trunk in eval mode whose batch norms have weights and statistics of their own, and two
+    images.
+    """
     torch.manual_seed(0)
     trunk = make_trunk(name, side).to(dtype)
     images = torch.randn(6, 3, side, side).to(dtype)
@@ -234,7 +255,11 @@ def trained(name: str, side: int, dtype: torch.dtype = torch.float32) -> tuple[n
 
 
 CASES = [
-    pytest.param(name, side, marks=[pytest.mark.slow] * (side == 64 or (name.endswith("-imagenet") and side > 16)))
+    pytest.param(
+        name,
+        side,
+        marks=[pytest.mark.slow] * (side == 64 or (name.endswith("-imagenet") and side > 16)),
+    )
     for name, side in itertools.product(WRITTEN_DOWN, (16, 32, 64))
 ]
 
@@ -256,7 +281,10 @@ def test_a_trunk_computes_what_is_written_down_with_its_weights_in_their_order(n
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.slow] * name.endswith("-imagenet")) for name in WRITTEN_DOWN]
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * name.endswith("-imagenet"))
+        for name in WRITTEN_DOWN
+    ]
     + ["resnet18-uda", "resnet8"],
 )
 def test_every_parameter_gets_a_gradient_even_of_the_smallest_images(name):
@@ -284,8 +312,9 @@ def test_a_head_has_two_hidden_layers_and_ends_linear_unless_it_was_published_ot
     torch.manual_seed(0)
     design = {"name": "cnn", "trunk": "resnet8_x0_125", "side": 8, "outputs": 5, "head": 7, **HALF}
     network = make_network({**design, "rectified": rectified}).eval()
-    assert [tuple(layer.weight.shape) for layer in network.head if isinstance(layer, nn.Linear)] == [
-        (7, 8), (7, 7), (5, 7)]  # fmt: skip
+    assert [
+        tuple(layer.weight.shape) for layer in network.head if isinstance(layer, nn.Linear)
+    ] == [(7, 8), (7, 7), (5, 7)]
     images = torch.randn(9, 3, 8, 8)
     first, norm1, _, second, norm2, _, last = network.head[:7]
     expected = last(relu(norm2(second(relu(norm1(first(network.features(images))))))))
@@ -294,7 +323,14 @@ def test_a_head_has_two_hidden_layers_and_ends_linear_unless_it_was_published_ot
 
 
 def test_the_mobilenet_of_imagenet_starts_its_head_as_published():
-    design = {"name": "cnn", "trunk": "mobilenetv2-imagenet", "side": 8, "outputs": 1, "head": 128, **HALF}
+    design = {
+        "name": "cnn",
+        "trunk": "mobilenetv2-imagenet",
+        "side": 8,
+        "outputs": 1,
+        "head": 128,
+        **HALF,
+    }
     torch.manual_seed(0)
     for layer in make_network(design).head:
         if isinstance(layer, nn.Linear):
@@ -304,8 +340,11 @@ def test_the_mobilenet_of_imagenet_starts_its_head_as_published():
 
 @pytest.mark.slow
 def test_the_efficientnet_of_imagenet_drops_late_blocks_more_often():
-    blocks = [layer.p for layer in make_trunk("efficientnet-b0-imagenet", 64).modules()
-              if type(layer).__name__ == "StochasticDepth"]  # fmt: skip
+    blocks = [
+        layer.p
+        for layer in make_trunk("efficientnet-b0-imagenet", 64).modules()
+        if type(layer).__name__ == "StochasticDepth"
+    ]
     assert blocks == pytest.approx([0.2 * index / 16 for index in range(16)])
 
 

@@ -1,4 +1,6 @@
-"""The watch over a GAN: its figure by hand, what it keeps, when it stops the training and with which words."""
+"""The watch over a GAN: its figure by hand, what it keeps, when it stops the training and with
+which words.
+"""
 
 import json
 
@@ -7,16 +9,18 @@ import torch
 import toy
 from torch import tensor
 
-from cgankd import collapse, engine, runs, signals
-from cgankd.collapse import CollapseWatch, variance
-from cgankd.engine import Machine
+from cgankd import runs, signals
 from cgankd.errors import UserError
 from cgankd.models import make_network
 from cgankd.models.biggan import BigGanGenerator
-from cgankd.networks import load_network
+from cgankd.models.saved import load_network
 from cgankd.plan import Call
 from cgankd.runs import Run
 from cgankd.stages import train_gan
+from cgankd.training import collapse as collapse
+from cgankd.training import updates
+from cgankd.training.collapse import CollapseWatch, variance
+from cgankd.training.machine import Machine
 
 CPU = torch.device("cpu")
 TINY = {"name": "biggan", "size": 8, "latent": 4, "width": 1, "num_classes": 3}
@@ -33,10 +37,13 @@ def constant(*values: int) -> torch.Tensor:
 def test_the_variance_is_that_of_each_pixel_within_a_group():
     pixels = constant(0, 255, 0, 0, 0)
     pixels[4, :, 0, 1] = 255
-    # group 7: all pixels are -1 and 1, variance 1; group 2: one of four pixels is -1, -1 and 1, variance 8/9
+    # group 7: all pixels are -1 and 1, variance 1; group 2: one of four pixels is -1, -1 and 1,
+    # variance 8/9
     assert variance(pixels, tensor([7, 7, 2, 2, 2])) == pytest.approx((1 + 8 / 9 / 4) / 2)
     order = [4, 1, 2, 0, 3]
-    assert variance(pixels[order], tensor([7, 7, 2, 2, 2])[order]) == pytest.approx((1 + 8 / 9 / 4) / 2)
+    assert variance(pixels[order], tensor([7, 7, 2, 2, 2])[order]) == pytest.approx(
+        (1 + 8 / 9 / 4) / 2
+    )
 
 
 def test_differences_between_groups_and_between_pixels_do_not_count():
@@ -55,11 +62,16 @@ def test_of_a_large_group_evenly_spaced_images_are_looked_at(monkeypatch):
 
 @pytest.fixture
 def watch(tmp_path):
-    """A watch over 100 steps, to be asked about a step whose fakes vary so much and whose tenth had such losses."""
+    """A watch over 100 steps, to be asked about a step whose fakes vary so much and whose tenth had
+    such losses.
+    """
     watched, average = CollapseWatch(tmp_path, 0.5, steps=100, ema_start=20), make_network(TINY)
 
     def ask(step: int, fakes: float = 0.4, losses: tuple[float, ...] = (1.0,) * 10) -> None:
-        rows = [{"step": step - len(losses) + 1 + index, "critic": loss} for index, loss in enumerate(losses)]
+        rows = [
+            {"step": step - len(losses) + 1 + index, "critic": loss}
+            for index, loss in enumerate(losses)
+        ]
         (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         watched(step, fakes, average, TINY)
 
@@ -77,20 +89,31 @@ def test_a_healthy_average_is_kept_with_its_step(watch, tmp_path):
     ("asked", "words"),
     [
         ({"fakes": 0.0049}, r"vary 0.0098 times as much as real images \(floor: 0.01\)"),
-        ({"losses": (0.0009,) * 9 + (0.0,)}, "loss has been below 0.001 for a tenth of the run, last 0"),
+        (
+            {"losses": (0.0009,) * 9 + (0.0,)},
+            "loss has been below 0.001 for a tenth of the run, last 0",
+        ),
     ],
 )
-def test_a_collapsed_gan_is_stopped_with_its_figure_what_is_kept_and_what_to_do(watch, tmp_path, asked, words):
+def test_a_collapsed_gan_is_stopped_with_its_figure_what_is_kept_and_what_to_do(
+    watch, tmp_path, asked, words
+):
     watch(40)
     with pytest.raises(UserError, match=f"gan: collapsed by step 50: .*{words}") as caught:
         watch(50, **asked)
     assert caught.value.code == 70
-    assert str(caught.value).endswith(f"{tmp_path / 'healthy.safetensors'} holds the average of step 40")
-    assert all(word in caught.value.hint for word in ("diffaugment", "learning_rate", "critic_steps"))
+    assert str(caught.value).endswith(
+        f"{tmp_path / 'healthy.safetensors'} holds the average of step 40"
+    )
+    assert all(
+        word in caught.value.hint for word in ("diffaugment", "learning_rate", "critic_steps")
+    )
     assert runs.read_json(tmp_path / "healthy-step.json") == {"step": 40}
 
 
-@pytest.mark.parametrize("asked", [{"fakes": 0.0051}, {"losses": (0.0,) * 9 + (0.0011,)}, {"losses": ()}])
+@pytest.mark.parametrize(
+    "asked", [{"fakes": 0.0051}, {"losses": (0.0,) * 9 + (0.0011,)}, {"losses": ()}]
+)
 def test_what_is_just_not_collapsed_goes_on(watch, tmp_path, asked):
     watch(50, **asked)
     assert runs.read_json(tmp_path / "healthy-step.json") == {"step": 50}
@@ -98,7 +121,9 @@ def test_what_is_just_not_collapsed_goes_on(watch, tmp_path, asked):
 
 def test_losses_of_earlier_tenths_and_broken_rows_do_not_count(tmp_path):
     rows = [{"step": step, "critic": 1.0 if step <= 40 else 0.0} for step in range(1, 51)]
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"step": 50, "cri')
+    (tmp_path / "metrics.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in rows) + '{"step": 50, "cri'
+    )
     with pytest.raises(UserError, match="no step before was healthy"):
         CollapseWatch(tmp_path, 0.5, steps=100, ema_start=0)(50, 0.4, make_network(TINY), TINY)
 
@@ -135,13 +160,13 @@ def no_signal(monkeypatch):
 @pytest.fixture
 def steps_done(monkeypatch):
     """The number of steps that a GAN has taken, as its last item."""
-    done, step_of = [0], engine.Adversarial.__call__
+    done, step_of = [0], updates.Adversarial.__call__
 
     def counted(self, batch, step):
         done.append(step + 1)
         return step_of(self, batch, step)
 
-    monkeypatch.setattr(engine.Adversarial, "__call__", counted)
+    monkeypatch.setattr(updates.Adversarial, "__call__", counted)
     return done
 
 
@@ -149,8 +174,11 @@ def steps_done(monkeypatch):
 def deaf_after_ten(monkeypatch, steps_done):
     """From the eleventh step on the generator ignores z."""
     draw = BigGanGenerator.forward
-    monkeypatch.setattr(BigGanGenerator, "forward",
-                        lambda self, z, condition: draw(self, z * (steps_done[-1] <= 10), condition))  # fmt: skip
+    monkeypatch.setattr(
+        BigGanGenerator,
+        "forward",
+        lambda self, z, condition: draw(self, z * (steps_done[-1] <= 10), condition),
+    )
 
 
 def train(root, *changes: str, kind: str = "digits", side: int = 8) -> None:
@@ -158,8 +186,12 @@ def train(root, *changes: str, kind: str = "digits", side: int = 8) -> None:
     train_gan.run(changed, Run(root), Machine("cpu"), Call())
 
 
-def test_a_generator_that_ignores_z_is_stopped_and_the_average_from_before_stands(tmp_path, deaf_after_ten, steps_done):
-    with pytest.raises(UserError, match=r"collapsed by step 12: .* vary 0 times .* average of step 10$") as caught:
+def test_a_generator_that_ignores_z_is_stopped_and_the_average_from_before_stands(
+    tmp_path, deaf_after_ten, steps_done
+):
+    with pytest.raises(
+        UserError, match=r"collapsed by step 12: .* vary 0 times .* average of step 10$"
+    ) as caught:
         train(tmp_path)
     assert caught.value.code == 70
     assert steps_done[-1] == 12
@@ -171,7 +203,9 @@ def test_a_generator_that_ignores_z_is_stopped_and_the_average_from_before_stand
     assert not runs.read_json(tmp_path / "gan" / "gan.json")["finished"]
 
 
-def test_a_run_that_was_cut_collapses_where_the_whole_one_does(tmp_path, deaf_after_ten, steps_done, monkeypatch):
+def test_a_run_that_was_cut_collapses_where_the_whole_one_does(
+    tmp_path, deaf_after_ten, steps_done, monkeypatch
+):
     def kept(root):
         return {path.name: path.read_bytes() for path in sorted((root / "gan").glob("healthy*"))}
 
@@ -193,15 +227,25 @@ def test_a_run_that_was_cut_collapses_where_the_whole_one_does(tmp_path, deaf_af
 @pytest.mark.parametrize(
     ("kind", "side", "changes", "architecture"),
     [
-        ("digits", 16, ["gan.shared=4", "gan.attention=8", "gan.latent=9"],
-         {"name": "biggan", "latent": 9, "num_classes": 10, "shared": 4, "attention": 8}),
+        (
+            "digits",
+            16,
+            ["gan.shared=4", "gan.attention=8", "gan.latent=9"],
+            {"name": "biggan", "latent": 9, "num_classes": 10, "shared": 4, "attention": 8},
+        ),
         ("digits-angle", 8, [], {"name": "sngan", "latent": 8, "embedding": 16}),
     ],
-)  # fmt: skip
-def test_a_healthy_gan_is_not_stopped_and_ends_as_one_generator(tmp_path, kind, side, changes, architecture):
+)
+def test_a_healthy_gan_is_not_stopped_and_ends_as_one_generator(
+    tmp_path, kind, side, changes, architecture
+):
     train(tmp_path, *changes, kind=kind, side=side)
     assert runs.read_json(tmp_path / "gan" / "gan.json")["finished"]
-    assert runs.read_json(tmp_path / "gan" / "generator.json") == {**architecture, "size": side, "width": 1}
+    assert runs.read_json(tmp_path / "gan" / "generator.json") == {
+        **architecture,
+        "size": side,
+        "width": 1,
+    }
     assert not list((tmp_path / "gan").glob("healthy*"))
     z = torch.randn(10, architecture["latent"], generator=torch.Generator().manual_seed(0))
     condition = torch.full((10,), 3) if kind == "digits" else torch.full((10, 16), 0.3)
@@ -215,5 +259,7 @@ def test_what_is_trained_does_not_depend_on_being_watched(tmp_path, monkeypatch)
     monkeypatch.setattr(train_gan, "fit", lambda *given, watch, **named: fit(*given, **named))
     train(tmp_path / "alone")
     assert not (tmp_path / "alone" / "gan" / "samples").exists()
-    watched, alone = (tmp_path / name / "gan" / "generator.safetensors" for name in ("watched", "alone"))
+    watched, alone = (
+        tmp_path / name / "gan" / "generator.safetensors" for name in ("watched", "alone")
+    )
     assert watched.read_bytes() == alone.read_bytes()

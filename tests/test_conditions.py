@@ -1,20 +1,27 @@
-"""What labels become: a class is itself; a continuous label becomes h, from which it can be read back."""
+"""What labels become: a class is itself; a continuous label becomes h, from which it can be read
+back.
+"""
 
 import pytest
 import torch
 from torch import nn
 
-from cgankd import conditions
-from cgankd.conditions import EmbedImages, EmbedLabels, LabelBatches, fit_condition
-from cgankd.data import Images
-from cgankd.engine import Machine
+from cgankd.data.batches import Images
 from cgankd.preset import Embedding
 from cgankd.task import Classification, Regression
+from cgankd.training import conditions
+from cgankd.training.conditions import EmbedImages, EmbedLabels, LabelBatches, fit_condition
+from cgankd.training.machine import Machine
 
 DEGREES = Regression(0.0, 90.0, "degrees")
 RECIPE = {"batch": 16, "learning_rate": 0.05}
-SETTINGS = Embedding(network="resnet8_x0_125", size=32, noise=0.05, images={"steps": 60, **RECIPE},
-                     labels={"steps": 80, **RECIPE})  # fmt: skip
+SETTINGS = Embedding(
+    network="resnet8_x0_125",
+    size=32,
+    noise=0.05,
+    images={"steps": 60, **RECIPE},
+    labels={"steps": 80, **RECIPE},
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +32,16 @@ def machine():
 def shades(num: int = 64) -> Images:
     """Images whose brightness is their label."""
     labels = torch.rand(num, generator=torch.Generator().manual_seed(0))
-    return Images((labels * 255).round().to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 8, 8).contiguous(), labels)
+    return Images(
+        (labels * 255).round().to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 8, 8).contiguous(),
+        labels,
+    )
 
 
 def fit(folder, machine, images=None, settings=SETTINGS, task=DEGREES):
-    return fit_condition(task, images or shades(), settings, folder=folder, seed=0, recipe="recipe", machine=machine)
+    return fit_condition(
+        task, images or shades(), settings, folder=folder, seed=0, recipe="recipe", machine=machine
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +52,13 @@ def fitted(tmp_path_factory, machine):
 
 def test_a_class_is_its_own_condition_and_nothing_is_trained(tmp_path, machine):
     task = Classification(["a", "b", "c"])
-    network = fit(tmp_path, machine, Images(torch.zeros(3, 3, 8, 8, dtype=torch.uint8), torch.arange(3)), None, task)
+    network = fit(
+        tmp_path,
+        machine,
+        Images(torch.zeros(3, 3, 8, 8, dtype=torch.uint8), torch.arange(3)),
+        None,
+        task,
+    )
     assert network(torch.tensor([2, 0])).tolist() == [2, 0]
     assert network.num_classes == 3
     assert {path.name for path in tmp_path.iterdir()} == {"condition.json", "condition.safetensors"}
@@ -60,7 +78,9 @@ def test_a_label_can_be_read_back_from_its_embedding(fitted):
 def test_a_trained_condition_is_loaded_and_not_trained_again(fitted, machine, monkeypatch):
     folder, network = fitted
     for name in ("fit", "fit_objective"):
-        monkeypatch.setattr(conditions, name, lambda *given, **options: pytest.fail("trained again"))
+        monkeypatch.setattr(
+            conditions, name, lambda *given, **options: pytest.fail("trained again")
+        )
     labels = torch.rand(10)
     assert torch.equal(fit(folder, machine)(labels), network(labels))
 
@@ -102,7 +122,9 @@ def test_the_image_embedding_is_judged_by_the_label_read_back():
         def label(self, h):
             return h + 0.25
 
-    losses = EmbedImages(DEGREES, Inner())(torch.full((4, 3, 2, 2), 0.5), torch.tensor([0.75, 0.5, 1.0, 0.75]))
+    losses = EmbedImages(DEGREES, Inner())(
+        torch.full((4, 3, 2, 2), 0.5), torch.tensor([0.75, 0.5, 1.0, 0.75])
+    )
     assert losses["label"].item() == pytest.approx(2 * 0.0625 / 4)
 
 

@@ -6,23 +6,28 @@ import numpy as np
 import pytest
 import torch
 
-from cgankd.data import Batches, ClassRounds, Images, Mixed, Share, images_of
+from cgankd.data.batches import Batches, Images, Mixed, Share, images_of
+from cgankd.data.rounds import ClassRounds
+from cgankd.data.vicinity import ByLabel, VicinalRounds, make_vicinity
 from cgankd.errors import UserError
 from cgankd.preset import Width
 from cgankd.sources import Source
 from cgankd.task import Classification, Regression
-from cgankd.vicinity import ByLabel, VicinalRounds, make_vicinity
 
 ALONE = Share()
 
 
 def numbered(num: int) -> Images:
     """Images whose every pixel is their number."""
-    pixels = torch.arange(num, dtype=torch.uint8).view(num, 1, 1, 1).expand(num, 3, 2, 2).contiguous()
+    pixels = (
+        torch.arange(num, dtype=torch.uint8).view(num, 1, 1, 1).expand(num, 3, 2, 2).contiguous()
+    )
     return Images(pixels, torch.arange(num))
 
 
-def batches(num: int = 10, size: int = 4, seed: int = 0, share: Share = ALONE, stream: str = "x") -> Batches:
+def batches(
+    num: int = 10, size: int = 4, seed: int = 0, share: Share = ALONE, stream: str = "x"
+) -> Batches:
     return Batches(numbered(num), size, seed=seed, stream=stream, share=share)
 
 
@@ -38,7 +43,10 @@ def test_the_normalisation_is_mean_and_standard_deviation_of_each_channel():
 
 
 def test_a_channel_that_never_changes_does_not_divide_by_zero():
-    assert Images(torch.zeros(4, 3, 2, 2, dtype=torch.uint8), torch.arange(4)).normalisation()["std"] == [1e-3] * 3
+    assert (
+        Images(torch.zeros(4, 3, 2, 2, dtype=torch.uint8), torch.arange(4)).normalisation()["std"]
+        == [1e-3] * 3
+    )
 
 
 def test_images_add_up_in_order():
@@ -50,9 +58,13 @@ def test_images_add_up_in_order():
 def test_labels_of_a_split_are_those_that_networks_take():
     rows = {"train": np.array([0, 2])}
     pixels = np.zeros((3, 3, 2, 2), np.uint8)
-    degrees = images_of(Source(pixels, np.float32([9, 45, 90]), rows, {}), "train", Regression(0, 90, "degrees"))
+    degrees = images_of(
+        Source(pixels, np.float32([9, 45, 90]), rows, {}), "train", Regression(0, 90, "degrees")
+    )
     torch.testing.assert_close(degrees.labels, torch.tensor([0.1, 1.0]))
-    classes = images_of(Source(pixels, np.int64([2, 1, 0]), rows, {}), "train", Classification(["a", "b", "c"]))
+    classes = images_of(
+        Source(pixels, np.int64([2, 1, 0]), rows, {}), "train", Classification(["a", "b", "c"])
+    )
     assert classes.labels.dtype == torch.int64
     assert classes.labels.tolist() == [2, 0]
 
@@ -73,7 +85,8 @@ def test_a_batch_is_a_function_of_seed_stream_and_step_alone():
     for step in (29, 0, 13, 13, 2, 28):  # in any order, by a fresh process
         assert torch.equal(again.rows(step), expected[step])
     orders = [
-        torch.cat([other.rows(step) for step in range(5)]) for other in (made, batches(seed=1), batches(stream="y"))
+        torch.cat([other.rows(step) for step in range(5)])
+        for other in (made, batches(seed=1), batches(stream="y"))
     ]
     assert not any(torch.equal(orders[a], orders[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
 
@@ -100,7 +113,9 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused():
 
 def test_images_come_as_floats_with_their_own_labels():
     images, labels = batches(num=200, size=50)(3)
-    torch.testing.assert_close(images, (labels.float() / 127.5 - 1).view(-1, 1, 1, 1).expand(-1, 3, 2, 2))
+    torch.testing.assert_close(
+        images, (labels.float() / 127.5 - 1).view(-1, 1, 1, 1).expand(-1, 3, 2, 2)
+    )
 
 
 def test_mixed_batches_hold_fixed_numbers_of_each_part_in_order():
@@ -127,7 +142,9 @@ def test_a_round_of_classes_has_real_images_for_each_critic_step_and_uniform_fak
             assert critique.weights.tolist() == critique.fake_weights.tolist() == [1.0] * 8
     fakes = torch.cat([critique.fake_labels for round in made for critique in round.critiques])
     assert len(fakes) == 1600
-    assert (torch.bincount(fakes, minlength=4) - 400).abs().max() < 5 * math.sqrt(1600 * 0.25 * 0.75)
+    assert (torch.bincount(fakes, minlength=4) - 400).abs().max() < 5 * math.sqrt(
+        1600 * 0.25 * 0.75
+    )
     assert not torch.equal(made[0].critiques[0].fake_labels, made[0].critiques[1].fake_labels)
     assert not torch.equal(made[0].labels, made[1].labels)
 
@@ -135,7 +152,9 @@ def test_a_round_of_classes_has_real_images_for_each_critic_step_and_uniform_fak
 def shared(rounds, step: int) -> list[torch.Tensor]:
     made = rounds(step)
     parts = ("images", "labels", "fake_labels", "judged_labels", "weights", "fake_weights")
-    return [getattr(critique, part) for critique in made.critiques for part in parts] + [made.labels]
+    return [getattr(critique, part) for critique in made.critiques for part in parts] + [
+        made.labels
+    ]
 
 
 @pytest.mark.parametrize("kind", ["classes", "hard", "soft"])
@@ -144,7 +163,9 @@ def test_the_rounds_of_two_processes_are_the_round_of_one(kind):
         if kind == "classes":
             images = Images(numbered(40).pixels, torch.arange(40) % 4)
             return ClassRounds(images, 8, 2, Classification(list("abcd")), seed=0, share=share)
-        images = ByLabel(Images(numbered(40).pixels, torch.linspace(0, 1, 40)), Regression(0, 1, ""))
+        images = ByLabel(
+            Images(numbered(40).pixels, torch.linspace(0, 1, 40)), Regression(0, 1, "")
+        )
         vicinity = make_vicinity(Width(kind=kind), images.values)
         return VicinalRounds(images, vicinity, 8, 2, sigma=None, seed=0, share=share)
 

@@ -1,4 +1,6 @@
-"""The training loop: resumed is whole, bit for bit; steps by hand; what stops it and what it leaves."""
+"""The training loop: resumed is whole, bit for bit; steps by hand; what stops it and what it
+leaves.
+"""
 
 import json
 import math
@@ -8,15 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cgankd import engine, signals
-from cgankd.data import Batches, ClassRounds, Critique, Images, Round, Share
-from cgankd.engine import Adversarial, Machine, Supervised, fit, learning_rate_factor, make_optimizer
+from cgankd import signals
+from cgankd.data.batches import Batches, Images, Share
+from cgankd.data.rounds import ClassRounds, Critique, Round
+from cgankd.data.vicinity import ByLabel, VicinalRounds, make_vicinity
 from cgankd.errors import UserError
 from cgankd.methods.nokd import Nokd
 from cgankd.models import GANS, make_network
 from cgankd.preset import Recipe, Width
 from cgankd.task import Classification, Regression
-from cgankd.vicinity import ByLabel, VicinalRounds, make_vicinity
+from cgankd.training import loop
+from cgankd.training.loop import fit
+from cgankd.training.machine import Machine
+from cgankd.training.updates import Adversarial, Supervised, learning_rate_factor, make_optimizer
 
 TASK = Classification(["a", "b", "c"])
 STEPS = 10
@@ -34,13 +40,23 @@ def no_signal(monkeypatch):
 
 def images(num: int = 30, side: int = 8) -> Images:
     draws = torch.Generator().manual_seed(0)
-    return Images(torch.randint(256, (num, 3, side, side), dtype=torch.uint8, generator=draws), torch.arange(num) % 3)
+    return Images(
+        torch.randint(256, (num, 3, side, side), dtype=torch.uint8, generator=draws),
+        torch.arange(num) % 3,
+    )
 
 
 def supervised(machine: Machine, **recipe) -> Supervised:
     torch.manual_seed(1)
     network = make_network(
-        {"name": "cnn", "trunk": "resnet8_x0_125", "side": 8, "outputs": 3, "mean": [0.5] * 3, "std": [0.5] * 3}
+        {
+            "name": "cnn",
+            "trunk": "resnet8_x0_125",
+            "side": 8,
+            "outputs": 3,
+            "mean": [0.5] * 3,
+            "std": [0.5] * 3,
+        }
     )
     network.head = nn.Sequential(nn.Dropout(0.5), network.head)
     settings = {"steps": STEPS, "weight_decay": 1e-3, "augment": ["crop", "flip"], **recipe}
@@ -48,17 +64,29 @@ def supervised(machine: Machine, **recipe) -> Supervised:
 
 
 def adversarial(machine: Machine, name: str = "biggan", shared: int = 0, **changes) -> Adversarial:
-    """A tiny GAN for 8x8; a BigGAN with an embedding of width `shared` is for 16x16 and has attention."""
+    """A tiny GAN for 8x8; a BigGAN with an embedding of width `shared` is for 16x16 and has
+    attention.
+    """
     torch.manual_seed(2)
     _, make_discriminator = GANS[name]
     sizes = {"size": 16, "attention": 8} if shared else {"size": 8}
     sizes |= {"num_classes": 3} if name == "biggan" else {"embedding": 32}
     condition = (
-        {"name": "class-index", "num_classes": 3} if name == "biggan" else {"name": "label-embedding", "size": 32}
+        {"name": "class-index", "num_classes": 3}
+        if name == "biggan"
+        else {"name": "label-embedding", "size": 32}
     )
-    options = {"loss": "hinge", "learning_rate": 2e-3, "critic_learning_rate": 1e-3, "betas": (0.0, 0.9), "flip": True,
-               "ema_decay": 0.9, "diffaugment": ["color", "translation", "cutout"], "ema_start": 4,
-               **changes}  # fmt: skip
+    options = {
+        "loss": "hinge",
+        "learning_rate": 2e-3,
+        "critic_learning_rate": 1e-3,
+        "betas": (0.0, 0.9),
+        "flip": True,
+        "ema_decay": 0.9,
+        "diffaugment": ["color", "translation", "cutout"],
+        "ema_start": 4,
+        **changes,
+    }
     more = {"latent": 6, "shared": shared} if shared else {"latent": 4}
     generator = make_network({"name": name, "width": 1, **sizes, **more})
     discriminator = make_discriminator(width=1, **sizes)
@@ -82,14 +110,29 @@ CASES = {
     "sgd": (lambda machine: supervised(machine), batches),
     "adam": (lambda machine: supervised(machine, optimizer="adam", learning_rate=1e-3), batches),
     "biggan": (lambda machine: adversarial(machine, "biggan"), lambda: rounds("biggan")),
-    "biggan with attention": (lambda machine: adversarial(machine, shared=4), lambda: rounds("biggan", 16)),
+    "biggan with attention": (
+        lambda machine: adversarial(machine, shared=4),
+        lambda: rounds("biggan", 16),
+    ),
     "sngan": (lambda machine: adversarial(machine, "sngan"), lambda: rounds("sngan")),
     "sagan": (lambda machine: adversarial(machine, "sagan"), lambda: rounds("sngan")),
 }
 
 
-def train(update, made, folder, machine, steps: int = STEPS, recipe: str = "recipe", **options) -> dict:
-    fit(update, made, steps=steps, folder=folder, name="test", seed=0, recipe=recipe, machine=machine, **options)
+def train(
+    update, made, folder, machine, steps: int = STEPS, recipe: str = "recipe", **options
+) -> dict:
+    fit(
+        update,
+        made,
+        steps=steps,
+        folder=folder,
+        name="test",
+        seed=0,
+        recipe=recipe,
+        machine=machine,
+        **options,
+    )
     return {name: value.clone() for name, value in update.state().items()}
 
 
@@ -118,7 +161,9 @@ def rows(folder) -> list[dict]:
 LONG = ("biggan with attention", "sagan")
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.slow] * (case in LONG)) for case in CASES])
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] * (case in LONG)) for case in CASES]
+)
 def test_training_stopped_anywhere_continues_to_the_same_bits(tmp_path, machine, case):
     make, data = CASES[case]
     whole = train(make(machine), data(), tmp_path / "whole", machine)
@@ -126,7 +171,12 @@ def test_training_stopped_anywhere_continues_to_the_same_bits(tmp_path, machine,
     for stop in stops:
         signals._received = 0
         with pytest.raises(UserError, match=f"stopped at step {stop + 1} of {STEPS}") as caught:
-            train(make(machine), stopping(data(), *stops[stops.index(stop) :]), tmp_path / "cut", machine)
+            train(
+                make(machine),
+                stopping(data(), *stops[stops.index(stop) :]),
+                tmp_path / "cut",
+                machine,
+            )
         assert caught.value.code == 75
         assert (tmp_path / "cut" / "checkpoints" / f"step-{stop + 1:08d}").is_dir()
     signals._received = 0
@@ -138,22 +188,27 @@ def test_training_stopped_anywhere_continues_to_the_same_bits(tmp_path, machine,
 def test_a_run_that_dies_between_checkpoints_repeats_the_lost_steps(tmp_path, machine, monkeypatch):
     make, data = CASES["sgd"]
     whole = train(make(machine), data(), tmp_path / "whole", machine)
-    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0)  # after every step
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)  # after every step
     made = data()
 
     def dying(step: int):
         if step == 9:
             raise KeyboardInterrupt
         if step == 6:
-            monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", 1e9)
+            monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 1e9)
         return made(step)
 
     with pytest.raises(KeyboardInterrupt):
         train(make(machine), dying, tmp_path / "cut", machine)
-    assert {path.name for path in (tmp_path / "cut" / "checkpoints").iterdir()} == {"step-00000005", "step-00000006"}
+    assert {path.name for path in (tmp_path / "cut" / "checkpoints").iterdir()} == {
+        "step-00000005",
+        "step-00000006",
+    }
     assert [row["step"] for row in rows(tmp_path / "cut")] == list(range(1, 10))
     assert same(train(make(machine), data(), tmp_path / "cut", machine), whole)
-    assert rows(tmp_path / "cut") == rows(tmp_path / "whole"), "the rows of lost steps are not there twice"
+    assert rows(tmp_path / "cut") == rows(tmp_path / "whole"), (
+        "the rows of lost steps are not there twice"
+    )
 
 
 def test_the_bits_do_not_depend_on_what_was_drawn_before(tmp_path, machine):
@@ -189,9 +244,18 @@ def test_a_checkpoint_holds_weights_optimiser_and_average_alone(machine, tmp_pat
     train(update, rounds("biggan"), tmp_path, machine, steps=1)
     state = update.state()
     assert {name.split(".")[0] for name in state} == {
-        "generator", "discriminator", "average", "generator_optimizer", "critic_optimizer"}  # fmt: skip
+        "generator",
+        "discriminator",
+        "average",
+        "generator_optimizer",
+        "critic_optimizer",
+    }
     assert all(isinstance(value, torch.Tensor) for value in state.values())
-    assert {name.split(".")[2] for name in state if "optimizer" in name} == {"step", "exp_avg", "exp_avg_sq"}
+    assert {name.split(".")[2] for name in state if "optimizer" in name} == {
+        "step",
+        "exp_avg",
+        "exp_avg_sq",
+    }
     assert not any("condition" in name for name in state)
 
 
@@ -205,13 +269,16 @@ def test_metrics_are_repaired_before_rows_are_added(tmp_path, machine):
     kept = log.read_text()
     assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3, 4, 5, 6]
     log.write_text(
-        kept + '{"step": 7, "label": 1}\nnot json\n[1]\n{"no": "step"}\n{"step": "x"}\n\0\0\0\n{"step": 8, "la'
+        kept + '{"step": 7, "label": 1}\nnot json\n[1]\n{"no": "step"}\n{"step": '
+        '"x"}\n\0\0\0\n{"step": 8, "la'
     )
     signals._received = 0
     train(supervised(machine), batches(), tmp_path, machine)
     assert log.read_text().startswith(kept)
     assert [row["step"] for row in rows(tmp_path)] == list(range(1, STEPS + 1))
-    assert all(set(row) == {"step", "label"} and math.isfinite(row["label"]) for row in rows(tmp_path))
+    assert all(
+        set(row) == {"step", "label"} and math.isfinite(row["label"]) for row in rows(tmp_path)
+    )
 
 
 def test_a_long_run_logs_at_most_a_few_hundred_rows_and_its_last_step(tmp_path, machine):
@@ -233,8 +300,10 @@ def test_a_long_run_logs_at_most_a_few_hundred_rows_and_its_last_step(tmp_path, 
     assert watched == [*range(40, 401, 40)]
 
 
-def test_what_a_watch_finds_ends_training_in_all_processes_and_is_not_saved(tmp_path, machine, monkeypatch):
-    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0)  # after every step
+def test_what_a_watch_finds_ends_training_in_all_processes_and_is_not_saved(
+    tmp_path, machine, monkeypatch
+):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)  # after every step
 
     def watch(step: int) -> None:
         if step == 6:
@@ -242,31 +311,53 @@ def test_what_a_watch_finds_ends_training_in_all_processes_and_is_not_saved(tmp_
 
     first, other = machine.alone(), machine.alone()
     said = []
-    monkeypatch.setattr(first, "agree", lambda *flags: said.append(flags) or list(flags), raising=False)
+    monkeypatch.setattr(
+        first, "agree", lambda *flags: said.append(flags) or list(flags), raising=False
+    )
     with pytest.raises(UserError, match=r"^nothing is learnt$") as caught:
-        train(supervised(machine, steps=20), batches(), tmp_path / "first", first, steps=20, watch=watch)
+        train(
+            supervised(machine, steps=20),
+            batches(),
+            tmp_path / "first",
+            first,
+            steps=20,
+            watch=watch,
+        )
     assert (caught.value.code, caught.value.hint) == (70, "do otherwise")
     assert [code for _, _, code in said] == [0] * 5 + [70]
-    assert "step-00000006" not in {path.name for path in (tmp_path / "first" / "checkpoints").iterdir()}
+    assert "step-00000006" not in {
+        path.name for path in (tmp_path / "first" / "checkpoints").iterdir()
+    }
 
     other.rank, heard, looked = 1, iter(said), []
     monkeypatch.setattr(other, "agree", lambda *flags: list(next(heard)), raising=False)
     with pytest.raises(UserError, match="stopped at step 6: the first process says why") as caught:
-        train(supervised(machine, steps=20), batches(), tmp_path / "other", other, steps=20, watch=looked.append)
+        train(
+            supervised(machine, steps=20),
+            batches(),
+            tmp_path / "other",
+            other,
+            steps=20,
+            watch=looked.append,
+        )
     assert caught.value.code == 70
     assert looked == []
 
 
 @pytest.mark.parametrize(("steps", "bad"), [(20, 6), (1000, 7)])
-def test_a_loss_that_is_not_finite_stops_with_its_step_and_is_not_saved(tmp_path, machine, monkeypatch, steps, bad):
-    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0)
+def test_a_loss_that_is_not_finite_stops_with_its_step_and_is_not_saved(
+    tmp_path, machine, monkeypatch, steps, bad
+):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     made = batches()
 
     def broken(step: int):
         inputs, labels = made(step)
         return (inputs * math.nan if step == bad else inputs), labels
 
-    with pytest.raises(UserError, match=f"test: the loss is not finite at step {bad + 1} ") as caught:
+    with pytest.raises(
+        UserError, match=f"test: the loss is not finite at step {bad + 1} "
+    ) as caught:
         train(supervised(machine, steps=steps), broken, tmp_path, machine, steps=steps)
     assert caught.value.code == 70
     assert f"step-{bad:08d}" in str(caught.value), "the last good checkpoint is named"
@@ -279,7 +370,10 @@ def test_a_loss_that_is_not_finite_stops_with_its_step_and_is_not_saved(tmp_path
 def test_the_first_bad_step_is_named_where_losses_are_looked_at_rarely(tmp_path, machine):
     class Diverging:
         def __call__(self, batch, step):
-            return {"good": torch.tensor(1.0), "bad": torch.tensor(math.inf if step in (123, 126) else 1.0)}
+            return {
+                "good": torch.tensor(1.0),
+                "bad": torch.tensor(math.inf if step in (123, 126) else 1.0),
+            }
 
     with pytest.raises(UserError, match=r"at step 124 \(last good checkpoint: none\)"):
         train(Diverging(), lambda step: None, tmp_path, machine, steps=10_000)
@@ -311,7 +405,9 @@ class Line(nn.Module):
 
 
 def test_a_step_of_sgd_follows_the_sum_of_the_terms(machine):
-    recipe = Recipe(steps=4, learning_rate=0.1, momentum=0.5, weight_decay=0.25, schedule="constant")
+    recipe = Recipe(
+        steps=4, learning_rate=0.1, momentum=0.5, weight_decay=0.25, schedule="constant"
+    )
     update = Supervised(machine, Line(), recipe)
     batch = torch.tensor([1.0, 3.0]), torch.tensor([1.0, 5.0])
     losses = update(batch, 0)
@@ -348,15 +444,26 @@ def test_the_learning_rate_follows_its_schedule():
 def test_the_learning_rate_of_a_step_does_not_depend_on_resuming(machine):
     update = Supervised(machine, Line(), Recipe(steps=8, learning_rate=0.2))
     update((torch.ones(1), torch.ones(1)), 6)
-    assert update.optimizer.param_groups[0]["lr"] == pytest.approx(0.2 * 0.5 * (1 + math.cos(math.pi * 0.75)))
+    assert update.optimizer.param_groups[0]["lr"] == pytest.approx(
+        0.2 * 0.5 * (1 + math.cos(math.pi * 0.75))
+    )
 
 
 def test_optimisers_are_made_with_the_settings_of_the_recipe():
     parameters = [nn.Parameter(torch.zeros(2))]
-    sgd = make_optimizer(parameters, Recipe(steps=1, learning_rate=0.3, momentum=0.7, weight_decay=0.01))
+    sgd = make_optimizer(
+        parameters, Recipe(steps=1, learning_rate=0.3, momentum=0.7, weight_decay=0.01)
+    )
     assert isinstance(sgd, torch.optim.SGD)
-    assert [sgd.defaults[key] for key in ("lr", "momentum", "weight_decay", "nesterov")] == [0.3, 0.7, 0.01, False]
-    adam = make_optimizer(parameters, Recipe(steps=1, optimizer="adam", learning_rate=1e-3, betas=[0.5, 0.99]))
+    assert [sgd.defaults[key] for key in ("lr", "momentum", "weight_decay", "nesterov")] == [
+        0.3,
+        0.7,
+        0.01,
+        False,
+    ]
+    adam = make_optimizer(
+        parameters, Recipe(steps=1, optimizer="adam", learning_rate=1e-3, betas=[0.5, 0.99])
+    )
     assert type(adam) is torch.optim.Adam
     assert adam.defaults["betas"] == (0.5, 0.99)
 
@@ -369,7 +476,9 @@ def a_round(critic_steps: int = 1, num: int = 6) -> Round:
     for part in range(critic_steps):
         real = torch.rand(num, 3, 8, 8, generator=torch.Generator().manual_seed(part)) * 2 - 1
         weights, fake_weights = torch.linspace(0.5, 1, num), torch.linspace(1, 0.25, num)
-        made.append(Critique(real, labels, (labels + 1) % 3, (labels + 2) % 3, weights, fake_weights))
+        made.append(
+            Critique(real, labels, (labels + 1) % 3, (labels + 2) % 3, weights, fake_weights)
+        )
     return Round(made, labels)
 
 
@@ -386,7 +495,9 @@ def test_a_step_reports_the_weighted_losses_and_moves_both_networks(machine, los
     (critique,) = made.critiques
     fake = twin.generator(torch.randn(6, 4), critique.fake_labels).detach()
     judged = torch.cat([critique.labels, critique.judged_labels])
-    real_scores, fake_scores = twin.discriminator(torch.cat([critique.images, fake]), judged).split(6)
+    real_scores, fake_scores = twin.discriminator(torch.cat([critique.images, fake]), judged).split(
+        6
+    )
     expected = (critique.weights * cost[loss](real_scores)).mean()
     expected = expected + (critique.fake_weights * cost[loss](-fake_scores)).mean()
     assert losses["critic"].item() == pytest.approx(expected.item(), rel=1e-6)
@@ -398,7 +509,10 @@ def test_a_step_reports_the_weighted_losses_and_moves_both_networks(machine, los
     twin.generator.zero_grad()
     expected.backward()
     torch.optim.Adam(twin.generator.parameters(), 2e-3, (0.0, 0.9)).step()
-    for network, other in ((update.generator, twin.generator), (update.discriminator, twin.discriminator)):
+    for network, other in (
+        (update.generator, twin.generator),
+        (update.discriminator, twin.discriminator),
+    ):
         for name, value in network.state_dict().items():
             torch.testing.assert_close(value, other.state_dict()[name], msg=name)
 
@@ -407,7 +521,9 @@ def test_the_critic_steps_once_per_critique_and_the_generator_once_per_round(mac
     update = adversarial(machine)
     for step in range(3):
         update(a_round(critic_steps=4), step)
-    counts = {name: value.item() for name, value in update.state().items() if name.endswith(".step")}
+    counts = {
+        name: value.item() for name, value in update.state().items() if name.endswith(".step")
+    }
     assert {value for name, value in counts.items() if name.startswith("critic")} == {12}
     assert {value for name, value in counts.items() if name.startswith("generator")} == {3}
 
@@ -437,13 +553,15 @@ def test_the_average_moves_by_its_decay_and_copies_buffers(machine, name):
     assert not update.average.training
     assert any("running_mean" in key for key in before)
     z, labels = torch.randn(4, 4), torch.tensor([0, 1, 2, 0]) if name == "biggan" else torch.rand(4)
-    assert not torch.equal(update.average(z, update.condition(labels)),
-                           update.generator.eval()(z, update.condition(labels)))  # fmt: skip
+    assert not torch.equal(
+        update.average(z, update.condition(labels)),
+        update.generator.eval()(z, update.condition(labels)),
+    )
 
 
 def test_real_images_are_mirrored_only_where_asked(machine, monkeypatch):
     flipped = []
-    monkeypatch.setattr(engine.images, "flip", lambda images: flipped.append(len(images)) or images)
+    monkeypatch.setattr(loop.images, "flip", lambda images: flipped.append(len(images)) or images)
     adversarial(machine, flip=False, diffaugment=[])(a_round(), 0)
     assert flipped == []
     adversarial(machine, flip=True, diffaugment=[])(a_round(critic_steps=2), 0)
@@ -462,7 +580,12 @@ def test_an_absent_device_is_named():
 
 
 def test_facts_are_what_results_depend_on(machine):
-    assert machine.facts == {"device": "cpu", "precision": "fp32", "processes": 1, "torch": torch.__version__,
-                             "threads": torch.get_num_threads()}  # fmt: skip
+    assert machine.facts == {
+        "device": "cpu",
+        "precision": "fp32",
+        "processes": 1,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
     assert machine.share == Share(0, 1)
     assert machine.agree(False, True) == [False, True]

@@ -1,4 +1,6 @@
-"""Errors carry their exit code everywhere, and failures of the disk become errors a user can act on."""
+"""Errors carry their exit code everywhere, and failures of the disk become errors a user can act
+on.
+"""
 
 import errno
 import pickle
@@ -11,8 +13,16 @@ from cgankd.errors import UserError, storage_errors
 
 def test_the_exit_codes_are_those_of_the_manual():
     codes = {name: value for name, value in vars(errors).items() if isinstance(value, int)}
-    assert codes == {"USAGE": 2, "DATA": 65, "UNAVAILABLE": 69, "DIVERGED": 70, "MEMORY": 71, "IN_USE": 73,
-                     "STORAGE": 74, "STOPPED": 75}  # fmt: skip
+    assert codes == {
+        "USAGE": 2,
+        "DATA": 65,
+        "UNAVAILABLE": 69,
+        "DIVERGED": 70,
+        "MEMORY": 71,
+        "IN_USE": 73,
+        "STORAGE": 74,
+        "STOPPED": 75,
+    }
 
 
 def test_an_error_keeps_its_code_and_hint_on_the_way_between_processes():

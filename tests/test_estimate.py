@@ -4,24 +4,33 @@ import pytest
 import torch
 from torch import nn
 
-from cgankd import console, estimate, pipeline, preset
-from cgankd.plan import Call
+from cgankd import console, pipeline, preset
+from cgankd.plan import Call, estimate
 from cgankd.runs import Run
 
 
 def costs(tmp_path, *changes: str, name: str = "digits", outputs: int = 10, **call):
-    return estimate.costs(preset.load(name, list(changes)), Run(tmp_path / "none"), Call(**call), outputs)
+    return estimate.costs(
+        preset.load(name, list(changes)), Run(tmp_path / "none"), Call(**call), outputs
+    )
 
 
 def test_what_a_step_keeps_is_each_tensor_once_and_no_weight():
     with torch.device("meta"):
-        network = nn.Sequential(nn.Linear(10, 20, bias=False), nn.ReLU(), nn.Linear(20, 5, bias=False))
+        network = nn.Sequential(
+            nn.Linear(10, 20, bias=False), nn.ReLU(), nn.Linear(20, 5, bias=False)
+        )
         images = torch.zeros(8, 10)
-    assert estimate._kept(network, images) == 4 * 8 * (10 + 20), "the input, and what ReLU gives, which is used twice"
+    assert estimate._kept(network, images) == 4 * 8 * (10 + 20), (
+        "the input, and what ReLU gives, which is used twice"
+    )
 
 
 def test_networks_steps_and_students_are_those_of_the_preset(tmp_path):
-    found = {(cost.stage, cost.name): cost for cost in costs(tmp_path, "distill.methods=['nokd', 'takd+fake']")}
+    found = {
+        (cost.stage, cost.name): cost
+        for cost in costs(tmp_path, "distill.methods=['nokd', 'takd+fake']")
+    }
     teacher = found["train-teacher", "resnet8"]
     assert (teacher.parameters, teacher.steps, teacher.num) == (78042, 500, 1)
     assert teacher.disk == 4 * 78042
@@ -39,7 +48,12 @@ def test_networks_steps_and_students_are_those_of_the_preset(tmp_path):
 
 
 def test_a_budget_of_epochs_counts_the_fakes(tmp_path):
-    changes = ["distill.budget=epochs", "distill.epochs=3", "distill.rho=0.5", "distill.methods=['nokd', 'fake']"]
+    changes = [
+        "distill.budget=epochs",
+        "distill.epochs=3",
+        "distill.rho=0.5",
+        "distill.methods=['nokd', 'fake']",
+    ]
     found = {cost.name: cost.steps for cost in costs(tmp_path, *changes) if cost.stage == "distill"}
     assert found["resnet8_x0_25 nokd"] == 3 * 7  # 200 images in batches of 32
     assert found["resnet8_x0_25 nokd+fake"] == 3 * 54  # and 1,500 fakes
@@ -60,20 +74,36 @@ def test_methods_with_more_views_keep_more(tmp_path):
 
 @pytest.mark.slow
 def test_costs_wait_for_data_that_cannot_be_read(tmp_path, monkeypatch):
-    changes = ["data.source=utkface", "data.num_train=auto", "data.num_validation=auto", f"data.path={tmp_path / 'x'}",
-               "distill.budget=epochs", "distill.epochs=2"]  # fmt: skip
+    changes = [
+        "data.source=utkface",
+        "data.num_train=auto",
+        "data.num_validation=auto",
+        f"data.path={tmp_path / 'x'}",
+        "distill.budget=epochs",
+        "distill.epochs=2",
+    ]
     said: list[str] = []
     monkeypatch.setattr(console, "say", said.append)
-    assert pipeline.costs(pipeline.Job(preset.load("digits-angle", changes), Run(tmp_path / "none"))) == []
+    assert (
+        pipeline.costs(pipeline.Job(preset.load("digits-angle", changes), Run(tmp_path / "none")))
+        == []
+    )
     assert said == [f"costs: not known (utkface: {tmp_path / 'x'} not found)"]
 
 
 def test_a_continuous_label_has_its_own_networks(tmp_path):
-    found = {cost.name: cost for cost in costs(tmp_path, "distill.head=8", name="digits-angle", outputs=1)}
+    found = {
+        cost.name: cost
+        for cost in costs(tmp_path, "distill.head=8", name="digits-angle", outputs=1)
+    }
     assert found["resnet8_x0_25 nokd"].parameters == 5061 - 17 + (17 + 9) * 8 + 2 * 16 + 9
     assert found["resnet8"].parameters == 77_457, "the teacher has no such head"
-    assert found["decoder"].disk == 0 < found["decoder"].parameters, "it trains the features, and is not kept"
-    assert (found["types"].parameters, found["types"].stage) == (78042, "evaluate"), "a resnet8 for ten types"
+    assert found["decoder"].disk == 0 < found["decoder"].parameters, (
+        "it trains the features, and is not kept"
+    )
+    assert (found["types"].parameters, found["types"].stage) == (78042, "evaluate"), (
+        "a resnet8 for ten types"
+    )
 
 
 def test_the_pool_is_images_and_a_few_numbers_each():
@@ -82,15 +112,30 @@ def test_the_pool_is_images_and_a_few_numbers_each():
     assert size == 10 * 300 * (3 * 16 * 16 + 40 + 40)
 
 
-KNOWN = [name for name in preset.names() if preset.load(name).data.numbers]  # utkface: once its data are there
+KNOWN = [
+    name for name in preset.names() if preset.load(name).data.numbers
+]  # utkface: once its data are there
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name.startswith("digits") else pytest.mark.slow)
-                                  for name in KNOWN])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name.startswith("digits") else pytest.mark.slow)
+        for name in KNOWN
+    ],
+)
 def test_the_cost_of_every_preset_is_known_before_it_runs(tmp_path, name):
     settings = preset.load(name)
-    outputs = 1 if settings.data.continuous else {"tiny-imagenet": 200}.get(settings.data.source, 10)
+    outputs = (
+        1 if settings.data.continuous else {"tiny-imagenet": 200}.get(settings.data.source, 10)
+    )
     found = estimate.costs(settings, Run(tmp_path / "none"), Call(), outputs)
-    stages = {"train-gan", "train-teacher", "fit-dre", *(["evaluate"] if settings.evaluate else []), "select-rho"}
+    stages = {
+        "train-gan",
+        "train-teacher",
+        "fit-dre",
+        *(["evaluate"] if settings.evaluate else []),
+        "select-rho",
+    }
     assert {cost.stage for cost in found} == {*stages, "distill"}
     assert all(cost.parameters > 0 and cost.memory > 0 for cost in found)

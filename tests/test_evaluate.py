@@ -1,4 +1,6 @@
-"""evaluate: which presets have it, what it depends on, what it writes, and what the report makes of it."""
+"""evaluate: which presets have it, what it depends on, what it writes, and what the report makes of
+it.
+"""
 
 import json
 import math
@@ -11,32 +13,40 @@ import pytest
 import torch
 import toy
 
-from cgankd import document, pages, pipeline, plan, preset, runs, sources, tables
+from cgankd import pipeline, plan, preset, runs, sources
 from cgankd.errors import UserError
 from cgankd.fakes import Pool, View
-from cgankd.networks import load_network
+from cgankd.models.saved import load_network
+from cgankd.report import blocks, tables
+from cgankd.report import page as pages
 from cgankd.runs import Run
 
 # The table
 
 
 def test_only_a_continuous_label_can_be_evaluated():
-    with pytest.raises(UserError, match="evaluate: for a continuous label only; metrics within classes are not"):
+    with pytest.raises(
+        UserError, match="evaluate: for a continuous label only; metrics within classes are not"
+    ):
         preset.load("digits", ["evaluate.radius=1.0", "evaluate.centers=3"])
 
 
 @pytest.mark.parametrize(
     ("given", "span"),
-    [([], 90), (["data.source=h5", "data.path=x.h5", "data.range=[1.0, 61.0]"], 60), (["data.source=utkface"], 60)],
+    [
+        ([], 90),
+        (["data.source=h5", "data.path=x.h5", "data.range=[1.0, 61.0]"], 60),
+        (["data.source=utkface"], 60),
+    ],
 )
 def test_a_window_is_no_wider_than_the_range(given, span):
     for radius in (span / 2, span / 2 + 1):
         asked = preset.load("digits-angle", [*given, f"evaluate.radius={radius}"])
         if radius > span / 2:
             with pytest.raises(UserError, match=f"evaluate.radius = {radius:g}, but the range"):
-                plan.check_labels(asked, sources.known_label(asked.data))
+                preset.check_labels(asked, sources.known_label(asked.data))
         else:
-            plan.check_labels(asked, sources.known_label(asked.data))
+            preset.check_labels(asked, sources.known_label(asked.data))
 
 
 def test_a_preset_without_the_table_has_one_stage_less_and_the_command_says_so(tmp_path):
@@ -54,7 +64,9 @@ def test_a_preset_without_the_table_has_one_stage_less_and_the_command_says_so(t
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """A run whose inputs are finished, with contents that are just words."""
-    monkeypatch.setattr(plan.sources, "identify", lambda data, seed, run: json.dumps([data.model_dump(), seed]))
+    monkeypatch.setattr(
+        sources, "identify", lambda data, seed, run: json.dumps([data.model_dump(), seed])
+    )
     run = Run(tmp_path)
     for record in (run.gan, run.dre, run.pool, run.rho, run.teacher("resnet8")):
         runs.write_json(record, {"finished": True, "content": record.stem})
@@ -75,9 +87,20 @@ def test_the_record_depends_on_its_table_the_grid_and_its_inputs_alone(run):
         "seed=1",
     ):
         assert digest(change) != before, change
-    for change in ("rho.grid=[1.0, 0.8, 0.7]", "rho.seeds=[5]", "distill.steps=7", "gan.steps=7", "report.columns=33"):
+    for change in (
+        "rho.grid=[1.0, 0.8, 0.7]",
+        "rho.seeds=[5]",
+        "distill.steps=7",
+        "gan.steps=7",
+        "report.columns=33",
+    ):
         assert digest(change) == before, change
-    for record, counts in ((run.dre, True), (run.pool, True), (run.teacher("resnet8"), True), (run.rho, False)):
+    for record, counts in (
+        (run.dre, True),
+        (run.pool, True),
+        (run.teacher("resnet8"), True),
+        (run.rho, False),
+    ):
         old = runs.read_json(record)
         runs.write_json(record, {**old, "content": "new"})
         assert (digest() != before) == counts, record
@@ -97,7 +120,9 @@ def test_the_ends_of_the_grid_are_evaluated_with_every_step_before():
 
 @pytest.mark.slow
 def test_the_digits_that_are_turned_are_the_types():
-    turned, straight = (sources.load(preset.load(name).data, 0) for name in ("digits-angle", "digits"))
+    turned, straight = (
+        sources.load(preset.load(name).data, 0) for name in ("digits-angle", "digits")
+    )
     assert (turned.types == straight.labels).all()
     assert straight.types is None
 
@@ -128,7 +153,9 @@ def dense(one: np.ndarray, two: np.ndarray) -> float:
     """The Frechet distance by way of the eigenvalues of the product of covariances."""
     first, second = (np.cov(features, rowvar=False) for features in (one, two))
     root = np.sqrt(np.linalg.eigvals(first @ second).real.clip(0)).sum()
-    return float(((one.mean(0) - two.mean(0)) ** 2).sum() + first.trace() + second.trace() - 2 * root)
+    return float(
+        ((one.mean(0) - two.mean(0)) ** 2).sum() + first.trace() + second.trace() - 2 * root
+    )
 
 
 @pytest.mark.slow
@@ -139,7 +166,9 @@ def test_the_scores_are_those_of_the_pool_and_of_the_features(evaluated):
     rows = {row["row"]: row for row in record["rows"]}
     assert list(rows) == ["real (validation)", *plan.evaluated(settings)]
     assert (record["types"]["num"], record["types"]["maximum"]) == (10, pytest.approx(math.log(10)))
-    assert record["missing"] == {"intra": "labels are not repeated: no label has two training images and two fakes"}
+    assert record["missing"] == {
+        "intra": "labels are not repeated: no label has two training images and two fakes"
+    }
     assert {name for name, row in rows.items() if row["label_score"] is None} == set(list(rows)[3:])
     assert rows["real (validation)"]["num"] == 200
     teacher = runs.read_json(run.teacher("resnet8_x0_25"))
@@ -148,21 +177,29 @@ def test_the_scores_are_those_of_the_pool_and_of_the_features(evaluated):
     pool, source = Pool(run.pool), sources.load(settings.data, 0)
     raw = pool.rows(View(subsample=False))
     assert len(raw) == rows["raw fakes"]["num"] == 6 * 12
-    assert rows["raw fakes"]["label_score"]["mean"] == pytest.approx(pool.columns["errors"][raw].mean())
+    assert rows["raw fakes"]["label_score"]["mean"] == pytest.approx(
+        pool.columns["errors"][raw].mean()
+    )
     extract = load_network(run.dre.parent, "features", torch.device("cpu"))
     train = source.rows["train"]
     with torch.no_grad():
-        real, fake = (extract(torch.from_numpy(images).float() / 127.5 - 1).double().numpy()
-                      for images in (source.images[train], pool.images(raw)))  # fmt: skip
+        real, fake = (
+            extract(torch.from_numpy(images).float() / 127.5 - 1).double().numpy()
+            for images in (source.images[train], pool.images(raw))
+        )
     angles_of = source.labels[train], 90 * pool.columns["labels"][raw]
     windows = [[np.abs(labels - center) <= 20 for labels in angles_of] for center in (20, 70)]
     distances = [dense(real[ours], fake[theirs]) for ours, theirs in windows]
-    assert rows["raw fakes"]["sliding"]["fid"]["mean"] == pytest.approx(np.mean(distances), rel=1e-4)
+    assert rows["raw fakes"]["sliding"]["fid"]["mean"] == pytest.approx(
+        np.mean(distances), rel=1e-4
+    )
     assert rows["raw fakes"]["sliding"]["real"]["min"] == min(ours.sum() for ours, _ in windows)
 
     before = {path: path.stat().st_mtime_ns for path in evaluated.rglob("*") if path.is_file()}
     pipeline.build("evaluate", toy.job("digits-angle", evaluated))
-    assert before == {path: path.stat().st_mtime_ns for path in evaluated.rglob("*") if path.is_file()}
+    assert before == {
+        path: path.stat().st_mtime_ns for path in evaluated.rglob("*") if path.is_file()
+    }
     page = pages.build([evaluated], run.report).with_name("report.md").read_text()
     assert "| raw fakes | 72 |" in page
 
@@ -189,11 +226,15 @@ def test_killed_while_it_trains_the_classifier_it_ends_with_the_same_content(eva
 
 @pytest.mark.slow
 @only_angles
-def test_repeated_labels_have_a_distance_each_and_without_types_there_is_no_diversity(angles, monkeypatch):
+def test_repeated_labels_have_a_distance_each_and_without_types_there_is_no_diversity(
+    angles, monkeypatch
+):
     source = sources.load(toy.settings("digits-angle").data, 0)
     asked = np.unique(Pool(Run(angles).pool).columns["labels"]) * 90
     middles = asked[(source.labels // 15).astype(int)].astype(np.float32)
-    monkeypatch.setattr(sources, "load", lambda settings, seed: replace(source, labels=middles, types=None))
+    monkeypatch.setattr(
+        sources, "load", lambda settings, seed: replace(source, labels=middles, types=None)
+    )
     pipeline.build("evaluate", toy.job("digits-angle", angles))
     record = runs.read_json(Run(angles).evaluation)
     rows = {row["row"]: row for row in record["rows"]}
@@ -201,7 +242,9 @@ def test_repeated_labels_have_a_distance_each_and_without_types_there_is_no_dive
     intra = rows["raw fakes"]["intra"]
     assert (intra["windows"], intra["fake"]) == ((in_train > 1).sum(), {"min": 12, "median": 12})
     assert intra["real"]["min"] == in_train[in_train > 1].min()
-    assert rows["+ filter, relabel (rho = 1)"]["intra"] is None, "the teacher's labels are not those asked for"
+    assert rows["+ filter, relabel (rho = 1)"]["intra"] is None, (
+        "the teacher's labels are not those asked for"
+    )
     assert (record["types"], rows["raw fakes"]["sliding"]["diversity"]) == (None, None)
     assert record["missing"] == {"diversity": "the data have no types"}
     assert record["files"] == {}
@@ -211,31 +254,72 @@ def test_repeated_labels_have_a_distance_each_and_without_types_there_is_no_dive
 
 
 def record(**changes):
-    sliding = {"windows": 8, "left_out": 1, "real": {"min": 20, "median": 33.5}, "fake": {"min": 4, "median": 7},
-               "fid": {"mean": 1.2345, "deviation": 0.5}, "matched": None, "label_score": None,
-               "diversity": {"mean": 2.0, "deviation": 0.25}}  # fmt: skip
-    raw = {"row": "raw fakes", "num": 2700, "label_score": {"mean": 12.346, "deviation": 9.0}, "sliding": sliding,
-           "intra": None}  # fmt: skip
-    far = {**sliding, "fid": {"mean": 1234.4, "deviation": None}, "matched": {"mean": 99.96, "deviation": 100.4}}
+    sliding = {
+        "windows": 8,
+        "left_out": 1,
+        "real": {"min": 20, "median": 33.5},
+        "fake": {"min": 4, "median": 7},
+        "fid": {"mean": 1.2345, "deviation": 0.5},
+        "matched": None,
+        "label_score": None,
+        "diversity": {"mean": 2.0, "deviation": 0.25},
+    }
+    raw = {
+        "row": "raw fakes",
+        "num": 2700,
+        "label_score": {"mean": 12.346, "deviation": 9.0},
+        "sliding": sliding,
+        "intra": None,
+    }
+    far = {
+        **sliding,
+        "fid": {"mean": 1234.4, "deviation": None},
+        "matched": {"mean": 99.96, "deviation": 100.4},
+    }
     filtered = {**raw, "row": "+ filter", "label_score": None, "sliding": far}
     types = {"network": "resnet20", "num": 10, "maximum": math.log(10), "validation": 12.5}
-    return {"rows": [raw, filtered], "features": {"network": "sparse-autoencoder", "size": 256}, "judge": "resnet8",
-            "unit": "degrees", "radius": 5.0, "centers": 9, "leaky": False, "types": types,
-            "missing": {"intra": "labels are not repeated"}, **changes}  # fmt: skip
+    return {
+        "rows": [raw, filtered],
+        "features": {"network": "sparse-autoencoder", "size": 256},
+        "judge": "resnet8",
+        "unit": "degrees",
+        "radius": 5.0,
+        "centers": 9,
+        "leaky": False,
+        "types": types,
+        "missing": {"intra": "labels are not repeated"},
+        **changes,
+    }
 
 
 def test_the_table_of_fakes_shows_what_is_known_and_says_what_is_not():
     table, *text = pages._evaluation(record())
     raw, filtered = (dict(zip(table.header, row, strict=True)) for row in table.rows)
-    assert raw == {"fakes": "raw fakes", "images": "2,700", "SFID": "1.23 ± 0.500", "at equal counts": tables.NONE,
-                   "windows": "8 of 9", "real in each": "33.5 (min 20)", "fakes in each": "7 (min 4)",
-                   "label score (degrees)": "12.3 ± 9.00", "diversity": "2.00 ± 0.250"}  # fmt: skip
+    assert raw == {
+        "fakes": "raw fakes",
+        "images": "2,700",
+        "SFID": "1.23 ± 0.500",
+        "at equal counts": tables.NONE,
+        "windows": "8 of 9",
+        "real in each": "33.5 (min 20)",
+        "fakes in each": "7 (min 4)",
+        "label score (degrees)": "12.3 ± 9.00",
+        "diversity": "2.00 ± 0.250",
+    }
     assert filtered["SFID"] == "1,234"
-    assert (filtered["at equal counts"], filtered["label score (degrees)"]) == ("100 ± 100", tables.NONE)
-    shown = document.markdown([table, *text])
-    for words in ("256 features of the density ratio's sparse-autoencoder", "9 windows of radius 5 degrees",
-                  "resnet8 sees", "2.3 at most", "wrong in 12.5 %",
-                  "Intra-label FID: none, since labels are not repeated."):  # fmt: skip
+    assert (filtered["at equal counts"], filtered["label score (degrees)"]) == (
+        "100 ± 100",
+        tables.NONE,
+    )
+    shown = blocks.markdown([table, *text])
+    for words in (
+        "256 features of the density ratio's sparse-autoencoder",
+        "9 windows of radius 5 degrees",
+        "resnet8 sees",
+        "2.3 at most",
+        "wrong in 12.5 %",
+        "Intra-label FID: none, since labels are not repeated.",
+    ):
         assert words in shown, words
     assert "protocol paper" not in shown
     assert "protocol paper" in pages._evaluation(record(leaky=True))[-1].text

@@ -5,13 +5,15 @@ import itertools
 import numpy as np
 import pytest
 
-from cgankd import fakes, hdf5, runs
+from cgankd import fakes, runs
 from cgankd.errors import UserError
 from cgankd.fakes import FakeFile, Pool, View, first_accepted
-from cgankd.runs import Artefact
+from cgankd.runs import Artefact, hdf5
 
 
-def made_up(num_labels: int = 3, num: int = 20, continuous: bool = False, seed: int = 0) -> dict[str, np.ndarray]:
+def made_up(
+    num_labels: int = 3, num: int = 20, continuous: bool = False, seed: int = 0
+) -> dict[str, np.ndarray]:
     """A pool's rows in mixed order: 20 proposals of each label, about 60 % accepted."""
     draws = np.random.default_rng(seed)
     labels = np.repeat(np.arange(num_labels), num)
@@ -20,7 +22,10 @@ def made_up(num_labels: int = 3, num: int = 20, continuous: bool = False, seed: 
     labels, proposals, total = labels[order], proposals[order], len(labels)
     relabels = np.where(draws.random(total) < 0.8, labels, draws.integers(num_labels, size=total))
     if continuous:
-        labels, relabels = np.float32((labels + 0.5) / num_labels), draws.random(total, dtype=np.float32)
+        labels, relabels = (
+            np.float32((labels + 0.5) / num_labels),
+            draws.random(total, dtype=np.float32),
+        )
     return {
         "images": draws.integers(0, 256, (total, 3, 4, 4), dtype=np.uint8),
         "labels": labels,
@@ -37,7 +42,9 @@ def pool_of(folder, rows: dict[str, np.ndarray], per_label: int, shards: int = 3
     artefact = Artefact(folder / "generate" / "pool.json", "generate", {})
     artefact.begin()
     paths = [artefact.folder / f"pool-{index:05d}.h5" for index in range(shards)]
-    for path, part in zip(paths, np.array_split(np.arange(len(rows["labels"])), shards), strict=True):
+    for path, part in zip(
+        paths, np.array_split(np.arange(len(rows["labels"])), shards), strict=True
+    ):
         fakes.write_shard(path, {name: column[part] for name, column in rows.items()})
     artefact.finish(paths, made_on={}, per_label=per_label)
     return Pool(artefact.record)
@@ -46,7 +53,11 @@ def pool_of(folder, rows: dict[str, np.ndarray], per_label: int, shards: int = 3
 def accepted_by_loop(rows: dict[str, np.ndarray], per_label: int) -> list[int]:
     found = []
     for label in np.unique(rows["labels"]):
-        mine = [row for row in range(len(rows["labels"])) if rows["labels"][row] == label and rows["accepted"][row]]
+        mine = [
+            row
+            for row in range(len(rows["labels"]))
+            if rows["labels"][row] == label and rows["accepted"][row]
+        ]
         found += sorted(mine, key=lambda row: rows["proposals"][row])[:per_label]
     return sorted(found)
 
@@ -63,7 +74,9 @@ def test_rows_come_back_from_the_shards_in_order(tmp_path):
 
 
 @pytest.mark.parametrize("continuous", [False, True])
-def test_the_first_accepted_of_each_label_are_used_by_the_number_of_their_proposal(tmp_path, continuous):
+def test_the_first_accepted_of_each_label_are_used_by_the_number_of_their_proposal(
+    tmp_path, continuous
+):
     for seed in range(5):
         rows = made_up(continuous=continuous, seed=seed)
         expected = accepted_by_loop(rows, 8)
@@ -83,7 +96,9 @@ def test_raw_fakes_are_the_first_proposals_accepted_or_not(tmp_path):
     pool = pool_of(tmp_path, rows, per_label=8)
     found = pool.rows(View(subsample=False, relabel="keep"))
     assert found.tolist() == [row for row in range(60) if rows["proposals"][row] < 8]
-    np.testing.assert_array_equal(pool.labels(View(subsample=False, relabel="keep"), found), rows["labels"][found])
+    np.testing.assert_array_equal(
+        pool.labels(View(subsample=False, relabel="keep"), found), rows["labels"][found]
+    )
 
 
 @pytest.mark.parametrize("rho", [0.1, 0.5, 0.55, 0.9, 0.99, 1.0])
@@ -91,7 +106,9 @@ def test_rho_keeps_that_share_of_the_smallest_errors_ties_by_row(tmp_path, rho):
     rows = made_up()
     pool = pool_of(tmp_path, rows, per_label=8)
     all_rows = accepted_by_loop(rows, 8)
-    kept = sorted(all_rows, key=lambda row: (rows["errors"][row], row))[: round(rho * len(all_rows))]
+    kept = sorted(all_rows, key=lambda row: (rows["errors"][row], row))[
+        : round(rho * len(all_rows))
+    ]
     assert pool.rows(View(rho=rho)).tolist() == sorted(kept)
     assert len(kept) == round(rho * len(all_rows))
 
@@ -104,7 +121,9 @@ def test_within_ranges_of_the_label_each_keeps_its_share_of_the_smallest_errors(
     everything, expected = accepted_by_loop(rows, 8), []
     for low in (0.0, 0.25, 0.5, 0.75):
         mine = [row for row in everything if low <= rows["labels"][row] < low + 0.25]
-        expected += sorted(mine, key=lambda row: (rows["errors"][row], row))[: round(rho * len(mine))]
+        expected += sorted(mine, key=lambda row: (rows["errors"][row], row))[
+            : round(rho * len(mine))
+        ]
     assert pool.rows(View(rho=rho, bins=4)).tolist() == sorted(expected)
     assert (pool.rows(View(rho=rho)).tolist() == sorted(expected)) == (rho == 1)
 
@@ -115,7 +134,10 @@ def test_filter_and_relabelling_are_apart_and_outputs_may_stay_as_they_are(tmp_p
     rows["relabels"] = rows["outputs"][:, 0].clip(0, 1)
     pool = pool_of(tmp_path, rows, per_label=8)
     for rho in (0.5, 1.0):
-        kept = {relabel: pool.rows(View(rho=rho, relabel=relabel)) for relabel in ("keep", "hard", "unclipped")}
+        kept = {
+            relabel: pool.rows(View(rho=rho, relabel=relabel))
+            for relabel in ("keep", "hard", "unclipped")
+        }
         assert len({tuple(found.tolist()) for found in kept.values()}) == 1, "labels do not choose"
         for relabel, column in (("keep", "labels"), ("hard", "relabels"), ("unclipped", "outputs")):
             given = pool.labels(View(rho=rho, relabel=relabel), kept[relabel])
@@ -140,7 +162,9 @@ def test_relabelling_takes_the_teachers_label_and_keeping_that_asked_for(tmp_pat
     rows = made_up()
     pool = pool_of(tmp_path, rows, per_label=8)
     chosen = pool.rows(View(rho=0.7))
-    np.testing.assert_array_equal(pool.labels(View(relabel="hard"), chosen), rows["relabels"][chosen])
+    np.testing.assert_array_equal(
+        pool.labels(View(relabel="hard"), chosen), rows["relabels"][chosen]
+    )
     np.testing.assert_array_equal(pool.labels(View(relabel="keep"), chosen), rows["labels"][chosen])
     assert (rows["relabels"][chosen] != rows["labels"][chosen]).any()
 
@@ -152,7 +176,9 @@ def test_a_draw_of_classes_is_balanced_by_the_new_label(tmp_path):
         view = View(num=num)
         drawn = pool.rows(view, seed=1)
         counts = np.bincount(pool.labels(view, drawn), minlength=3)
-        assert sorted(counts, reverse=True) == sorted([num // 3 + (i < num % 3) for i in range(3)], reverse=True)
+        assert sorted(counts, reverse=True) == sorted(
+            [num // 3 + (i < num % 3) for i in range(3)], reverse=True
+        )
         assert (np.diff(drawn) > 0).all()
         assert set(drawn) <= set(pool.rows(View()))
     assert pool.rows(view, seed=1).tolist() == drawn.tolist() != pool.rows(view, seed=2).tolist()
@@ -189,9 +215,9 @@ def test_filtering_away_everything_is_refused(tmp_path):
 def test_an_empty_shard_is_one_too(tmp_path):
     rows = {name: column[:0] for name, column in made_up().items()}
     fakes.write_shard(tmp_path / "empty.h5", rows)
-    assert {name: len(column) for name, column in fakes.read_shard(tmp_path / "empty.h5").items()} == dict.fromkeys(
-        fakes.SMALL, 0
-    )
+    assert {
+        name: len(column) for name, column in fakes.read_shard(tmp_path / "empty.h5").items()
+    } == dict.fromkeys(fakes.SMALL, 0)
 
 
 def test_a_changed_or_missing_shard_is_noticed(tmp_path):
@@ -239,7 +265,11 @@ def test_the_published_layout_has_images_and_labels_in_their_unit(tmp_path):
             np.testing.assert_array_equal(file.read("fake_images", 4, "u"), rows["images"][chosen])
             labels = file.read("fake_labels", 1, "f")
         assert labels.dtype == np.float64
-        expected = 10 + 80 * rows["labels"][chosen].astype(np.float64) if continuous else rows["labels"][chosen]
+        expected = (
+            10 + 80 * rows["labels"][chosen].astype(np.float64)
+            if continuous
+            else rows["labels"][chosen]
+        )
         np.testing.assert_allclose(labels, expected, rtol=1e-12)
 
 
@@ -279,14 +309,22 @@ def test_a_file_of_fakes_has_the_labels_that_stand_in_it(tmp_path):
     assert len(held.rows(View(subsample=False, relabel="keep", num=2))) == 2
 
 
-@pytest.mark.parametrize(("labels", "label", "shape", "words"), [
-    ([0, 3], CLASSES, (3, 4, 4), "row 1 is 3, expected classes from 0 to 2"),
-    ([0.5, 1], CLASSES, (3, 4, 4), "row 0 is 0.5, expected classes"),
-    ([0, -1], CLASSES, (3, 4, 4), "row 1 is -1"),
-    ([10.0, float("nan")], DEGREES, (3, 4, 4), "row 1 is nan, expected labels in degrees from 0 to 90"),
-    ([0, 1], CLASSES, (4, 4, 3), r"\(2, 4, 4, 3\) with 2 labels, expected \(N, 3, 4, 4\)"),
-    ([0, 1], CLASSES, (3, 8, 8), r"\(2, 3, 8, 8\)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("labels", "label", "shape", "words"),
+    [
+        ([0, 3], CLASSES, (3, 4, 4), "row 1 is 3, expected classes from 0 to 2"),
+        ([0.5, 1], CLASSES, (3, 4, 4), "row 0 is 0.5, expected classes"),
+        ([0, -1], CLASSES, (3, 4, 4), "row 1 is -1"),
+        (
+            [10.0, float("nan")],
+            DEGREES,
+            (3, 4, 4),
+            "row 1 is nan, expected labels in degrees from 0 to 90",
+        ),
+        ([0, 1], CLASSES, (4, 4, 3), r"\(2, 4, 4, 3\) with 2 labels, expected \(N, 3, 4, 4\)"),
+        ([0, 1], CLASSES, (3, 8, 8), r"\(2, 3, 8, 8\)"),
+    ],
+)
 def test_a_file_of_fakes_that_does_not_fit_is_refused(tmp_path, labels, label, shape, words):
     with pytest.raises(UserError, match=words) as caught:
         FakeFile(file_of(tmp_path / "a.h5", labels, shape), label, 4)

@@ -1,4 +1,6 @@
-"""Killed, stopped, cut off and broken: what was finished stays, and the same command gives the same bits."""
+"""Killed, stopped, cut off and broken: what was finished stays, and the same command gives the same
+bits.
+"""
 
 import os
 import random
@@ -36,10 +38,15 @@ def contents(root: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in sorted(root.rglob("*.safetensors")):
         if "checkpoints" not in path.parts:
-            found |= {f"{path.relative_to(root)}:{name}": value.tobytes() for name, value in load_file(path).items()}
+            found |= {
+                f"{path.relative_to(root)}:{name}": value.tobytes()
+                for name, value in load_file(path).items()
+            }
     for path in sorted(root.rglob("pool-*.h5")):
         rows = fakes.read_shard(path, tuple(fakes.COLUMNS))
-        found |= {f"{path.relative_to(root)}:{name}": value.tobytes() for name, value in rows.items()}
+        found |= {
+            f"{path.relative_to(root)}:{name}": value.tobytes() for name, value in rows.items()
+        }
     for path in sorted(root.rglob("distill/*.json")):
         found[str(path.relative_to(root))] = runs.read_json(path)["members"]
     return found
@@ -50,7 +57,9 @@ def leftovers(root: Path) -> list[Path]:
 
 
 def kill_until_done(stage: str, root: Path, kind: str, kills: int, **options: object) -> None:
-    """Kills the stage at `kills` random moments, each time starting the same command again, then lets it end."""
+    """Kills the stage at `kills` random moments, each time starting the same command again, then
+    lets it end.
+    """
     rng = random.Random(f"{stage} {kind}")
     landed, longest = 0, 1.0
     for _ in range(10 * kills):
@@ -62,7 +71,12 @@ def kill_until_done(stage: str, root: Path, kind: str, kills: int, **options: ob
             landed += 1
         else:  # it was done before the kill came: begin anew, and kill earlier
             assert process.exitcode == 0
-            shutil.rmtree(root / {"train-gan": "gan", "train-teacher": "teacher", "fit-dre": "dre"}.get(stage, stage))
+            shutil.rmtree(
+                root
+                / {"train-gan": "gan", "train-teacher": "teacher", "fit-dre": "dre"}.get(
+                    stage, stage
+                )
+            )
             shutil.rmtree(root / "students", ignore_errors=True)
             longest *= 0.6
         if landed >= kills:
@@ -84,13 +98,20 @@ def test_a_stage_killed_five_times_ends_with_the_bits_of_an_unbroken_one(chain, 
 
 
 @pytest.mark.parametrize("chain", ["digits"], indirect=True)
-@pytest.mark.parametrize(("method", "moments"), [
-    ("sskd+fake", ["*-sskd-head+fake-seed0-*", "*-sskd+fake-seed0-*", "*-sskd+fake-seed1-*"]),
-    ("takd+fake", ["*-blkd+fake-seed0-*", "*-takd+fake-seed0-*", "*-takd+fake-seed1-*"]),
-])  # fmt: skip
-def test_a_chain_of_training_killed_in_each_of_its_phases_ends_with_the_same_bits(chain, method, moments, tmp_path):
+@pytest.mark.parametrize(
+    ("method", "moments"),
+    [
+        ("sskd+fake", ["*-sskd-head+fake-seed0-*", "*-sskd+fake-seed0-*", "*-sskd+fake-seed1-*"]),
+        ("takd+fake", ["*-blkd+fake-seed0-*", "*-takd+fake-seed0-*", "*-takd+fake-seed1-*"]),
+    ],
+)
+def test_a_chain_of_training_killed_in_each_of_its_phases_ends_with_the_same_bits(
+    chain, method, moments, tmp_path
+):
     kind, source = chain
-    whole, broken = (copy_inputs(source, tmp_path / name, "distill") for name in ("whole", "broken"))
+    whole, broken = (
+        copy_inputs(source, tmp_path / name, "distill") for name in ("whole", "broken")
+    )
     call = {"method": method}
     assert toy.build("distill", whole, kind, call=call) == 0
     for moment in moments:
@@ -120,7 +141,9 @@ def test_a_signal_between_steps_saves_and_continues_to_the_same_bits(chain, tmp_
     for stage, name in (("train-gan", "gan"), ("generate", "generate")):
         cut = copy_inputs(whole, tmp_path / name, stage)
         process = toy.start(stage, cut, kind, seconds=60.0)
-        while not list(cut.glob(f"{name}/**/metrics.jsonl" if name == "gan" else f"{name}/bounds.json")):
+        while not list(
+            cut.glob(f"{name}/**/metrics.jsonl" if name == "gan" else f"{name}/bounds.json")
+        ):
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGTERM)
         process.join(20)
@@ -143,7 +166,12 @@ def test_a_full_disk_ends_with_74_and_loses_nothing(chain, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_and_is_not_saved(tmp_path):
-    assert toy.build("train-gan", tmp_path / "run", "digits", seconds=0.0, **{"break": toy.poisoned_loss}) == 70
+    assert (
+        toy.build(
+            "train-gan", tmp_path / "run", "digits", seconds=0.0, **{"break": toy.poisoned_loss}
+        )
+        == 70
+    )
     message = (tmp_path / "run" / "error.txt").read_text()
     assert "not finite at step 6" in message
     assert "step-00000005" in message
@@ -164,8 +192,12 @@ def test_a_damaged_checkpoint_is_skipped_for_the_one_before(chain, tmp_path, dam
     file = max((root / "gan" / "checkpoints").glob("step-*")) / "state.safetensors"
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
-    {"cut": lambda: file.write_bytes(data[: len(data) // 2]), "flip": lambda: file.write_bytes(data),
-     "empty": lambda: file.write_bytes(b""), "gone": file.unlink}[damage]()  # fmt: skip
+    {
+        "cut": lambda: file.write_bytes(data[: len(data) // 2]),
+        "flip": lambda: file.write_bytes(data),
+        "empty": lambda: file.write_bytes(b""),
+        "gone": file.unlink,
+    }[damage]()
     assert toy.build("train-gan", root, kind) == 0
     made = contents(root)
     assert made == {key: value for key, value in contents(whole).items() if key in made}
@@ -185,7 +217,9 @@ def test_a_pickle_in_the_place_of_weights_does_not_run(chain, tmp_path):
     (root / "gan" / "generator.safetensors").write_bytes(hostile)
     assert toy.build("generate", root, kind) == 65
     assert "other content than recorded" in (root / "error.txt").read_text()
-    record["files"]["generator.safetensors"] = runs.file_digest(root / "gan" / "generator.safetensors")
+    record["files"]["generator.safetensors"] = runs.file_digest(
+        root / "gan" / "generator.safetensors"
+    )
     runs.write_json(root / "gan" / "gan.json", record)  # an attacker who also mends the record
     assert toy.build("generate", root, kind) == 65
     assert "not the weights of" in (root / "error.txt").read_text()

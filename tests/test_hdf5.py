@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
-from cgankd import hdf5
 from cgankd.errors import UserError
+from cgankd.runs import hdf5
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 3, 8, 8), dtype=np.uint8)
 
@@ -54,7 +54,11 @@ def target(tmp_path):
 
 
 def test_arrays_and_attributes_come_back_as_they_were_written(tmp_path):
-    arrays = {"images": IMAGES, "errors": np.linspace(0, 1, 40, dtype=np.float32), "none": np.empty((0, 3, 8, 8), "u1")}
+    arrays = {
+        "images": IMAGES,
+        "errors": np.linspace(0, 1, 40, dtype=np.float32),
+        "none": np.empty((0, 3, 8, 8), "u1"),
+    }
     (tmp_path / "x.h5").write_bytes(hdf5.to_bytes(arrays, {"name": "ü", "steps": 5, "rho": 0.25}))
     with hdf5.Reader(tmp_path / "x.h5") as file:
         for name, ndim, kinds in (("images", 4, "u"), ("errors", 1, "f"), ("none", 4, "u")):
@@ -76,7 +80,8 @@ def test_a_file_written_on_the_spot_reads_like_one_built_in_memory(tmp_path):
 FULL_DISK = """
 import resource, sys, numpy
 from pathlib import Path
-from cgankd import errors, hdf5
+from cgankd import errors
+from cgankd.runs import hdf5
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
 try:
     hdf5.write(Path(sys.argv[1]), {"images": numpy.ones((2000, 3, 8, 8))}, {})
@@ -86,13 +91,17 @@ except errors.UserError as error:
 
 
 def test_a_disk_that_is_full_leaves_no_part_of_a_file_and_does_not_crash(tmp_path):
-    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path / "x.h5")], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path / "x.h5")], capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (74, "")
     assert not any(tmp_path.iterdir())
 
 
 def test_the_same_arrays_give_the_same_bytes():
-    assert hdf5.to_bytes({"images": IMAGES}, {"a": 1}) == hdf5.to_bytes({"images": IMAGES}, {"a": 1})
+    assert hdf5.to_bytes({"images": IMAGES}, {"a": 1}) == hdf5.to_bytes(
+        {"images": IMAGES}, {"a": 1}
+    )
 
 
 def test_every_array_has_a_checksum_and_chunks_of_at_most_a_mebibyte(tmp_path):
@@ -156,7 +165,9 @@ def test_a_virtual_data_set_is_refused_and_its_source_not_opened(tmp_path, targe
 )
 def test_arrays_of_another_kind_or_rank_are_refused(tmp_path, array, words):
     with h5py.File(tmp_path / "x.h5", "w") as file:
-        file.create_dataset("images", data=array, dtype=h5py.string_dtype() if array.dtype == object else None)
+        file.create_dataset(
+            "images", data=array, dtype=h5py.string_dtype() if array.dtype == object else None
+        )
     refused(tmp_path / "x.h5", words)
 
 
@@ -176,7 +187,9 @@ def test_a_file_that_declares_far_more_than_it_holds_is_refused(tmp_path, shape)
 
 def test_compressed_zeros_cannot_unpack_without_bound(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
-        data = file.create_dataset("images", (1 << 26, 3, 8, 8), "u1", chunks=(1 << 18, 3, 8, 8), compression=9)
+        data = file.create_dataset(
+            "images", (1 << 26, 3, 8, 8), "u1", chunks=(1 << 18, 3, 8, 8), compression=9
+        )
         data[:2] = 0
     refused(tmp_path / "x.h5", "declares")
 
@@ -202,7 +215,9 @@ def test_filters_other_than_the_built_in_ones_are_refused(tmp_path, number):
 
 
 def test_an_unknown_name_is_answered_with_those_that_are_there(tmp_path):
-    (tmp_path / "x.h5").write_bytes(hdf5.to_bytes({"fake_images": IMAGES, "fake_labels": np.arange(40)}, {}))
+    (tmp_path / "x.h5").write_bytes(
+        hdf5.to_bytes({"fake_images": IMAGES, "fake_labels": np.arange(40)}, {})
+    )
     refused(tmp_path / "x.h5", r"images is missing \(found: fake_images, fake_labels\)")
 
 
@@ -222,7 +237,8 @@ def test_one_flipped_bit_of_an_array_is_noticed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"hello", b"\x89PNG\r\n\x1a\n" * 100, b"PK\x03\x04" * 1000, pickle.dumps({"a": 1})]
+    "data",
+    [b"", b"hello", b"\x89PNG\r\n\x1a\n" * 100, b"PK\x03\x04" * 1000, pickle.dumps({"a": 1})],
 )
 def test_what_is_no_hdf5_is_refused(tmp_path, data):
     (tmp_path / "x.h5").write_bytes(data)
@@ -243,5 +259,8 @@ def test_too_many_attributes_are_refused_and_arrays_among_them_left_out(tmp_path
     with h5py.File(tmp_path / "x.h5", "a") as file:
         for index in range(hdf5.MAX_ATTRIBUTES):
             file.attrs[f"a{index}"] = index
-    with hdf5.Reader(tmp_path / "x.h5") as file, pytest.raises(UserError, match="more than 64 attributes"):
+    with (
+        hdf5.Reader(tmp_path / "x.h5") as file,
+        pytest.raises(UserError, match="more than 64 attributes"),
+    ):
         file.attributes()

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cgankd import images
+from cgankd.data import images
 
 
 def random(num: int = 64, side: int = 16) -> Tensor:
@@ -27,7 +27,9 @@ def moved(batch: Tensor, down: int, right: int, fill: float) -> Tensor:
 def moves(before: Tensor, after: Tensor, reach: int, fill: float) -> list[tuple[int, int]]:
     """The one move of each image that explains what became of it."""
     shifts = list(itertools.product(range(-reach, reach + 1), repeat=2))
-    explained = torch.stack([(moved(before, *shift, fill) == after).all((1, 2, 3)) for shift in shifts])
+    explained = torch.stack(
+        [(moved(before, *shift, fill) == after).all((1, 2, 3)) for shift in shifts]
+    )
     assert (explained.sum(0) == 1).all()
     return [shifts[index] for index in explained.int().argmax(0)]
 
@@ -84,7 +86,10 @@ def test_cutout_removes_exactly_a_square_of_half_the_side_cut_off_at_the_borders
     after = images.diffaugment(before, ["cutout"])
     centres = set()
     for old, new in zip(before, after, strict=True):
-        rows, columns = (new[0] == 0).any(1).nonzero().flatten(), (new[0] == 0).any(0).nonzero().flatten()
+        rows, columns = (
+            (new[0] == 0).any(1).nonzero().flatten(),
+            (new[0] == 0).any(0).nonzero().flatten(),
+        )
         top, left, bottom, right = rows[0], columns[0], rows[-1] + 1, columns[-1] + 1
         expected = old.clone()
         expected[:, top:bottom, left:right] = 0
@@ -143,7 +148,9 @@ def test_a_grid_is_written_row_by_row(tmp_path):
     images.save_grid(tmp_path / "deep" / "grid.png", shades, columns=3)
     with Image.open(tmp_path / "deep" / "grid.png") as picture:
         assert picture.size == (96, 64)
-        corners = [[picture.getpixel((32 * column, 32 * row)) for column in range(3)] for row in range(2)]
+        corners = [
+            [picture.getpixel((32 * column, 32 * row)) for column in range(3)] for row in range(2)
+        ]
     assert corners == [[(0,) * 3, (50,) * 3, (100,) * 3], [(150,) * 3, (200,) * 3, (0,) * 3]]
 
 
@@ -168,7 +175,9 @@ def test_an_augmented_objective_sees_changed_images_and_its_own_labels():
 
 
 def test_autoaugment_draws_for_each_image_and_stays_in_range():
-    same = images.to_float(torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8)).expand(64, -1, -1, -1)
+    same = images.to_float(torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8)).expand(
+        64, -1, -1, -1
+    )
     torch.manual_seed(0)
     changed = images.autoaugment(same)
     assert changed.shape == same.shape

@@ -21,21 +21,35 @@ from test_published import (
 from torch import Tensor
 from typer.testing import CliRunner
 
-from cgankd import cli, conditions, designs, pipeline, plan, preset, sources
-from cgankd.data import Images, images_of
+from cgankd import pipeline, plan, preset, sources
+from cgankd.cli import options as cli
+from cgankd.data.batches import Images, images_of
 from cgankd.errors import UserError
-from cgankd.networks import load_network
+from cgankd.models import architectures
+from cgankd.models.saved import load_network
 from cgankd.runs import Run, file_digest, read_json
 from cgankd.stages import fit_dre, select_rho
 from cgankd.task import make_task
+from cgankd.training import conditions
 
-CHANGES = ["teacher.networks=['mobilenetv2']", "generate.teacher='mobilenetv2'", "dre.features.network='densenet121'",
-           "distill.pairs=[['mobilenetv2', 'resnet8_x0_125', 'resnet8_x0_0625']]", "dre.output='relu'"]  # fmt: skip
+CHANGES = [
+    "teacher.networks=['mobilenetv2']",
+    "generate.teacher='mobilenetv2'",
+    "dre.features.network='densenet121'",
+    "distill.pairs=[['mobilenetv2', 'resnet8_x0_125', 'resnet8_x0_0625']]",
+    "dre.output='relu'",
+]
 SETTINGS = toy.settings("digits", *CHANGES)
-ANGLE_CHANGES = ["gan.network='sagan'", "gan.width=4", "gan.embedding.network='resnet18'", "dre.output='relu'",
-                 "dre.network='mlp5'",
-                 "teacher.networks=['shufflenetv2-imagenet']", "generate.teacher='shufflenetv2-imagenet'",
-                 "distill.pairs=[['shufflenetv2-imagenet', 'resnet8_x0_125', 'resnet8_x0_0625']]"]  # fmt: skip
+ANGLE_CHANGES = [
+    "gan.network='sagan'",
+    "gan.width=4",
+    "gan.embedding.network='resnet18'",
+    "dre.output='relu'",
+    "dre.network='mlp5'",
+    "teacher.networks=['shufflenetv2-imagenet']",
+    "generate.teacher='shufflenetv2-imagenet'",
+    "distill.pairs=[['shufflenetv2-imagenet', 'resnet8_x0_125', 'resnet8_x0_0625']]",
+]
 ANGLE = toy.settings("digits-angle", *ANGLE_CHANGES)
 
 
@@ -47,9 +61,11 @@ def real() -> Images:
 
 
 def teacher_file(folder: Path, name: str = "teacher.pth") -> Path:
-    """A MobileNetV2 under published names: random but for its last layer, a ridge regression on the classes."""
+    """A MobileNetV2 under published names: random but for its last layer, a ridge regression on the
+    classes.
+    """
     images = real()
-    network = made(designs.cnn("mobilenetv2", 16, 10, images.normalisation()))
+    network = made(architectures.cnn("mobilenetv2", 16, 10, images.normalisation()))
     features = network.features(images.pixels / 127.5 - 1)
     features = torch.cat([features, torch.ones(len(features), 1)], 1)
     targets = torch.nn.functional.one_hot(images.labels, 10).float() * 10
@@ -66,8 +82,10 @@ def cgankd(command: str, folder: Path, *arguments: str, settings: preset.Preset 
     """A call of the command in this process; raises what the command would report."""
     file = folder / "toy.toml"
     file.write_text(preset.dump(settings))
-    done = CliRunner().invoke(cli.app, [command, "-p", str(file), "-o", str(folder / "run"), "--device", "cpu",
-                                        *arguments])  # fmt: skip
+    done = CliRunner().invoke(
+        cli.app,
+        [command, "-p", str(file), "-o", str(folder / "run"), "--device", "cpu", *arguments],
+    )
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
     return done
@@ -96,20 +114,30 @@ def test_an_imported_teacher_is_finished_scored_and_says_where_it_comes_from(tmp
     # The same file, under another name too, and later commands without it: nothing to do.
     before = record.read_bytes()
     (tmp_path / "copy.pth").write_bytes(file.read_bytes())
-    for arguments in (["--from", str(file)], ["--from", f"mobilenetv2={tmp_path / 'copy.pth'}"], []):
+    for arguments in (
+        ["--from", str(file)],
+        ["--from", f"mobilenetv2={tmp_path / 'copy.pth'}"],
+        [],
+    ):
         capsys.readouterr()
         assert cgankd("train-teacher", tmp_path, *arguments).exit_code == 0
         assert record.read_bytes() == before
     assert states(tmp_path, "train-teacher") == ["done"]
-    assert states(tmp_path, "train-teacher", toy.settings("digits", *CHANGES, "teacher.steps=999")) == ["done"]
+    assert states(
+        tmp_path, "train-teacher", toy.settings("digits", *CHANGES, "teacher.steps=999")
+    ) == ["done"]
 
     # Another file, or other data: refused, by the whole chain too.
     other = tmp_path / "other.pth"
     torch.save({"net_state_dict": torch.load(file)["net_state_dict"], "epoch": 1}, other)
-    with pytest.raises(UserError, match=r"made from other settings .*from\.mobilenetv2: ") as caught:
+    with pytest.raises(
+        UserError, match=r"made from other settings .*from\.mobilenetv2: "
+    ) as caught:
         cgankd("train-teacher", tmp_path, "--from", str(other))
     assert caught.value.code == 65
-    job = pipeline.Job(toy.settings("digits", *CHANGES, "data.num_train=50"), Run(tmp_path / "run"), device="cpu")
+    job = pipeline.Job(
+        toy.settings("digits", *CHANGES, "data.num_train=50"), Run(tmp_path / "run"), device="cpu"
+    )
     with pytest.raises(UserError, match="made from other settings"):
         pipeline.build("train-teacher", job, whole_chain=True)
     assert record.read_bytes() == before
@@ -130,17 +158,27 @@ def generator_state() -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
 
     def normalised(name: str, *shape: int) -> None:
-        state.update({f"{name}.weight": torch.randn(shape), f"{name}.bias": torch.randn(shape[0]),
-                      f"{name}.u0": torch.randn(1, shape[0]), f"{name}.sv0": torch.ones(1)})  # fmt: skip
+        state.update(
+            {
+                f"{name}.weight": torch.randn(shape),
+                f"{name}.bias": torch.randn(shape[0]),
+                f"{name}.u0": torch.randn(1, shape[0]),
+                f"{name}.sv0": torch.ones(1),
+            }
+        )
 
     def statistics(name: str) -> None:
-        state.update({f"{name}.stored_mean": torch.randn(4), f"{name}.stored_var": torch.rand(4) + 0.5})
+        state.update(
+            {f"{name}.stored_mean": torch.randn(4), f"{name}.stored_var": torch.rand(4) + 0.5}
+        )
 
     normalised("linear", 64, 8)
     for block, number in itertools.product((0, 1), (1, 2)):
         name = f"blocks.{block}.0"
         statistics(f"{name}.bn{number}")
-        state.update({f"{name}.bn{number}.{part}.weight": torch.randn(10, 4) for part in ("gain", "bias")})
+        state.update(
+            {f"{name}.bn{number}.{part}.weight": torch.randn(10, 4) for part in ("gain", "bias")}
+        )
         normalised(f"{name}.conv{number}", 4, 4, 3, 3)
         normalised(f"{name}.conv_sc", 4, 4, 1, 1)
     statistics("output_layer.0")
@@ -150,52 +188,93 @@ def generator_state() -> dict[str, Tensor]:
 
 
 @pytest.mark.slow
-def test_generator_features_and_ratio_are_imported_and_taken_for_what_they_are(tmp_path, monkeypatch):
+def test_generator_features_and_ratio_are_imported_and_taken_for_what_they_are(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(fit_dre, "CHECKED", 20)
     torch.manual_seed(0)
     torch.save(generator_state(), tmp_path / "G_ema.pth")
-    features = made(designs.features(SETTINGS, 10, {"mean": [0.5] * 3, "std": [0.5] * 3}))
+    features = made(architectures.features(SETTINGS, 10, {"mean": [0.5] * 3, "std": [0.5] * 3}))
     names = densenet("classifier_1.0", "classifier_1.1", "classifier_2.0")
     torch.save({"net_state_dict": renamed(features, names)}, tmp_path / "features.pth")
-    ratio = made(designs.ratio(SETTINGS, 10))
+    ratio = made(architectures.ratio(SETTINGS, 10))
     ratio.layers[-1].weight.zero_()
     ratio.layers[-1].bias.fill_(1.25)
     layers = [f"main.{4 * index + part}" for index in range(5) for part in (0, 1)]
-    torch.save({"net_state_dict": renamed(ratio, ["label_emb", *layers, "main.20"])}, tmp_path / "ratio.pth")
+    torch.save(
+        {"net_state_dict": renamed(ratio, ["label_emb", *layers, "main.20"])},
+        tmp_path / "ratio.pth",
+    )
 
     cgankd("train-gan", tmp_path, "--from", str(tmp_path / "G_ema.pth"))
-    cgankd("fit-dre", tmp_path, "--from", f"features={tmp_path / 'features.pth'}", "--from",
-           f"ratio={tmp_path / 'ratio.pth'}")  # fmt: skip
+    cgankd(
+        "fit-dre",
+        tmp_path,
+        "--from",
+        f"features={tmp_path / 'features.pth'}",
+        "--from",
+        f"ratio={tmp_path / 'ratio.pth'}",
+    )
     run = Run(tmp_path / "run")
     assert read_json(run.gan)["origin"]["generator"]["layout"] == "BigGAN"
     facts = read_json(run.dre)
     assert {part: one["layout"] for part, one in facts["origin"].items()} == {
-        "features": "DenseNet121-extract", "ratio": "cDR-MLP"}  # fmt: skip
+        "features": "DenseNet121-extract",
+        "ratio": "cDR-MLP",
+    }
     assert facts["mean_ratio"] == pytest.approx(1.25)
     x = torch.rand(3, 3, 16, 16) * 2 - 1
     stored = load_network(run.dre.parent, "features", torch.device("cpu"))
-    torch.testing.assert_close(stored(x), features(x), msg="as published, the ratio's features see images unchanged")
+    torch.testing.assert_close(
+        stored(x), features(x), msg="as published, the ratio's features see images unchanged"
+    )
     assert [*states(tmp_path, "train-gan"), *states(tmp_path, "fit-dre")] == ["done", "done"]
-    changed = toy.settings("digits", *CHANGES, "gan.steps=999", "dre.steps=999", "dre.features.steps=999")
-    assert [*states(tmp_path, "train-gan", changed), *states(tmp_path, "fit-dre", changed)] == ["done", "done"]
-    assert states(tmp_path, "train-gan", toy.settings("digits", *CHANGES, "gan.width=2")) == ["other"]
+    changed = toy.settings(
+        "digits", *CHANGES, "gan.steps=999", "dre.steps=999", "dre.features.steps=999"
+    )
+    assert [*states(tmp_path, "train-gan", changed), *states(tmp_path, "fit-dre", changed)] == [
+        "done",
+        "done",
+    ]
+    assert states(tmp_path, "train-gan", toy.settings("digits", *CHANGES, "gan.width=2")) == [
+        "other"
+    ]
 
 
 def angle_files(folder: Path) -> dict[str, Path]:
     """Networks of a continuous label under published names; the ratio is 1.25 for every image."""
     generator, embedding = Sagan(), ANGLE.gan.embedding
     generator(torch.randn(2, 8), torch.rand(2, 16), [16, 8, 4])
-    condition, encoder = made(designs.condition(embedding, 1)), made(designs.features(ANGLE, 1, {}))
-    x2y, ratio = made(designs.published_embedding(embedding, 16)), made(designs.ratio(ANGLE, 1))
+    condition, encoder = (
+        made(architectures.condition(embedding, 1)),
+        made(architectures.features(ANGLE, 1, {})),
+    )
+    x2y, ratio = (
+        made(architectures.published_embedding(embedding, 16)),
+        made(architectures.ratio(ANGLE, 1)),
+    )
     ratio.layers[-1].weight.zero_()
     ratio.layers[-1].bias.fill_(1.25)
-    trunk = resnet(RESNET18, ("main.0", "main.1"), ("main.3", "main.4", "main.5", "main.6"), "")[:-1]
+    trunk = resnet(RESNET18, ("main.0", "main.1"), ("main.3", "main.4", "main.5", "main.6"), "")[
+        :-1
+    ]
     contents = {
         "generator": {"netG_state_dict": generator.state, "netD_state_dict": {}},
-        "condition": renamed(condition, [f"main.{index}" for index in (0, 1, 3, 4, 6, 7, 9, 10, 12)]),
-        "embedding": renamed(x2y, [*trunk, "x2h_res.0", "x2h_res.1", "x2h_res.3", "x2h_res.4", "h2y.0"]),
-        "features": {"encoder_net_state_dict": renamed(encoder, [f"conv.{index}" for index in (0, 1, 3, 4, 6, 7, 9)])},
-        "ratio": renamed(ratio, [f"main.{4 * index + part}" for index in range(5) for part in (0, 1)] + ["main.20"]),
+        "condition": renamed(
+            condition, [f"main.{index}" for index in (0, 1, 3, 4, 6, 7, 9, 10, 12)]
+        ),
+        "embedding": renamed(
+            x2y, [*trunk, "x2h_res.0", "x2h_res.1", "x2h_res.3", "x2h_res.4", "h2y.0"]
+        ),
+        "features": {
+            "encoder_net_state_dict": renamed(
+                encoder, [f"conv.{index}" for index in (0, 1, 3, 4, 6, 7, 9)]
+            )
+        },
+        "ratio": renamed(
+            ratio,
+            [f"main.{4 * index + part}" for index in range(5) for part in (0, 1)] + ["main.20"],
+        ),
     }
     for part, content in contents.items():
         torch.save(content, folder / f"{part}.pth")
@@ -206,16 +285,21 @@ def regressor(folder: Path) -> Path:
     """A ShuffleNetV2 under published names, its last layer a ridge regression on the angles."""
     source = sources.load(ANGLE.data, ANGLE.seed)
     images = images_of(source, "train", make_task(source.label))
-    network = made(designs.published_cnn("shufflenetv2-imagenet", 16, 1, {}))
+    network = made(architectures.published_cnn("shufflenetv2-imagenet", 16, 1, {}))
     hidden, last = network.head[:-2], network.head[-2]
     features = hidden(network.features(images.pixels / 127.5 - 1)).double()
     mean = features.mean(0)
     gram = (features - mean).T @ (features - mean)
     gram += torch.eye(len(gram)) * 1e-2 * gram.diagonal().mean()
-    weights = torch.linalg.solve(gram, (features - mean).T @ (images.labels.double() - images.labels.mean()))
+    weights = torch.linalg.solve(
+        gram, (features - mean).T @ (images.labels.double() - images.labels.mean())
+    )
     last.weight.copy_(weights[None])
     last.bias.fill_(images.labels.mean() - mean @ weights)
-    torch.save({"net_state_dict": renamed(network, regressor_names("shufflenetv2-imagenet"))}, folder / "x.pth")
+    torch.save(
+        {"net_state_dict": renamed(network, regressor_names("shufflenetv2-imagenet"))},
+        folder / "x.pth",
+    )
     return folder / "x.pth"
 
 
@@ -225,10 +309,19 @@ def test_all_networks_of_a_continuous_label_can_be_imported(tmp_path, monkeypatc
     torch.manual_seed(0)
     files, run = angle_files(tmp_path), Run(tmp_path / "run")
     given = {part: ["--from", f"{part}={file}"] for part, file in files.items()}
-    cgankd("train-gan", tmp_path, *given["generator"], *given["condition"], *given["embedding"], settings=ANGLE)
+    cgankd(
+        "train-gan",
+        tmp_path,
+        *given["generator"],
+        *given["condition"],
+        *given["embedding"],
+        settings=ANGLE,
+    )
     cgankd("fit-dre", tmp_path, *given["features"], *given["ratio"], settings=ANGLE)
     cgankd("train-teacher", tmp_path, "--from", str(regressor(tmp_path)), settings=ANGLE)
-    facts = [read_json(record) for record in (run.gan, run.dre, run.teacher("shufflenetv2-imagenet"))]
+    facts = [
+        read_json(record) for record in (run.gan, run.dre, run.teacher("shufflenetv2-imagenet"))
+    ]
     assert [{part: one["layout"] for part, one in made["origin"].items()} for made in facts] == [
         {"generator": "SAGAN", "condition": "label embedding", "embedding": "ResNet embedding"},
         {"features": "sparse encoder", "ratio": "cDR-MLP"},
@@ -240,17 +333,28 @@ def test_all_networks_of_a_continuous_label_can_be_imported(tmp_path, monkeypatc
     assert read(torch.randn(50, 16)).min() == 0, "kept as published"
     assert not list(run.gan.parent.rglob("checkpoints"))
 
-    untouched = ["gan.steps=999", "gan.embedding.images.steps=999", "gan.vicinity.gaps=3.0", "dre.steps=99",
-                 "teacher.head=99", "teacher.steps=99"]  # fmt: skip
+    untouched = [
+        "gan.steps=999",
+        "gan.embedding.images.steps=999",
+        "gan.vicinity.gaps=3.0",
+        "dre.steps=99",
+        "teacher.head=99",
+        "teacher.steps=99",
+    ]
     for changes, state in ((untouched, "done"), (["gan.embedding.network='resnet34'"], "other")):
         settings = toy.settings("digits-angle", *ANGLE_CHANGES, *changes)
         assert states(tmp_path, "train-gan", settings) == [state]
     settings = toy.settings("digits-angle", *ANGLE_CHANGES, *untouched)
-    assert [*states(tmp_path, "fit-dre", settings), *states(tmp_path, "train-teacher", settings)] == ["done", "done"]
+    assert [
+        *states(tmp_path, "fit-dre", settings),
+        *states(tmp_path, "train-teacher", settings),
+    ] == ["done", "done"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("part", "fitted"), [("condition", []), ("embedding", ["label embedding"])])
+@pytest.mark.parametrize(
+    ("part", "fitted"), [("condition", []), ("embedding", ["label embedding"])]
+)
 def test_what_a_gan_is_conditioned_on_can_be_imported_alone_and_is_not_trained_again(
     tmp_path, monkeypatch, part, fitted
 ):
@@ -263,17 +367,31 @@ def test_what_a_gan_is_conditioned_on_can_be_imported_alone_and_is_not_trained_a
     monkeypatch.setattr(conditions, "fit", watched)
     changes = [*ANGLE_CHANGES, "gan.network='sngan'"]
     file, run = angle_files(tmp_path)[part], Run(tmp_path / "run")
-    cgankd("train-gan", tmp_path, "--from", f"{part}={file}", settings=toy.settings("digits-angle", *changes))
+    cgankd(
+        "train-gan",
+        tmp_path,
+        "--from",
+        f"{part}={file}",
+        settings=toy.settings("digits-angle", *changes),
+    )
     assert trained == fitted
     assert read_json(run.gan)["origin"].keys() == {part}
     assert read_json(run.gan)["seen"] == {}
     found = load_file(run.gan.parent / f"{part}.safetensors")
-    sums = sorted(value.double().sum().item() for key, value in found.items() if not key.startswith("normalise."))
+    sums = sorted(
+        value.double().sum().item()
+        for key, value in found.items()
+        if not key.startswith("normalise.")
+    )
     assert sums == sorted(value.double().sum().item() for value in torch.load(file).values())
     for change, state in (
-        ("gan.embedding.images.steps=99", "done"), ("gan.steps=99", "other"), ("gan.embedding.size=32", "other")
-    ):  # fmt: skip
-        assert states(tmp_path, "train-gan", toy.settings("digits-angle", *changes, change)) == [state]
+        ("gan.embedding.images.steps=99", "done"),
+        ("gan.steps=99", "other"),
+        ("gan.embedding.size=32", "other"),
+    ):
+        assert states(tmp_path, "train-gan", toy.settings("digits-angle", *changes, change)) == [
+            state
+        ]
 
 
 def test_imported_networks_may_choose_rho_only_where_all_may_see_the_validation_rows():
@@ -316,14 +434,22 @@ def test_what_is_no_part_or_no_file_is_refused(tmp_path, monkeypatch, stage, giv
         (["generator=here.pth", "embedding=here.pth"], "takes the h of one label embedding only"),
     ],
 )
-def test_a_generator_of_a_continuous_label_comes_with_its_label_embedding(tmp_path, monkeypatch, given, message):
+def test_a_generator_of_a_continuous_label_comes_with_its_label_embedding(
+    tmp_path, monkeypatch, given, message
+):
     monkeypatch.chdir(tmp_path)
     Path("here.pth").write_bytes(b"x")
     with pytest.raises(UserError, match=message) as caught:
         plan.weights("train-gan", given, ANGLE)
     assert caught.value.code == 2
-    for fine in (["condition=here.pth"], ["embedding=here.pth"], ["generator=here.pth", "condition=here.pth"]):
-        assert plan.weights("train-gan", fine, ANGLE).keys() == {text.partition("=")[0] for text in fine}
+    for fine in (
+        ["condition=here.pth"],
+        ["embedding=here.pth"],
+        ["generator=here.pth", "condition=here.pth"],
+    ):
+        assert plan.weights("train-gan", fine, ANGLE).keys() == {
+            text.partition("=")[0] for text in fine
+        }
 
 
 def test_a_file_larger_than_any_weights_is_refused_unread(tmp_path):
@@ -338,7 +464,9 @@ def test_a_file_is_named_by_its_part_or_alone_and_may_have_an_equals_sign(tmp_pa
     Path("a=b.pth").write_bytes(b"x")
     expected = {"file": str(tmp_path / "a=b.pth"), "sha256": file_digest(Path("a=b.pth"))}
     assert plan.weights("train-gan", ["a=b.pth"], SETTINGS) == {"generator": expected}
-    assert plan.weights("train-teacher", ["mobilenetv2=a=b.pth"], SETTINGS) == {"mobilenetv2": expected}
+    assert plan.weights("train-teacher", ["mobilenetv2=a=b.pth"], SETTINGS) == {
+        "mobilenetv2": expected
+    }
 
 
 def test_an_import_that_was_cut_off_asks_for_its_file_again(tmp_path):

@@ -1,6 +1,9 @@
-"""The layers of the package: imports go down, and each outside library has one owner."""
+"""The structure of the package: imports go down and in no circle, and each outside library has one
+owner.
+"""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -8,47 +11,66 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "cgankd"
-LEVELS = [
-    {"errors", "images", "losses", "runs", "randomness", "signals", "hdf5", "layouts", "__init__"},
-    {"preset", "task", "console", "checkpoint"},
-    {"models", "fakes", "sources"},
-    {"designs", "networks", "published", "data", "vicinity", "methods", "ratio", "engine", "metrics", "collapse"}
-    | {"plan"},
-    {"sampling", "students", "estimate", "conditions", "features", "scores", "windows"}
-    | {"pages", "document", "figures", "results", "tables"},
-    {"stages"},
-    {"pipeline", "launch"},
-    {"cli", "__main__"},
+ROOMS = [  # from the ground up: whoever imports stands above whom it imports
+    ["__init__"],
+    ["errors", "statistics", "randomness", "losses"],
+    ["signals"],
+    ["console"],
+    ["runs"],
+    ["task"],
+    ["preset"],
+    ["sources"],
+    ["data"],
+    ["models"],
+    ["training"],
+    ["methods"],
+    ["fakes"],
+    ["plan"],
+    ["report"],
+    ["stages"],
+    ["launch"],
+    ["pipeline"],
+    ["cli"],
+    ["__main__"],
 ]
 OWNERS = {
     "typer": {"cli"},
     "tomli": {"preset"},
     "tomli_w": {"preset"},
     "pydantic": {"preset"},
-    "h5py": {"hdf5"},
+    "h5py": {"runs"},
     "rich": {"console"},
     "filelock": {"runs"},
-    "accelerate": {"engine"},
-    "safetensors": {"networks", "checkpoint"},
-    "matplotlib": {"figures"},
-    "jinja2": {"document"},
-    "PIL": {"images", "sources"},
-    "torchvision": {"images", "models", "sources"},
+    "accelerate": {"training"},
+    "safetensors": {"models", "training"},
+    "matplotlib": {"report"},
+    "jinja2": {"report"},
+    "PIL": {"data", "sources"},
+    "torchvision": {"data", "models", "sources"},
     "sklearn": {"sources"},
     "scipy": {"sources"},
 }
-WITHOUT_TORCH = ["cli", "pipeline", "plan", "preset", "runs", "fakes", "pages", "sources", "sources.inspection"]
+WITHOUT_TORCH = ["cli.commands", "pipeline", "plan", "preset", "runs", "fakes", "report", "sources"]
 FILES = sorted(ROOT.rglob("*.py"))
 
 
-def name_of(path: Path) -> str:
-    """The module or subpackage that a file belongs to."""
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+def module_of(path: Path) -> str:
+    """The dotted name below cgankd; a package is named by its folder."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
-def level_of(name: str) -> int:
-    (level,) = [level for level, names in enumerate(LEVELS) if name in names]
-    return level
+MODULES = {module_of(path): path for path in FILES}
+
+
+def room_of(module: str) -> str:
+    """The module or subpackage right below cgankd that a module belongs to."""
+    return module.partition(".")[0]
+
+
+def floor_of(module: str) -> int:
+    (floor,) = [floor for floor, rooms in enumerate(ROOMS) if room_of(module) in rooms]
+    return floor
 
 
 def imports(path: Path) -> list[str]:
@@ -59,21 +81,41 @@ def imports(path: Path) -> list[str]:
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import"
-            module = node.module or ""
-            found += [f"{module}.{alias.name}" for alias in node.names] if module == "cgankd" else [module]
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            found += [name if own(name) else str(node.module) for name in inside]
     return found
 
 
-def test_every_module_has_a_level():
-    assert {name_of(path) for path in FILES} == set().union(*LEVELS)
+def own(name: str) -> str:
+    """The module of this package that a dotted name is, with `cgankd` itself as __init__; else
+    nothing.
+    """
+    package, _, module = name.partition(".")
+    return (
+        (module or "__init__") if package == "cgankd" and (module or "__init__") in MODULES else ""
+    )
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_module_imports_only_from_its_own_level_or_below(path):
-    for module in imports(path):
-        package, *inner = module.split(".")
-        if package == "cgankd" and inner != ["__version__"]:
-            assert level_of(inner[0]) <= level_of(name_of(path)), f"{name_of(path)} imports {module}"
+def graph() -> dict[str, set[str]]:
+    """Every module with the modules of this package that it imports."""
+    return {
+        name: {own(module) for module in imports(path)} - {""} for name, path in MODULES.items()
+    }
+
+
+def test_every_room_has_a_floor():
+    assert {room_of(module) for module in MODULES} == {room for rooms in ROOMS for room in rooms}
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    tuple(graphlib.TopologicalSorter(graph()).static_order())  # CycleError names the circle
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_from_its_own_room_or_from_floors_below(module):
+    for other in graph()[module]:
+        if room_of(other) != room_of(module):
+            assert floor_of(other) < floor_of(module), f"{module} imports {other}"
 
 
 def test_each_outside_library_has_one_owner():
@@ -81,26 +123,30 @@ def test_each_outside_library_has_one_owner():
     for path in FILES:
         for module in imports(path):
             if module.split(".")[0] in users:
-                users[module.split(".")[0]].add(name_of(path))
+                users[module.split(".")[0]].add(room_of(module_of(path)))
     assert users == OWNERS
 
 
-def test_only_the_engine_takes_steps():
+def test_only_updates_take_steps():
     for words in (".backward(", "optimizer.step", "optimizer.zero_grad"):
-        users = {name_of(path) for path in FILES if words in path.read_text()}
-        assert users == {"engine"}, words
+        users = {module_of(path) for path in FILES if words in path.read_text()}
+        assert users == {"training.updates"}, words
 
 
 def test_only_the_source_of_its_files_imports_torchvision():
-    users = {path.name for path in (ROOT / "sources").glob("*.py")
-             if any(module.split(".")[0] in ("torch", "torchvision") for module in imports(path))}  # fmt: skip
+    users = {
+        path.name
+        for path in (ROOT / "sources").glob("*.py")
+        if any(module.split(".")[0] in ("torch", "torchvision") for module in imports(path))
+    }
     assert users == {"cifar10.py"}
 
 
 def test_only_published_weights_are_read_from_pickles_and_without_code():
-    users = {name_of(path): path.read_text() for path in FILES if "torch.load(" in path.read_text()}
-    assert users.keys() == {"published"}
-    assert users["published"].count("torch.load(io.") == users["published"].count(", weights_only=True)") == 1
+    texts = {module_of(path): path.read_text() for path in FILES}
+    (reader,) = [name for name, text in texts.items() if "torch.load(" in text]
+    assert reader == "models.published"
+    assert texts[reader].count("torch.load(io.") == texts[reader].count(", weights_only=True)") == 1
 
 
 def test_no_method_knows_of_fakes():
@@ -114,13 +160,20 @@ def test_no_method_knows_of_fakes():
 
 def test_only_the_task_and_the_preset_tell_classes_from_continuous_labels():
     users = {
-        name_of(path) for path in FILES if "Classification(" in path.read_text() or "Regression(" in path.read_text()
+        room_of(module_of(path))
+        for path in FILES
+        if "Classification(" in path.read_text() or "Regression(" in path.read_text()
     }
     assert users == {"task"}
 
 
 def test_what_decides_whether_there_is_work_does_not_import_torch():
     names = ", ".join(f"cgankd.{name}" for name in WITHOUT_TORCH)
-    program = f"import sys, {names}; print(*sorted({{'torch', 'torchvision', 'accelerate'}} & set(sys.modules)))"
-    child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    program = (
+        f"import sys, {names}; print(*sorted({{'torch', 'torchvision', 'accelerate'}} & "
+        "set(sys.modules)))"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert child.stdout.split() == []

@@ -28,7 +28,9 @@ def test_the_critics_hinge_counts_each_sample_by_its_weight():
     # real: 0, 0.5, 2; fake: 0, 1, 2
     assert hinge_critic(real, fake, ones, ones).item() == pytest.approx(2.5 / 3 + 3 / 3)
     weights, fake_weights = tensor([5.0, 1.0, 0.5]), tensor([9.0, 0.25, 2.0])
-    assert hinge_critic(real, fake, weights, fake_weights).item() == pytest.approx(1.5 / 3 + 4.25 / 3)
+    assert hinge_critic(real, fake, weights, fake_weights).item() == pytest.approx(
+        1.5 / 3 + 4.25 / 3
+    )
 
 
 def test_the_generators_hinge_is_the_negative_mean_score():
@@ -44,8 +46,12 @@ def test_the_vanilla_losses_are_those_of_the_published_code_where_it_does_not_sa
 
     expected = sum(w * cost(score) for w, score in zip(weights, real, strict=True)) / 3
     expected += sum(w * cost(-score) for w, score in zip(fake_weights, fake, strict=True)) / 3
-    assert vanilla_critic(*map(tensor, (real, fake, weights, fake_weights))).item() == pytest.approx(expected, rel=1e-6)
-    assert vanilla_generator(tensor(fake)).item() == pytest.approx(sum(map(cost, fake)) / 3, rel=1e-6)
+    assert vanilla_critic(
+        *map(tensor, (real, fake, weights, fake_weights))
+    ).item() == pytest.approx(expected, rel=1e-6)
+    assert vanilla_generator(tensor(fake)).item() == pytest.approx(
+        sum(map(cost, fake)) / 3, rel=1e-6
+    )
 
 
 def test_the_vanilla_losses_keep_their_gradient_where_the_sigmoid_is_zero():
@@ -60,11 +66,16 @@ def test_the_gradient_of_a_critic_is_nowhere_larger_than_its_vanilla_loss():
     loss, none = torch.nn.functional.softplus(-scores), tensor([-1e9])
     (gradient,) = torch.autograd.grad(loss.sum(), scores)
     assert (gradient.abs() <= loss).all()
-    assert vanilla_critic(scores[:1], none, torch.ones(1), torch.ones(1)).item() == pytest.approx(loss[0].item())
+    assert vanilla_critic(scores[:1], none, torch.ones(1), torch.ones(1)).item() == pytest.approx(
+        loss[0].item()
+    )
 
 
 def test_softened_kl_is_t_squared_times_the_divergence_per_sample():
-    student, teacher = tensor([[0.0, 0.0], [0.0, 0.0]]), tensor([[0.0, 0.0], [4.0 * math.log(3), 0.0]])
+    student, teacher = (
+        tensor([[0.0, 0.0], [0.0, 0.0]]),
+        tensor([[0.0, 0.0], [4.0 * math.log(3), 0.0]]),
+    )
     # at T = 4 the teacher says (1/2, 1/2) and (3/4, 1/4), the student (1/2, 1/2) twice
     expected = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
     assert softened_kl(student, teacher, 4.0).item() == pytest.approx(16 * expected / 2, rel=1e-5)
@@ -93,7 +104,9 @@ def test_weights_of_the_ratio_loss_count_at_real_images_alone():
         - sum(math.log1p(math.exp(r)) for r in fake) / 2
         - (1.0 * sigmoid(0.5) + 0.25 * sigmoid(2.0) + 0.0) / 3
     )
-    assert softplus_ratio(tensor(real), tensor(fake), tensor(weights)).item() == pytest.approx(expected, rel=1e-6)
+    assert softplus_ratio(tensor(real), tensor(fake), tensor(weights)).item() == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 def test_the_ratio_loss_is_stationary_and_least_at_the_true_ratio():

@@ -1,4 +1,6 @@
-"""Networks: the published numbers of parameters, and layers against numpy or another order of the same sums."""
+"""Networks: the published numbers of parameters, and layers against numpy or another order of the
+same sums.
+"""
 
 import numpy as np
 import pytest
@@ -6,28 +8,58 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cgankd.metrics import num_parameters
 from cgankd.models import GANS, NETWORKS, blocks, make_network
 from cgankd.models.autoencoder import SparseDecoder
-from cgankd.models.blocks import ConditionalNorm, DownBlock, SelfAttention, UpBlock, num_doublings, spectral
+from cgankd.models.blocks import (
+    ConditionalNorm,
+    DownBlock,
+    SelfAttention,
+    UpBlock,
+    num_doublings,
+    spectral,
+)
 from cgankd.models.cnn import Normalisation
+from cgankd.models.saved import num_parameters
 
 HALF = {"mean": [0.5] * 3, "std": [0.5] * 3}
 SMALL = [
     {"name": "cnn", "trunk": "resnet8_x0_25", "side": 16, "outputs": 3, **HALF},
-    {"name": "cnn-features", "trunk": "resnet8_x0_25", "side": 16, "size": 16, "outputs": 3, **HALF},
+    {
+        "name": "cnn-features",
+        "trunk": "resnet8_x0_25",
+        "side": 16,
+        "size": 16,
+        "outputs": 3,
+        **HALF,
+    },
     {"name": "biggan", "size": 16, "latent": 5, "width": 2, "num_classes": 3},
-    {"name": "biggan", "size": 32, "latent": 8, "width": 2, "num_classes": 3, "shared": 4, "attention": 16},
+    {
+        "name": "biggan",
+        "size": 32,
+        "latent": 8,
+        "width": 2,
+        "num_classes": 3,
+        "shared": 4,
+        "attention": 16,
+    },
     {"name": "sngan", "size": 16, "latent": 5, "width": 2, "embedding": 8},
     {"name": "sagan", "size": 16, "latent": 5, "width": 2, "embedding": 8},
     {"name": "sparse-encoder", "side": 16, "width": 2, "size": 32},
     {"name": "class-index", "num_classes": 3},
     {"name": "label-embedding", "size": 16},
     {"name": "image-embedding", "trunk": "resnet8_x0_25", "side": 16, "size": 16, **HALF},
-    {"name": "ratio", "layers": "mlp3", "width": 64, "features": 6, "embedding": 4, "num_classes": 0, "dropout": 0.5,
-     "output": "relu"},
+    {
+        "name": "ratio",
+        "layers": "mlp3",
+        "width": 64,
+        "features": 6,
+        "embedding": 4,
+        "num_classes": 0,
+        "dropout": 0.5,
+        "output": "relu",
+    },
     {"name": "projection", "size": 6},
-]  # fmt: skip
+]
 
 
 def size_of(**architecture) -> int:
@@ -46,26 +78,57 @@ def test_the_gans_have_their_published_size(without_initial_values):
 @pytest.mark.parametrize(
     ("classes", "sizes", "of_generator", "num_generator", "num_discriminator"),
     [
-        (200, {"size": 64, "width": 64, "attention": 32}, {"latent": 120, "shared": 128}, 31_867_140, 19_752_642),
-        (200, {"size": 64, "width": 64}, {"latent": 120, "shared": 128}, 31_867_140 - 81_921, 19_747_521),
+        (
+            200,
+            {"size": 64, "width": 64, "attention": 32},
+            {"latent": 120, "shared": 128},
+            31_867_140,
+            19_752_642,
+        ),
+        (
+            200,
+            {"size": 64, "width": 64},
+            {"latent": 120, "shared": 128},
+            31_867_140 - 81_921,
+            19_747_521,
+        ),
         # ImageNet at 128x128, as github.com/google/compare_gan resnet_biggan_test.py counts
-        (1000, {"size": 128, "width": 96, "attention": 64}, {"latent": 120, "shared": 128}, 70_433_988, 87_982_370),
+        (
+            1000,
+            {"size": 128, "width": 96, "attention": 64},
+            {"latent": 120, "shared": 128},
+            70_433_988,
+            87_982_370,
+        ),
     ],
 )
 def test_large_biggans_have_their_published_size(
-    without_initial_values, monkeypatch, classes, sizes, of_generator, num_generator, num_discriminator
+    without_initial_values,
+    monkeypatch,
+    classes,
+    sizes,
+    of_generator,
+    num_generator,
+    num_discriminator,
 ):
-    monkeypatch.setattr(blocks, "spectral_norm", lambda layer, eps: layer)  # it has no parameters, and takes time
+    monkeypatch.setattr(
+        blocks, "spectral_norm", lambda layer, eps: layer
+    )  # it has no parameters, and takes time
     generator, discriminator = GANS["biggan"]
     assert num_parameters(generator(num_classes=classes, **sizes, **of_generator)) == num_generator
     assert num_parameters(discriminator(num_classes=classes, **sizes)) == num_discriminator
 
 
 @pytest.mark.parametrize(
-    ("name", "generator", "discriminator"), [("sngan", 15_049_347, 21_655_233), ("sagan", 15_070_052, 21_660_466)]
+    ("name", "generator", "discriminator"),
+    [("sngan", 15_049_347, 21_655_233), ("sagan", 15_070_052, 21_660_466)],
 )
-def test_the_gans_of_a_continuous_label_have_their_published_size(monkeypatch, name, generator, discriminator):
-    monkeypatch.setattr(blocks, "spectral_norm", lambda layer, eps: layer)  # it has no parameters, and takes time
+def test_the_gans_of_a_continuous_label_have_their_published_size(
+    monkeypatch, name, generator, discriminator
+):
+    monkeypatch.setattr(
+        blocks, "spectral_norm", lambda layer, eps: layer
+    )  # it has no parameters, and takes time
     with torch.device("meta"):
         assert size_of(name=name, size=64, latent=256, width=64, embedding=128) == generator
         assert num_parameters(GANS[name][1](size=64, width=64, embedding=128)) == discriminator
@@ -74,11 +137,15 @@ def test_the_gans_of_a_continuous_label_have_their_published_size(monkeypatch, n
 def test_the_label_embedding_has_its_published_size():
     with torch.device("meta"):
         assert size_of(name="label-embedding", size=128) == 67_328
-        assert size_of(name="image-embedding", trunk="resnet34", side=64, size=128, **HALF) == 21_610_945
+        assert (
+            size_of(name="image-embedding", trunk="resnet34", side=64, size=128, **HALF)
+            == 21_610_945
+        )
 
 
 @pytest.mark.parametrize(
-    ("layers", "size"), [("mlp3", 28_060_673), ("mlp5", 28_225_281), ("mlp7", 33_477_377), ("mlp9", 33_807_361)]
+    ("layers", "size"),
+    [("mlp3", 28_060_673), ("mlp5", 28_225_281), ("mlp7", 33_477_377), ("mlp9", 33_807_361)],
 )
 def test_the_ratio_networks_have_their_published_size(without_initial_values, layers, size):
     common = {"name": "ratio", "width": 2048, "dropout": 0.5, "output": "relu", "layers": layers}
@@ -94,7 +161,9 @@ def test_the_ratio_networks_have_their_published_size(without_initial_values, la
         ("mlp9", 14_691_429, 33_994_817),
     ],
 )
-def test_the_ratio_networks_of_classes_have_their_published_size(without_initial_values, layers, ten, two_hundred):
+def test_the_ratio_networks_of_classes_have_their_published_size(
+    without_initial_values, layers, ten, two_hundred
+):
     common = {"name": "ratio", "width": 2048, "dropout": 0.5, "output": "relu", "layers": layers}
     assert size_of(**common, features=3 * 32 * 32, embedding=0, num_classes=10) == ten
     assert size_of(**common, features=3 * 64 * 64, embedding=0, num_classes=200) == two_hundred
@@ -133,7 +202,9 @@ def test_a_network_in_eval_mode_treats_each_sample_by_itself(architecture):
     together = network(*inputs)
     assert together.isfinite().all()
     for row in range(6):
-        torch.testing.assert_close(network(*(part[row : row + 1] for part in inputs))[0], together[row])
+        torch.testing.assert_close(
+            network(*(part[row : row + 1] for part in inputs))[0], together[row]
+        )
 
 
 @pytest.mark.parametrize("name", ["biggan", "sngan", "sagan"])
@@ -146,7 +217,9 @@ def test_generators_draw_images_in_range_that_depend_on_noise_and_condition(name
     critic = make_discriminator(size=size, width=2, **conditions).eval()
     z = torch.randn(2, 5)
     first, second = (
-        (torch.tensor([0, 1]), torch.tensor([2, 1])) if name == "biggan" else (torch.rand(2, 8) for _ in "ab")
+        (torch.tensor([0, 1]), torch.tensor([2, 1]))
+        if name == "biggan"
+        else (torch.rand(2, 8) for _ in "ab")
     )
     images, others = generator(z, first), generator(z, second)
     assert images.shape == (2, 3, size, size)
@@ -163,7 +236,10 @@ def test_generators_draw_images_in_range_that_depend_on_noise_and_condition(name
 
 def test_normalisation_is_that_of_pixels_between_zero_and_one():
     pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 4))
-    mean, std = np.array([0.1, 0.2, 0.3]).reshape(3, 1, 1), np.array([0.5, 0.4, 0.2]).reshape(3, 1, 1)
+    mean, std = (
+        np.array([0.1, 0.2, 0.3]).reshape(3, 1, 1),
+        np.array([0.5, 0.4, 0.2]).reshape(3, 1, 1),
+    )
     network = Normalisation(mean.ravel().tolist(), std.ravel().tolist())
     found = network(torch.from_numpy(pixels / 127.5 - 1).float())
     np.testing.assert_allclose(found.numpy(), (pixels / 255 - mean) / std, atol=1e-5)
@@ -173,9 +249,16 @@ def test_the_conditional_norm_scales_by_one_plus_gain_and_adds_the_bias():
     norm = ConditionalNorm(4, lambda size: nn.Embedding(3, size))
     x, classes = torch.randn(5, 4, 2, 2) * 3 + 1, torch.tensor([0, 2, 1, 2, 0])
     values = x.double().numpy()
-    normal = (values - values.mean((0, 2, 3), keepdims=True)) / np.sqrt(values.var((0, 2, 3), keepdims=True) + 1e-5)
-    gain, bias = (table.weight.detach().numpy()[classes.numpy()][:, :, None, None] for table in (norm.gain, norm.bias))
-    np.testing.assert_allclose(norm(x, classes).detach().numpy(), normal * (1 + gain) + bias, atol=1e-4)
+    normal = (values - values.mean((0, 2, 3), keepdims=True)) / np.sqrt(
+        values.var((0, 2, 3), keepdims=True) + 1e-5
+    )
+    gain, bias = (
+        table.weight.detach().numpy()[classes.numpy()][:, :, None, None]
+        for table in (norm.gain, norm.bias)
+    )
+    np.testing.assert_allclose(
+        norm(x, classes).detach().numpy(), normal * (1 + gain) + bias, atol=1e-4
+    )
 
 
 def test_the_up_block_equals_the_published_order_of_its_shortcut():
@@ -193,7 +276,8 @@ def test_the_down_block_equals_the_published_order_of_its_shortcut(first):
     block = DownBlock(3, 6, down=True, first=first)
     x = torch.randn(2, 3, 8, 8)
     main = F.avg_pool2d(block.conv2(F.relu(block.conv1(x if first else F.relu(x)))), 2)
-    # published: the first block pools before its shortcut's convolution, later ones after; x itself is not rectified
+    # published: the first block pools before its shortcut's convolution, later ones after; x itself
+    # is not rectified
     shortcut = block.shortcut(F.avg_pool2d(x, 2)) if first else F.avg_pool2d(block.shortcut(x), 2)
     torch.testing.assert_close(block(x), main + shortcut)
 
@@ -211,19 +295,36 @@ def test_self_attention_mixes_pooled_places_by_their_softmax():
     with torch.no_grad():
         layer.gamma.fill_(0.5)
     x = torch.randn(2, 16, 4, 4)
-    weights = {name: conv.weight.detach().double().numpy()[:, :, 0, 0] for name, conv in layer.named_children()}
+    weights = {
+        name: conv.weight.detach().double().numpy()[:, :, 0, 0]
+        for name, conv in layer.named_children()
+    }
     assert {name: weight.shape for name, weight in weights.items()} == {
-        "query": (2, 16), "key": (2, 16), "value": (8, 16), "output": (16, 8)}  # fmt: skip
+        "query": (2, 16),
+        "key": (2, 16),
+        "value": (8, 16),
+        "output": (16, 8),
+    }
     for image, found in zip(x.double().numpy(), layer(x).detach().numpy(), strict=True):
-        maps = {name: np.einsum("oc,cij->oij", weights[name], image) for name in ("query", "key", "value")}
-        pooled = {name: maps[name].reshape(-1, 2, 2, 2, 2).max((2, 4)).reshape(-1, 4) for name in ("key", "value")}
+        maps = {
+            name: np.einsum("oc,cij->oij", weights[name], image)
+            for name in ("query", "key", "value")
+        }
+        pooled = {
+            name: maps[name].reshape(-1, 2, 2, 2, 2).max((2, 4)).reshape(-1, 4)
+            for name in ("key", "value")
+        }
         scores = np.exp(maps["query"].reshape(2, 16).T @ pooled["key"])
         shares = scores / scores.sum(1, keepdims=True)
         seen = (pooled["value"] @ shares.T).reshape(8, 4, 4)
-        np.testing.assert_allclose(found, image + 0.5 * np.einsum("oc,cij->oij", weights["output"], seen), atol=1e-5)
+        np.testing.assert_allclose(
+            found, image + 0.5 * np.einsum("oc,cij->oij", weights["output"], seen), atol=1e-5
+        )
 
 
-@pytest.mark.parametrize(("size", "side"), [(16, 8), (32, 16), (32, 8), (64, 32), (64, 8), (128, 64)])
+@pytest.mark.parametrize(
+    ("size", "side"), [(16, 8), (32, 16), (32, 8), (64, 32), (64, 8), (128, 64)]
+)
 def test_self_attention_stands_once_in_each_network_after_maps_of_its_side(size, side):
     seen, sizes = [], {"size": size, "width": 1, "num_classes": 2, "attention": side}
     networks = make_network({"name": "biggan", "latent": 4, **sizes}), GANS["biggan"][1](**sizes)
@@ -236,8 +337,17 @@ def test_self_attention_stands_once_in_each_network_after_maps_of_its_side(size,
 
 def test_a_part_of_z_changes_maps_from_its_block_on():
     torch.manual_seed(0)
-    network = make_network({"name": "biggan", "size": 32, "latent": 12, "width": 2, "num_classes": 3, "shared": 4,
-                            "attention": 16}).eval()  # fmt: skip
+    network = make_network(
+        {
+            "name": "biggan",
+            "size": 32,
+            "latent": 12,
+            "width": 2,
+            "num_classes": 3,
+            "shared": 4,
+            "attention": 16,
+        }
+    ).eval()
     maps = []
     for block in network.blocks:
         block.register_forward_hook(lambda block, given, made: maps.append(made))
@@ -268,14 +378,23 @@ def test_every_parameter_of_biggan_has_a_gradient_once_gamma_has_left_zero(size)
         for network in (generator, critic):
             network.eval().zero_grad()  # statistics of the batch would cancel biases before them
         critic(generator(torch.randn(6, 60), classes), classes).sum().backward()
-        return {name for network in (generator, critic) for name, parameter in network.named_parameters()
-                if not parameter.grad.any()}  # fmt: skip
+        return {
+            name
+            for network in (generator, critic)
+            for name, parameter in network.named_parameters()
+            if not parameter.grad.any()
+        }
 
-    for network in (generator, critic):  # spectral norms of the initial weights, so that signals pass
+    for network in (
+        generator,
+        critic,
+    ):  # spectral norms of the initial weights, so that signals pass
         network.train()
     critic(generator(torch.randn(6, 60), classes), classes)
     blocked = without_gradient()
-    assert len(blocked) == 8, "gamma = 0 keeps gradients from the four layers of each attention, and from nothing else"
+    assert len(blocked) == 8, (
+        "gamma = 0 keeps gradients from the four layers of each attention, and from nothing else"
+    )
     assert {name.split(".")[2] for name in blocked} == {"query", "key", "value", "output"}
     for network in (generator, critic):
         (layer,) = [part for part in network.modules() if isinstance(part, SelfAttention)]
@@ -293,16 +412,24 @@ def test_every_weight_of_a_discriminator_has_spectral_norm_one(name):
     for _ in range(40):  # power iteration goes on with every forward pass
         critic(torch.zeros(4, 3, 16, 16), condition)
     critic.eval()
-    layers = [layer for layer in critic.modules() if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding)]
+    layers = [
+        layer
+        for layer in critic.modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding)
+    ]
     assert len(layers) == len([key for key in critic.state_dict() if key.endswith("original")])
     for layer in layers:
-        assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.1)
+        assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(
+            1, abs=0.1
+        )
 
 
 def test_discriminators_have_no_batch_norm_and_all_generators_but_sngan_are_spectrally_normalised():
     for name, conditions in (
-        ("biggan", {"num_classes": 3}), ("sngan", {"embedding": 8}), ("sagan", {"embedding": 8})
-    ):  # fmt: skip
+        ("biggan", {"num_classes": 3}),
+        ("sngan", {"embedding": 8}),
+        ("sagan", {"embedding": 8}),
+    ):
         generator = GANS[name][0](size=16, latent=4, width=2, **conditions)
         critic = GANS[name][1](size=16, width=2, **conditions)
         assert not any(isinstance(layer, nn.BatchNorm2d) for layer in critic.modules())
@@ -320,7 +447,11 @@ def test_the_sagan_discriminator_is_the_one_written_down():
             if name.endswith("bias"):
                 value.uniform_(-1, 1)
     critic.eval()
-    weights = iter((layer.weight, layer.bias) for layer in critic.modules() if isinstance(layer, nn.Conv2d | nn.Linear))
+    weights = iter(
+        (layer.weight, layer.bias)
+        for layer in critic.modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear)
+    )
 
     def conv(x):
         weight, bias = next(weights)
@@ -328,7 +459,11 @@ def test_the_sagan_discriminator_is_the_one_written_down():
 
     y = F.avg_pool2d(conv(F.relu(conv(x))), 2)
     y = y + conv(F.avg_pool2d(x, 2))
-    query, key, value = conv(y).flatten(2), F.max_pool2d(conv(y), 2).flatten(2), F.max_pool2d(conv(y), 2).flatten(2)
+    query, key, value = (
+        conv(y).flatten(2),
+        F.max_pool2d(conv(y), 2).flatten(2),
+        F.max_pool2d(conv(y), 2).flatten(2),
+    )
     seen = torch.einsum("nck,npk->ncp", value, torch.einsum("ncp,nck->npk", query, key).softmax(2))
     y = y + 0.7 * conv(seen.view(2, 4, 8, 8))
     assert y.shape == (2, 8, 8, 8), "half the side of the images"
@@ -338,7 +473,9 @@ def test_the_sagan_discriminator_is_the_one_written_down():
         y = main + conv(y) if not down else F.avg_pool2d(main, 2) + F.avg_pool2d(conv(y), 2)
     y = F.relu(y).flatten(1)
     (score, bias), (project, _) = weights
-    torch.testing.assert_close(critic(x, h), (y @ score.T + bias + (h @ project.T * y).sum(1, keepdim=True))[:, 0])
+    torch.testing.assert_close(
+        critic(x, h), (y @ score.T + bias + (h @ project.T * y).sum(1, keepdim=True))[:, 0]
+    )
 
 
 def test_the_projection_of_biggan_is_the_class_vector_times_the_summed_map():
@@ -346,15 +483,27 @@ def test_the_projection_of_biggan_is_the_class_vector_times_the_summed_map():
     critic = GANS["biggan"][1](size=8, width=2, num_classes=3).eval()
     images, classes = torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 2, 1])
     h = F.relu(critic.blocks(images)).sum((2, 3))
-    expected = h @ critic.score.weight[0] + critic.score.bias + (critic.project.weight[classes] * h).sum(1)
+    expected = (
+        h @ critic.score.weight[0] + critic.score.bias + (critic.project.weight[classes] * h).sum(1)
+    )
     torch.testing.assert_close(critic(images, classes), expected)
 
 
 def test_the_ratio_is_positive_and_takes_the_condition_before_the_features():
     torch.manual_seed(0)
     for output, function in (("relu", F.relu), ("softplus", F.softplus)):
-        network = make_network({"name": "ratio", "layers": "mlp3", "width": 32, "features": 6, "embedding": 4,
-                                "num_classes": 0, "dropout": 0.5, "output": output}).eval()  # fmt: skip
+        network = make_network(
+            {
+                "name": "ratio",
+                "layers": "mlp3",
+                "width": 32,
+                "features": 6,
+                "embedding": 4,
+                "num_classes": 0,
+                "dropout": 0.5,
+                "output": output,
+            }
+        ).eval()
         features, condition = torch.randn(9, 6), torch.randn(9, 4)
         expected = function(network.layers(torch.cat([condition, features], 1)))[:, 0]
         assert torch.equal(network(features, condition), expected)
@@ -364,8 +513,18 @@ def test_the_ratio_is_positive_and_takes_the_condition_before_the_features():
 @pytest.mark.parametrize("width", [256, 512])
 def test_a_ratio_network_of_any_width_learns_which_half_a_feature_lies_in(width):
     torch.manual_seed(0)
-    network = make_network({"name": "ratio", "layers": "mlp5", "width": width, "features": 8, "embedding": 0,
-                            "num_classes": 10, "dropout": 0.0, "output": "softplus"})  # fmt: skip
+    network = make_network(
+        {
+            "name": "ratio",
+            "layers": "mlp5",
+            "width": width,
+            "features": 8,
+            "embedding": 0,
+            "num_classes": 10,
+            "dropout": 0.0,
+            "output": "softplus",
+        }
+    )
     optimizer = torch.optim.Adam(network.parameters(), 3e-3)
     for _ in range(60):
         features, classes = torch.randn(64, 8), torch.randint(10, (64,))
@@ -386,7 +545,9 @@ def test_different_labels_have_different_embeddings(size):
 def test_label_embeddings_and_features_are_not_negative():
     torch.manual_seed(0)
     embedding = make_network({"name": "label-embedding", "size": 16})(torch.linspace(0, 1, 50))
-    features = make_network({"name": "sparse-encoder", "side": 16, "width": 2, "size": 32})(torch.randn(5, 3, 16, 16))
+    features = make_network({"name": "sparse-encoder", "side": 16, "width": 2, "size": 32})(
+        torch.randn(5, 3, 16, 16)
+    )
     assert embedding.min() == 0 < embedding.max()
     assert features.min() == 0 < features.max()
 

@@ -1,4 +1,6 @@
-"""Trained networks on disk: they come back exact, and nothing that is no network comes back at all."""
+"""Trained networks on disk: they come back exact, and nothing that is no network comes back at
+all.
+"""
 
 import json
 import os
@@ -9,11 +11,17 @@ import torch
 
 from cgankd.errors import UserError
 from cgankd.models import make_network
-from cgankd.networks import load_network, save_network
+from cgankd.models.saved import load_network, save_network
 
 CPU = torch.device("cpu")
-CNN = {"name": "cnn", "trunk": "resnet8_x0_125", "side": 8, "outputs": 3, "mean": [0.1, 0.2, 0.3],
-       "std": [0.4, 0.5, 0.6]}  # fmt: skip
+CNN = {
+    "name": "cnn",
+    "trunk": "resnet8_x0_125",
+    "side": 8,
+    "outputs": 3,
+    "mean": [0.1, 0.2, 0.3],
+    "std": [0.4, 0.5, 0.6],
+}
 GENERATOR = {"name": "biggan", "size": 8, "latent": 4, "width": 1, "num_classes": 3}
 
 
@@ -35,8 +43,11 @@ def saved(tmp_path):
 
 def test_a_network_comes_back_exact_in_eval_mode_and_without_gradients(saved):
     folder, network, files = saved
-    assert {path.name for path in files} == {path.name for path in folder.iterdir()} == {
-        "network.safetensors", "network.json"}  # fmt: skip
+    assert (
+        {path.name for path in files}
+        == {path.name for path in folder.iterdir()}
+        == {"network.safetensors", "network.json"}
+    )
     loaded, images = load_network(folder, "network", CPU), torch.randn(5, 3, 8, 8)
     assert torch.equal(loaded(images), network.eval()(images))
     assert not loaded.training
@@ -49,12 +60,18 @@ def test_spectral_norms_come_back_exact(tmp_path):
     z, classes = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
     network(z, classes)
     save_network(tmp_path, "generator", network, GENERATOR)
-    assert torch.equal(load_network(tmp_path, "generator", CPU)(z, classes), network.eval()(z, classes))
+    assert torch.equal(
+        load_network(tmp_path, "generator", CPU)(z, classes), network.eval()(z, classes)
+    )
 
 
 def test_a_network_without_weights_is_saved_too(tmp_path):
-    save_network(tmp_path, "condition", make_network({"name": "class-index", "num_classes": 3}),
-                 {"name": "class-index", "num_classes": 3})  # fmt: skip
+    save_network(
+        tmp_path,
+        "condition",
+        make_network({"name": "class-index", "num_classes": 3}),
+        {"name": "class-index", "num_classes": 3},
+    )
     assert load_network(tmp_path, "condition", CPU).num_classes == 3
 
 

@@ -8,8 +8,9 @@ import pytest
 import toy
 from PIL import Image
 
-from cgankd import fakes, pages, pipeline, plan, runs, sources
+from cgankd import fakes, pipeline, plan, runs, sources
 from cgankd.errors import UserError
+from cgankd.report import page as pages
 from cgankd.sources.prepare import prepare
 from cgankd.stages import train_teacher
 
@@ -27,7 +28,10 @@ def test_every_stage_is_done_and_a_second_call_builds_nothing(chain):
     kind, root = chain
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
     for stage in toy.STAGES:
-        assert all(artefact.state() == "done" for artefact in plan.artefacts(stage, toy.settings(kind), runs.Run(root)))
+        assert all(
+            artefact.state() == "done"
+            for artefact in plan.artefacts(stage, toy.settings(kind), runs.Run(root))
+        )
         pipeline.build(stage, toy.job(kind, root))
     assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
 
@@ -37,7 +41,10 @@ def test_results_have_every_seed_and_a_score_of_each_split(chain):
     for method in ("nokd", "nokd+fake"):
         result = runs.read_json(runs.Run(root).distill(method))
         assert [member["seed"] for member in result["members"]] == [0, 1]
-        assert all(0 <= member["test"] <= 100 and 0 <= member["validation"] <= 100 for member in result["members"])
+        assert all(
+            0 <= member["test"] <= 100 and 0 <= member["validation"] <= 100
+            for member in result["members"]
+        )
         assert {member["steps"] for member in result["members"]} == {16}
         assert all((member["fakes"] > 0) == (method == "nokd+fake") for member in result["members"])
 
@@ -53,7 +60,9 @@ def test_the_pool_keeps_what_it_promises(chain):
         numbers = column["proposals"][mine]
         assert len(np.unique(numbers)) == len(numbers), "no proposal twice"
         assert set(range(12)) <= set(numbers.tolist()), "the first proposals are all there"
-        assert column["accepted"][mine & (column["proposals"] >= 12)].all(), "later ones only if accepted"
+        assert column["accepted"][mine & (column["proposals"] >= 12)].all(), (
+            "later ones only if accepted"
+        )
         assert column["accepted"][mine].sum() >= 12
     assert len(pool.rows(fakes.View(num=None))) == 12 * len(labels)
 
@@ -69,7 +78,9 @@ def test_other_seeds_build_only_distill_and_keep_the_students_there_are(copied):
     assert toy.build("distill", root, kind, change, rebuild=True) == 0
     assert len(set((root / "students").iterdir()) - students) == 2
     assert len(runs.read_json(runs.Run(root).distill("nokd"))["members"]) == 3
-    assert len(list((root / "distill").glob("nokd.*.json"))) == 1, "the former result was moved aside, not lost"
+    assert len(list((root / "distill").glob("nokd.*.json"))) == 1, (
+        "the former result was moved aside, not lost"
+    )
 
 
 def test_other_settings_are_refused_with_the_key_that_differs(copied):
@@ -96,19 +107,28 @@ def test_the_ablation_has_its_five_rows_in_order(copied):
     result = runs.read_json(runs.Run(root).distill("ablation"))
     assert list(dict.fromkeys(member["row"] for member in result["members"])) == list(plan.ABLATION)
     full = runs.read_json(runs.Run(root).distill("nokd+fake"))["members"]
-    assert [m["test"] for m in result["members"] if m["row"] == "+ relabel"] == [m["test"] for m in full]
+    assert [m["test"] for m in result["members"] if m["row"] == "+ relabel"] == [
+        m["test"] for m in full
+    ]
 
 
 def test_rho_none_trains_without_fakes(copied):
     kind, root = copied
-    assert toy.build("distill", root, kind, call={"method": "nokd+fake", "rho": "none"}, rebuild=True) == 0
+    assert (
+        toy.build("distill", root, kind, call={"method": "nokd+fake", "rho": "none"}, rebuild=True)
+        == 0
+    )
     with_none = runs.read_json(runs.Run(root).distill("nokd+fake"))["members"]
     plain = runs.read_json(runs.Run(root).distill("nokd"))["members"]
     assert [member["test"] for member in with_none] == [member["test"] for member in plain]
 
 
 def test_a_missing_input_names_the_command_that_makes_it(tmp_path):
-    for stage, needed in (("fit-dre", "train-gan"), ("generate", "train-gan"), ("select-rho", "generate")):
+    for stage, needed in (
+        ("fit-dre", "train-gan"),
+        ("generate", "train-gan"),
+        ("select-rho", "generate"),
+    ):
         with pytest.raises(UserError) as error:
             plan.artefacts(stage, toy.settings("digits"), runs.Run(tmp_path))
         assert error.value.code == 65
@@ -127,9 +147,16 @@ def test_a_changed_file_of_an_artefact_is_refused(copied):
 
 
 def test_a_teacher_no_better_than_a_constant_stops_with_a_clear_error(tmp_path):
-    assert toy.build("train-teacher", tmp_path / "run", "digits-angle", "teacher.steps=1", "teacher.batch=2") == 70
+    assert (
+        toy.build(
+            "train-teacher", tmp_path / "run", "digits-angle", "teacher.steps=1", "teacher.batch=2"
+        )
+        == 70
+    )
     assert "constant answer" in (tmp_path / "run" / "error.txt").read_text()
-    assert not json.loads((tmp_path / "run" / "teacher" / "resnet8_x0_25" / "teacher.json").read_text())["finished"]
+    assert not json.loads(
+        (tmp_path / "run" / "teacher" / "resnet8_x0_25" / "teacher.json").read_text()
+    )["finished"]
 
 
 # Images of one's own
@@ -150,7 +177,12 @@ def test_class_folders_of_odd_grey_and_broken_pictures_go_through_prepare_and_a_
             size, mode = [((20, 14), "RGB"), ((16, 16), "L"), ((9, 31), "RGB")][number % 3]
             paint(folder / f"class{label}" / f"{number}.png", 20 + 23 * label, size, mode)
     (folder / "class3" / "broken.png").write_bytes(b"\x89PNG and nothing else")
-    given = ["data.source=folder", f"data.path={folder}", "data.num_train=40", "data.num_validation=20"]
+    given = [
+        "data.source=folder",
+        f"data.path={folder}",
+        "data.num_train=40",
+        "data.num_validation=20",
+    ]
     with pytest.raises(UserError, match=r"broken\.png"):
         sources.load(toy.settings("digits", *given).data, 0)
     prepared = tmp_path / "prepared.h5"
@@ -168,14 +200,23 @@ def test_the_official_tiny_imagenet_folder_goes_through_prepare_and_a_run(tmp_pa
     annotations = []
     for label, name in enumerate(names):
         for number in range(8):
-            paint(folder / "train" / name / "images" / f"{name}_{number}.JPEG", 20 + 23 * label, (64, 64), "RGB")
+            paint(
+                folder / "train" / name / "images" / f"{name}_{number}.JPEG",
+                20 + 23 * label,
+                (64, 64),
+                "RGB",
+            )
         paint(folder / "val" / "images" / f"val_{label}.JPEG", 20 + 23 * label, (64, 64), "L")
         annotations.append(f"val_{label}.JPEG\t{name}\t0\t0\t62\t62")
     (folder / "wnids.txt").write_text("\n".join(names))
     (folder / "val" / "val_annotations.txt").write_text("\n".join(annotations))
     given = ["data.num_train=40", "data.num_validation=20"]
     prepared = tmp_path / "tiny.h5"
-    prepare(toy.settings("digits", "data.source=tiny-imagenet", f"data.path={folder}", *given).data, 0, prepared)
+    prepare(
+        toy.settings("digits", "data.source=tiny-imagenet", f"data.path={folder}", *given).data,
+        0,
+        prepared,
+    )
     changes = ["data.source=tiny-imagenet", f"data.path={prepared}", *given]
     toy.build_all(tmp_path / "run", "digits", *changes, upto="train-teacher")
     assert runs.read_json(runs.Run(tmp_path / "run").gan)["label"]["classes"] == names
@@ -190,8 +231,14 @@ def test_a_table_of_pictures_with_numbers_goes_through_a_run(tmp_path):
         lines.append(f"pictures/{number}.png,{number / 2}")
     table = tmp_path / "labels.csv"
     table.write_text("\n".join(lines))
-    changes = ["data.source=csv", f"data.path={table}", "data.range=[0.0, 50.0]", "data.unit=mm",
-               "data.num_train=40", "data.num_validation=20"]  # fmt: skip
+    changes = [
+        "data.source=csv",
+        f"data.path={table}",
+        "data.range=[0.0, 50.0]",
+        "data.unit=mm",
+        "data.num_train=40",
+        "data.num_validation=20",
+    ]
     toy.build_all(tmp_path / "run", "digits-angle", *changes, upto="generate")
     pool = fakes.Pool(runs.Run(tmp_path / "run").pool)
     assert pool.record["label"] == {"kind": "continuous", "min": 0.0, "max": 50.0, "unit": "mm"}
@@ -203,17 +250,30 @@ def test_the_public_rc49_file_goes_through_prepare_and_a_run(tmp_path):
     given = ["data.source=rc49", "data.num_train=450", "data.num_validation=100"]
     asked = toy.settings("digits-angle", *given, f"data.path={tmp_path / 'RC-49_64x64.h5'}").data
     prepare(asked, 0, tmp_path / "r1.h5")
-    toy.build_all(tmp_path / "run", "digits-angle", *given, f"data.path={tmp_path / 'r1.h5'}", upto="generate")
+    toy.build_all(
+        tmp_path / "run", "digits-angle", *given, f"data.path={tmp_path / 'r1.h5'}", upto="generate"
+    )
     pool = fakes.Pool(runs.Run(tmp_path / "run").pool)
-    assert pool.record["label"] == {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees", "step": 0.1}
+    assert pool.record["label"] == {
+        "kind": "continuous",
+        "min": 0.0,
+        "max": 90.0,
+        "unit": "degrees",
+        "step": 0.1,
+    }
     assert len(pool.rows(fakes.View())) == 72
 
 
 def test_the_preset_of_rc49_runs_on_a_published_file_from_end_to_end(tmp_path, monkeypatch):
     toy.rc49_split(tmp_path / "x.h5")
     monkeypatch.setattr(train_teacher, "check", lambda *given: 0.0)  # no teacher learns from noise
-    job = toy.job("rc49-r25", tmp_path / "run", f"data.path={tmp_path / 'x.h5'}", "data.num_train=360",
-                  "data.num_validation=90")  # fmt: skip
+    job = toy.job(
+        "rc49-r25",
+        tmp_path / "run",
+        f"data.path={tmp_path / 'x.h5'}",
+        "data.num_train=360",
+        "data.num_validation=90",
+    )
     for stage in pipeline.stages(job.preset):
         pipeline.build(stage, job, whole_chain=True)
     known = runs.read_json(job.run.data)
@@ -224,19 +284,34 @@ def test_the_preset_of_rc49_runs_on_a_published_file_from_end_to_end(tmp_path, m
     }
     assert len(fakes.Pool(job.run.pool).rows(fakes.View())) == 72
     members = runs.read_json(job.run.distill("nokd+fake"))["members"]
-    assert {(member["steps"], member["fakes"]) for member in members} == {(24, 20)}, "an epoch of 380 in batches of 16"
+    assert {(member["steps"], member["fakes"]) for member in members} == {(24, 20)}, (
+        "an epoch of 380 in batches of 16"
+    )
     page = pages.build([job.run.root], job.run.report).read_text()
     assert "0.34" in page, "the published error stands beside ours"
 
 
 def test_a_folder_of_faces_goes_through_prepare_and_a_run(tmp_path):
     toy.faces(tmp_path / "UTKFace", {**dict.fromkeys(range(1, 61, 4), 9), 70: 2})
-    given = ["data.source=utkface", "data.num_train=auto", "data.num_validation=auto", "data.min_per_label=8"]
-    prepare(toy.settings("digits-angle", *given, f"data.path={tmp_path / 'UTKFace'}").data, 0, tmp_path / "faces.h5")
+    given = [
+        "data.source=utkface",
+        "data.num_train=auto",
+        "data.num_validation=auto",
+        "data.min_per_label=8",
+    ]
+    prepare(
+        toy.settings("digits-angle", *given, f"data.path={tmp_path / 'UTKFace'}").data,
+        0,
+        tmp_path / "faces.h5",
+    )
     changes = [*given, f"data.path={tmp_path / 'faces.h5'}", "gan.network=sagan", "gan.width=4"]
     toy.build_all(tmp_path / "run", "digits-angle", *changes, upto="generate")
     known = runs.read_json(tmp_path / "run" / "data.json")
-    assert {split: rows["num"] for split, rows in known["rows"].items()} == {"train": 120, "validation": 22, "test": 27}
+    assert {split: rows["num"] for split, rows in known["rows"].items()} == {
+        "train": 120,
+        "validation": 22,
+        "test": 27,
+    }
     pool = fakes.Pool(runs.Run(tmp_path / "run").pool)
     assert pool.record["label"]["unit"] == "years"
     assert len(pool.rows(fakes.View())) == 72

@@ -1,20 +1,29 @@
-"""What a preset asks for: what changes the digest of an artefact, what does not, and which students are one."""
+"""What a preset asks for: what changes the digest of an artefact, what does not, and which students
+are one.
+"""
 
 import json
 from dataclasses import asdict
 
 import pytest
 
-from cgankd import plan, preset, runs
+from cgankd import fakes, plan, preset, runs, sources
 from cgankd.errors import UserError
 from cgankd.fakes import View
 from cgankd.plan import Call, Student
 from cgankd.preset import Preset
 from cgankd.runs import Run
 
-BASE = ["distill.pairs=[['resnet8', 'resnet8_x0_5', 'resnet8_x0_25']]", "teacher.networks=['resnet8', 'resnet8_x2']",
-        "generate.teacher='resnet8'", "distill.seeds=[0, 1]", "rho.grid=[0.5, 1.0]", "rho.seeds=[0, 1]",
-        "distill.rho=0.5", "distill.methods=['nokd', 'takd+fake']"]  # fmt: skip
+BASE = [
+    "distill.pairs=[['resnet8', 'resnet8_x0_5', 'resnet8_x0_25']]",
+    "teacher.networks=['resnet8', 'resnet8_x2']",
+    "generate.teacher='resnet8'",
+    "distill.seeds=[0, 1]",
+    "rho.grid=[0.5, 1.0]",
+    "rho.seeds=[0, 1]",
+    "distill.rho=0.5",
+    "distill.methods=['nokd', 'takd+fake']",
+]
 
 
 def settings(*changes: str, name: str = "digits") -> Preset:
@@ -26,8 +35,14 @@ def settings(*changes: str, name: str = "digits") -> Preset:
 def run(tmp_path):
     """A run whose upstream stages are finished, with contents that are just words."""
     run = Run(tmp_path)
-    contents = {run.gan: "gan", run.dre: "dre", run.pool: "pool", run.rho: "rho", run.teacher("resnet8"): "teacher",
-                run.teacher("resnet8_x2"): "other teacher"}  # fmt: skip
+    contents = {
+        run.gan: "gan",
+        run.dre: "dre",
+        run.pool: "pool",
+        run.rho: "rho",
+        run.teacher("resnet8"): "teacher",
+        run.teacher("resnet8_x2"): "other teacher",
+    }
     for record, content in contents.items():
         runs.write_json(record, {"finished": True, "content": content, "best_rho": 0.7, "rho": 0.7})
     return run
@@ -36,11 +51,16 @@ def run(tmp_path):
 @pytest.fixture(autouse=True)
 def identity(monkeypatch):
     """Of the data: what it depends on, without reading any."""
-    monkeypatch.setattr(plan.sources, "identify", lambda data, seed, run: json.dumps([data.model_dump(), seed]))
+    monkeypatch.setattr(
+        sources, "identify", lambda data, seed, run: json.dumps([data.model_dump(), seed])
+    )
 
 
 def digests(stage: str, run: Run, *changes: str, call: Call | None = None) -> list[str]:
-    return [artefact.digest for artefact in plan.artefacts(stage, settings(*changes), run, call or Call())]
+    return [
+        artefact.digest
+        for artefact in plan.artefacts(stage, settings(*changes), run, call or Call())
+    ]
 
 
 def student(run: Run, *changes: str, **values) -> str:
@@ -56,13 +76,57 @@ def student(run: Run, *changes: str, **values) -> str:
     [
         (
             "train-gan",
-            ["gan.steps=77", "gan.width=999", "gan.diffaugment=['cutout', 'color']", "seed=1", "data.num_train=130"],
+            [
+                "gan.steps=77",
+                "gan.width=999",
+                "gan.diffaugment=['cutout', 'color']",
+                "seed=1",
+                "data.num_train=130",
+            ],
         ),
-        ("train-teacher", ["teacher.steps=77", "teacher.augment=['flip']", "seed=1", "data.num_validation=130"]),
-        ("fit-dre", ["dre.steps=77", "dre.penalty=0.2345", "dre.features.steps=77", "seed=1", "data.size=64"]),
-        ("generate", ["generate.per_label=77", "generate.block=34", "generate.bound_quantile=0.8765", "seed=1"]),
-        ("select-rho", ["rho.grid=[0.5]", "rho.seeds=[0]", "distill.steps=77", "distill.relabel=keep", "seed=1"]),
-        ("distill", ["distill.steps=77", "distill.seeds=[0]", "distill.batch=9", "seed=1", "data.num_train=130"]),
+        (
+            "train-teacher",
+            ["teacher.steps=77", "teacher.augment=['flip']", "seed=1", "data.num_validation=130"],
+        ),
+        (
+            "fit-dre",
+            [
+                "dre.steps=77",
+                "dre.penalty=0.2345",
+                "dre.features.steps=77",
+                "seed=1",
+                "data.size=64",
+            ],
+        ),
+        (
+            "generate",
+            [
+                "generate.per_label=77",
+                "generate.block=34",
+                "generate.bound_quantile=0.8765",
+                "seed=1",
+            ],
+        ),
+        (
+            "select-rho",
+            [
+                "rho.grid=[0.5]",
+                "rho.seeds=[0]",
+                "distill.steps=77",
+                "distill.relabel=keep",
+                "seed=1",
+            ],
+        ),
+        (
+            "distill",
+            [
+                "distill.steps=77",
+                "distill.seeds=[0]",
+                "distill.batch=9",
+                "seed=1",
+                "data.num_train=130",
+            ],
+        ),
     ],
 )
 def test_what_an_artefact_is_made_from_changes_its_digest(run, stage, changes):
@@ -75,17 +139,61 @@ def test_what_an_artefact_is_made_from_changes_its_digest(run, stage, changes):
 @pytest.mark.parametrize(
     ("stage", "changes"),
     [
-        ("train-gan", ["teacher.steps=77", "dre.steps=77", "generate.block=34", "distill.steps=77", "name=other"]),
-        ("train-teacher", ["gan.steps=77", "distill.steps=77", "rho.grid=[0.1]", "dre.penalty=3.5"]),
+        (
+            "train-gan",
+            [
+                "teacher.steps=77",
+                "dre.steps=77",
+                "generate.block=34",
+                "distill.steps=77",
+                "name=other",
+            ],
+        ),
+        (
+            "train-teacher",
+            ["gan.steps=77", "distill.steps=77", "rho.grid=[0.1]", "dre.penalty=3.5"],
+        ),
         ("fit-dre", ["teacher.steps=77", "generate.per_label=77", "distill.steps=77"]),
-        ("generate", ["gan.steps=77", "dre.steps=77", "teacher.steps=77", "distill.steps=77", "rho.seeds=[5]"]),
-        ("select-rho", ["gan.steps=77", "generate.per_label=77", "distill.seeds=[5]", "distill.methods=['blkd']",
-                        "distill.temperature=2.5", "distill.label_weight=0.12", "distill.rho=0.9"]),
-        ("distill", ["distill.methods=['takd+fake', 'nokd']", "rho.grid=[0.1]", "rho.seeds=[9]", "gan.width=998"]),
+        (
+            "generate",
+            [
+                "gan.steps=77",
+                "dre.steps=77",
+                "teacher.steps=77",
+                "distill.steps=77",
+                "rho.seeds=[5]",
+            ],
+        ),
+        (
+            "select-rho",
+            [
+                "gan.steps=77",
+                "generate.per_label=77",
+                "distill.seeds=[5]",
+                "distill.methods=['blkd']",
+                "distill.temperature=2.5",
+                "distill.label_weight=0.12",
+                "distill.rho=0.9",
+            ],
+        ),
+        (
+            "distill",
+            [
+                "distill.methods=['takd+fake', 'nokd']",
+                "rho.grid=[0.1]",
+                "rho.seeds=[9]",
+                "gan.width=998",
+            ],
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_an_artefact_is_not_made_from_leaves_its_digest(run, stage, changes):
-    for change in [*changes, "report.columns=33", "paper.note=quoted", "paper.nfake={counts=[0], errors={}}"]:
+    for change in [
+        *changes,
+        "report.columns=33",
+        "paper.note=quoted",
+        "paper.nfake={counts=[0], errors={}}",
+    ]:
         assert set(digests(stage, run, change)) == set(digests(stage, run)), change
 
 
@@ -99,8 +207,13 @@ def test_what_an_artefact_is_not_made_from_leaves_its_digest(run, stage, changes
     ],
 )
 def test_the_content_of_an_input_changes_the_digest_and_that_of_nothing_else(run, stage, inputs):
-    records = {"gan": run.gan, "dre": run.dre, "teacher": run.teacher("resnet8"), "pool": run.pool,
-               "other": run.teacher("resnet8_x2")}  # fmt: skip
+    records = {
+        "gan": run.gan,
+        "dre": run.dre,
+        "teacher": run.teacher("resnet8"),
+        "pool": run.pool,
+        "other": run.teacher("resnet8_x2"),
+    }
     before = digests(stage, run)
     for name, record in records.items():
         old = runs.read_json(record)
@@ -156,28 +269,51 @@ def test_a_student_depends_on_what_its_method_uses_and_on_nothing_else(run):
     fakes, distilled = {"nokd+fake", "blkd+fake"}, {"blkd", "blkd+fake", "takd"}
     uda = {"blkd+uda"}
     uses = {
-        **dict.fromkeys(["distill.steps=77", "distill.learning_rate=0.31", "distill.augment=['flip']"], everything),
+        **dict.fromkeys(
+            ["distill.steps=77", "distill.learning_rate=0.31", "distill.augment=['flip']"],
+            everything,
+        ),
         **dict.fromkeys(["seed=1", "data.num_train=130"], everything),
         "distill.fake_share=0.26": fakes,
         **dict.fromkeys(["distill.match_weight=0.12", "distill.label_weight=2.5"], distilled),
         "distill.temperature=2.5": distilled | uda,
         "distill.uda.match_weight=0.12": uda,
-        **dict.fromkeys(["distill.seeds=[5]", "distill.methods=['blkd']", "distill.rho=0.9", "rho.grid=[0.1]"], nobody),
-        **dict.fromkeys(["gan.steps=77", "generate.block=34", "teacher.steps=77", "report.columns=33"], nobody),
+        **dict.fromkeys(
+            ["distill.seeds=[5]", "distill.methods=['blkd']", "distill.rho=0.9", "rho.grid=[0.1]"],
+            nobody,
+        ),
+        **dict.fromkeys(
+            ["gan.steps=77", "generate.block=34", "teacher.steps=77", "report.columns=33"], nobody
+        ),
         "distill.pairs=[['resnet8', 'resnet8', 'resnet20']]": nobody,
     }
     for change, affected in uses.items():
-        changed = {name for name, values in kinds.items() if student(run, change, **values) != student(run, **values)}
+        changed = {
+            name
+            for name, values in kinds.items()
+            if student(run, change, **values) != student(run, **values)
+        }
         assert changed == affected, change
     assert len({student(run, **values) for values in kinds.values()}) == len(kinds)
 
 
 def test_every_part_of_a_view_and_of_a_student_changes_its_digest(run):
-    views = [View(rho=0.5), View(rho=0.6), View(rho=0.5, subsample=False), View(rho=0.5, relabel="keep"),
-             View(rho=0.5, num=100), None]  # fmt: skip
+    views = [
+        View(rho=0.5),
+        View(rho=0.6),
+        View(rho=0.5, subsample=False),
+        View(rho=0.5, relabel="keep"),
+        View(rho=0.5, num=100),
+        None,
+    ]
     assert len({student(run, view=view) for view in views}) == len(views)
-    parts = [{}, {"network": "resnet8"}, {"seed": 1}, {"method": "blkd", "teacher": "resnet8"},
-             {"method": "blkd", "teacher": "resnet8_x2"}]  # fmt: skip
+    parts = [
+        {},
+        {"network": "resnet8"},
+        {"seed": 1},
+        {"method": "blkd", "teacher": "resnet8"},
+        {"method": "blkd", "teacher": "resnet8_x2"},
+    ]
     assert len({student(run, **part) for part in parts}) == len(parts)
 
 
@@ -193,16 +329,28 @@ def test_the_head_of_students_changes_them_and_no_teacher_and_no_head_of_sskd(ru
 
 def test_the_budget_of_epochs_changes_a_student(run):
     epochs = ["distill.budget=epochs", "distill.epochs=5"]
-    assert len({student(run), student(run, *epochs), student(run, epochs[0], "distill.epochs=6")}) == 3
+    assert (
+        len({student(run), student(run, *epochs), student(run, epochs[0], "distill.epochs=6")}) == 3
+    )
 
 
 def test_contents_of_teacher_and_pool_change_only_the_students_that_use_them(run):
-    kinds = {"nokd": {}, "blkd": {"method": "blkd", "teacher": "resnet8"}, "nokd+fake": {"view": View(rho=0.5)}}
+    kinds = {
+        "nokd": {},
+        "blkd": {"method": "blkd", "teacher": "resnet8"},
+        "nokd+fake": {"view": View(rho=0.5)},
+    }
     before = {name: student(run, **values) for name, values in kinds.items()}
-    for record, affected in ((run.teacher("resnet8"), {"blkd"}), (run.pool, {"nokd+fake"}), (run.gan, set())):
+    for record, affected in (
+        (run.teacher("resnet8"), {"blkd"}),
+        (run.pool, {"nokd+fake"}),
+        (run.gan, set()),
+    ):
         old = runs.read_json(record)
         runs.write_json(record, {**old, "content": "new"})
-        assert {name for name, values in kinds.items() if student(run, **values) != before[name]} == affected
+        assert {
+            name for name, values in kinds.items() if student(run, **values) != before[name]
+        } == affected
         runs.write_json(record, old)
 
 
@@ -218,19 +366,28 @@ def test_a_student_is_named_after_what_it_is_and_its_digest(run):
 
 def test_students_of_the_search_are_those_of_distill(run):
     call = Call(method="nokd+fake")
-    searched = {plan.student_artefact(one, settings(), run).digest for one in plan.rho_students(settings())}
-    distilled = {plan.student_artefact(one, settings(), run).digest
-                 for one in plan.method_students("nokd+fake", settings(), run, call)}  # fmt: skip
+    searched = {
+        plan.student_artefact(one, settings(), run).digest for one in plan.rho_students(settings())
+    }
+    distilled = {
+        plan.student_artefact(one, settings(), run).digest
+        for one in plan.method_students("nokd+fake", settings(), run, call)
+    }
     assert len(distilled) == 2
     assert distilled < searched, "rho = 0.5 with seeds 0 and 1 was trained in the search"
-    alone = {plan.student_artefact(one, settings(), run).digest
-             for one in plan.method_students("nokd", settings(), run, Call())}  # fmt: skip
+    alone = {
+        plan.student_artefact(one, settings(), run).digest
+        for one in plan.method_students("nokd", settings(), run, Call())
+    }
     assert alone < searched
 
 
 def test_the_search_trains_each_rho_and_no_fakes_for_each_network_and_seed():
-    pairs = "distill.pairs=[['resnet8', 'resnet8', 'resnet20'], ['resnet8_x2', 'resnet8', 'resnet8_x0_25'], " \
-            "['resnet8_x2', 'resnet8', 'resnet20']]"  # fmt: skip
+    pairs = (
+        "distill.pairs=[['resnet8', 'resnet8', 'resnet20'], ['resnet8_x2', 'resnet8', "
+        "'resnet8_x0_25'], "
+        "['resnet8_x2', 'resnet8', 'resnet20']]"
+    )
     students = plan.rho_students(settings(pairs, "distill.nfake=50", "distill.relabel=keep"))
     assert len(students) == len(set(students)) == 3 * 2 * 2
     assert {one.view and one.view.rho for one in students} == {None, 0.5, 1.0}
@@ -245,7 +402,10 @@ def test_under_the_published_protocol_the_search_alone_leaves_out_the_rows_it_ch
     wanted = plan.method_students("nokd+fake", paper, run, Call(method="nokd+fake"))
     assert all(one.held_out for one in searched)
     assert not any(one.held_out for one in [*wanted, *plan.rho_students(settings())])
-    digests = [{plan.student_artefact(one, paper, run).digest for one in some} for some in (searched, wanted)]
+    digests = [
+        {plan.student_artefact(one, paper, run).digest for one in some}
+        for some in (searched, wanted)
+    ]
     assert not digests[0] & digests[1]
     data = paper.data
     assert plan.num_real(searched[0], paper, run) == data.num_train
@@ -253,7 +413,7 @@ def test_under_the_published_protocol_the_search_alone_leaves_out_the_rows_it_ch
 
 
 def test_repeated_rows_are_in_the_digest_of_students_without_the_validation_rows(run, monkeypatch):
-    monkeypatch.setattr(plan.sources, "identify", lambda data, seed, run: "all training rows suffice")
+    monkeypatch.setattr(sources, "identify", lambda data, seed, run: "all training rows suffice")
     changes = "data.protocol=paper", "data.min_per_label=9"
     assert student(run, changes[0]) == student(run, *changes)
     assert student(run, changes[0], held_out=True) != student(run, *changes, held_out=True)
@@ -261,25 +421,37 @@ def test_repeated_rows_are_in_the_digest_of_students_without_the_validation_rows
 
 def test_images_are_counted_where_the_preset_does_not_say_their_number(run, monkeypatch):
     known = {"rows": {"train": {"num": 77}}, "held_out": 55}
-    monkeypatch.setattr(plan.sources, "record", lambda data, seed, run: known)
+    monkeypatch.setattr(sources, "record", lambda data, seed, run: known)
     made = settings("data.protocol=paper", "data.min_per_label=9")
-    assert [plan.num_real(Student("resnet8", "nokd", 0, held_out=out), made, run) for out in (False, True)] == [77, 55]
+    assert [
+        plan.num_real(Student("resnet8", "nokd", 0, held_out=out), made, run)
+        for out in (False, True)
+    ] == [77, 55]
 
 
 def test_pairs_that_a_method_cannot_tell_apart_are_one_student(run):
-    pairs = "distill.pairs=[['resnet8', 'resnet8_x0_5', 'resnet20'], ['resnet8', 'resnet8', 'resnet20'], " \
-            "['resnet8_x2', 'resnet8', 'resnet20']]"  # fmt: skip
-    counts = {method: len(plan.method_students(method, settings(pairs), run, Call()))
-              for method in ("nokd", "nokd+fake", "blkd", "takd")}  # fmt: skip
+    pairs = (
+        "distill.pairs=[['resnet8', 'resnet8_x0_5', 'resnet20'], ['resnet8', 'resnet8', "
+        "'resnet20'], "
+        "['resnet8_x2', 'resnet8', 'resnet20']]"
+    )
+    counts = {
+        method: len(plan.method_students(method, settings(pairs), run, Call()))
+        for method in ("nokd", "nokd+fake", "blkd", "takd")
+    }
     assert counts == {"nokd": 2, "nokd+fake": 2, "blkd": 2 * 2, "takd": 3 * 2}
 
 
 def test_a_call_can_ask_for_one_student_of_the_pairs(run):
-    pairs = "distill.pairs=[['resnet8', 'resnet8', 'resnet20'], ['resnet8', 'resnet8', 'resnet8_x0_25']]"
+    pairs = (
+        "distill.pairs=[['resnet8', 'resnet8', 'resnet20'], ['resnet8', 'resnet8', "
+        "'resnet8_x0_25']]"
+    )
     found = plan.method_students("nokd", settings(pairs), run, Call(student="resnet20"))
     assert {one.network for one in found} == {"resnet20"}
     with pytest.raises(
-        UserError, match=r"--student resnet110: not in distill.pairs \(students: resnet20, resnet8_x0_25\)"
+        UserError,
+        match=r"--student resnet110: not in distill.pairs \(students: resnet20, resnet8_x0_25\)",
     ):
         plan.method_students("nokd", settings(pairs), run, Call(student="resnet110"))
 
@@ -291,7 +463,9 @@ def test_the_assistant_of_takd_is_a_blkd_student_of_the_same_seed_and_view(run):
     students = plan.method_students("takd+fake", settings(), run, Call())
     assert [one.seed for one in students] == [0, 1]
     for one in students:
-        assert one.previous == Student("resnet8_x0_5", "blkd", one.seed, "resnet8", view=View(rho=0.5))
+        assert one.previous == Student(
+            "resnet8_x0_5", "blkd", one.seed, "resnet8", view=View(rho=0.5)
+        )
         assert one.previous.previous is None
     assert plan.method_students("blkd", settings(), run, Call())[0].previous is None
 
@@ -302,7 +476,9 @@ def test_takd_depends_on_its_assistant_and_through_it_on_the_teacher(run):
     assistant = plan.student_artefact(
         Student(**{"network": "resnet8_x0_25", "seed": 0, **values}).previous, settings(), run
     )
-    recipe = plan.student_artefact(Student(network="resnet8_x0_25", seed=0, **values), settings(), run).recipe
+    recipe = plan.student_artefact(
+        Student(network="resnet8_x0_25", seed=0, **values), settings(), run
+    ).recipe
     assert recipe["assistant"] == assistant.digest
     assert assistant.recipe["method"] == "blkd"
     assert student(run, **{**values, "assistant": "resnet8"}) != before
@@ -320,7 +496,9 @@ def test_methods_are_those_of_the_preset_unless_the_call_names_one():
 
 def test_rho_is_that_of_the_call_else_of_the_preset_else_the_selected_one(run):
     changes = ["distill.nfake=50", "distill.relabel=keep"]
-    assert plan.distill_views(settings(*changes), run, Call(rho="0.25")) == [View(0.25, True, "keep", 50)]
+    assert plan.distill_views(settings(*changes), run, Call(rho="0.25")) == [
+        View(0.25, True, "keep", 50)
+    ]
     assert plan.distill_views(settings(*changes), run, Call()) == [View(0.5, True, "keep", 50)]
     assert plan.distill_views(settings("distill.rho=selected"), run, Call())[0].rho == 0.7
     run.rho.unlink()
@@ -334,9 +512,9 @@ def test_rho_none_trains_without_fakes(run):
         assert one.view is None
     for one in plan.method_students("nokd+fake", settings("distill.rho=none"), run, Call()):
         assert one.view is None
-    assert plan.method_students("nokd+fake", settings("distill.rho=none"), run, Call(rho="0.5"))[0].view == View(
-        rho=0.5
-    )
+    assert plan.method_students("nokd+fake", settings("distill.rho=none"), run, Call(rho="0.5"))[
+        0
+    ].view == View(rho=0.5)
 
 
 @pytest.mark.parametrize("value", ["0", "1.1", "-0.5", "nan", "inf", "half"])
@@ -349,11 +527,20 @@ def test_a_rho_that_is_no_share_is_refused(run, value):
 def test_a_list_of_numbers_of_fakes_gives_a_row_each_and_zero_is_without(run):
     rows = plan.method_rows("nokd+fake", settings("distill.nfake=[0, 10, 50]"), run, Call())
     views = {name: [one.view for one in students] for name, students in rows.items()}
-    assert views == {"nokd+fake (0)": [None] * 2, "nokd+fake (10)": [View(rho=0.5, num=10)] * 2,
-                     "nokd+fake (50)": [View(rho=0.5, num=50)] * 2}  # fmt: skip
-    assert list(plan.method_rows("nokd", settings("distill.nfake=[0, 10]"), run, Call())) == ["nokd"]
-    assert rows["nokd+fake (0)"] == plan.method_students("nokd", settings(), run, Call()), "the same students"
-    assert {one.view.num for one in plan.rho_students(settings("distill.nfake=[0, 10, 50]")) if one.view} == {50}
+    assert views == {
+        "nokd+fake (0)": [None] * 2,
+        "nokd+fake (10)": [View(rho=0.5, num=10)] * 2,
+        "nokd+fake (50)": [View(rho=0.5, num=50)] * 2,
+    }
+    assert list(plan.method_rows("nokd", settings("distill.nfake=[0, 10]"), run, Call())) == [
+        "nokd"
+    ]
+    assert rows["nokd+fake (0)"] == plan.method_students("nokd", settings(), run, Call()), (
+        "the same students"
+    )
+    assert {
+        one.view.num for one in plan.rho_students(settings("distill.nfake=[0, 10, 50]")) if one.view
+    } == {50}
 
 
 def test_a_file_of_fakes_is_used_as_it_is_and_its_content_counts(run, tmp_path):
@@ -361,12 +548,14 @@ def test_a_file_of_fakes_is_used_as_it_is_and_its_content_counts(run, tmp_path):
     call = Call(fake=str(path))
     (one, *_) = plan.method_students("nokd+fake", settings(), run, call)
     assert (one.view, one.fakes) == (View(subsample=False, relabel="keep"), str(path))
-    assert plan.method_students("nokd", settings(), run, call) == plan.method_students("nokd", settings(), run, Call())
+    assert plan.method_students("nokd", settings(), run, call) == plan.method_students(
+        "nokd", settings(), run, Call()
+    )
     with pytest.raises(UserError, match=r"fakes\.h5 not found"):
         plan.student_artefact(one, settings(), run)
     path.write_bytes(b"one")
     first = plan.student_artefact(one, settings(), run).digest
-    plan.fakes.identify.cache_clear()
+    fakes.identify.cache_clear()
     path.write_bytes(b"two")
     assert plan.student_artefact(one, settings(), run).digest != first
 
@@ -375,7 +564,12 @@ def test_all_seeds_of_sskd_share_the_head_of_their_teacher(run):
     changes = ["distill.sskd.head.steps=7"]
     students = plan.method_students("sskd+fake", settings(*changes), run, Call())
     (head,) = plan.previous(students)
-    assert (head.method, head.network, head.seed, head.view) == (plan.HEAD, "resnet8", 0, View(rho=0.5))
+    assert (head.method, head.network, head.seed, head.view) == (
+        plan.HEAD,
+        "resnet8",
+        0,
+        View(rho=0.5),
+    )
     made = plan.student_artefact(head, settings(*changes), run)
     assert made.recipe["training"]["steps"] == 7
     assert made.digest in str(plan.student_artefact(students[0], settings(*changes), run).recipe)
@@ -425,12 +619,14 @@ def test_search_methods_and_ablation_filter_within_the_same_ranges_of_labels(run
 def test_labels_to_generate_outside_the_range_are_refused_where_it_is_known():
     asked = preset.load("digits-angle", ["generate.labels=[0, 90, 90.5, -3]"])
     angle = {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees"}
-    with pytest.raises(UserError, match=r"generate.labels: 90.5 \(and 1 more\) lies outside \[0, 90\]") as caught:
-        plan.check_labels(asked, angle)
+    with pytest.raises(
+        UserError, match=r"generate.labels: 90.5 \(and 1 more\) lies outside \[0, 90\]"
+    ) as caught:
+        preset.check_labels(asked, angle)
     assert caught.value.code == 2
-    plan.check_labels(asked, None)
-    plan.check_labels(asked, {**angle, "min": -3.0, "max": 90.5})
-    plan.check_labels(settings(), {"kind": "class", "classes": ["a"]})
+    preset.check_labels(asked, None)
+    preset.check_labels(asked, {**angle, "min": -3.0, "max": 90.5})
+    preset.check_labels(settings(), {"kind": "class", "classes": ["a"]})
 
 
 def test_the_ablation_is_one_artefact_beside_those_of_the_methods(run):
@@ -449,7 +645,12 @@ def test_an_ablation_without_fakes_is_refused_in_its_own_words(run):
 
 
 def test_the_pool_names_every_command_whose_networks_are_missing(tmp_path):
-    with pytest.raises(UserError, match="networks that draw and judge fakes are not there") as caught:
+    with pytest.raises(
+        UserError, match="networks that draw and judge fakes are not there"
+    ) as caught:
         plan.pool(settings(), Run(tmp_path))
     assert caught.value.code == 65
-    assert caught.value.hint == "run `cgankd train-gan`, `cgankd train-teacher`, `cgankd fit-dre` first"
+    assert (
+        caught.value.hint
+        == "run `cgankd train-gan`, `cgankd train-teacher`, `cgankd fit-dre` first"
+    )

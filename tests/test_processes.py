@@ -34,7 +34,9 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 def test_two_processes_draw_the_pool_of_one(chain, tmp_path):
     _, root = write_chain(chain, tmp_path)
     shutil.move(root / "generate", tmp_path / "generate")
-    code, _, err = finish(start([], "generate", "--out", "run", "--num-processes", 2, folder=tmp_path))
+    code, _, err = finish(
+        start([], "generate", "--out", "run", "--num-processes", 2, folder=tmp_path)
+    )
     assert code == 0, err
     one, two = (sorted((folder / "generate").glob("pool-*.h5")) for folder in (tmp_path, root))
     assert one
@@ -47,11 +49,15 @@ def test_two_processes_draw_the_pool_of_one(chain, tmp_path):
 @pytest.mark.parametrize("chain", ["digits"], indirect=True)
 def test_students_of_two_processes_are_those_of_one(chain, tmp_path):
     _, root = write_chain(chain, tmp_path)
-    before = {path.name: path.read_bytes() for path in (root / "students").rglob("network.safetensors")}
+    before = {
+        path.name: path.read_bytes() for path in (root / "students").rglob("network.safetensors")
+    }
     expected = runs.read_json(root / "distill" / "nokd.json")["members"]
     shutil.rmtree(root / "students")
     shutil.rmtree(root / "distill")
-    code, _, err = finish(start([], "distill", "--out", "run", "--num-processes", 2, folder=tmp_path))
+    code, _, err = finish(
+        start([], "distill", "--out", "run", "--num-processes", 2, folder=tmp_path)
+    )
     assert code == 0, err
     assert runs.read_json(root / "distill" / "nokd.json")["members"] == expected
     assert before
@@ -79,7 +85,9 @@ def test_sigterm_to_two_processes_saves_and_continues(tmp_path):
 
 def test_a_collapsed_gan_stops_both_processes_with_70(tmp_path):
     file = tmp_path / "toy.toml"
-    file.write_text(preset.dump(toy.settings("digits", "gan.learning_rate=10.0")))  # every pixel saturates
+    file.write_text(
+        preset.dump(toy.settings("digits", "gan.learning_rate=10.0"))
+    )  # every pixel saturates
     call = ("train-gan", "-p", file, "--out", "run", "--num-processes", 2)
     code, _, err = finish(start([], *call, folder=tmp_path))
     assert code == 70, err
@@ -91,6 +99,8 @@ def test_torchrun_starts_the_same_command(tmp_path):
     file = tmp_path / "toy.toml"
     file.write_text(preset.dump(toy.settings("digits", "teacher.steps=60")))
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node=2"]
-    code, out, err = finish(start(launcher, "train-teacher", "-p", file, "--device", "cpu", folder=tmp_path))
+    code, out, err = finish(
+        start(launcher, "train-teacher", "-p", file, "--device", "cpu", folder=tmp_path)
+    )
     assert code == 0, err
     assert out.count("network.safetensors") == 1, "only the first process prints"

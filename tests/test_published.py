@@ -1,4 +1,6 @@
-"""Published weights: files named as the original code names its tensors become networks that compute the same."""
+"""Published weights: files named as the original code names its tensors become networks that
+compute the same.
+"""
 
 import itertools
 import os
@@ -12,9 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.functional import relu, silu
 
-from cgankd import designs, published
 from cgankd.errors import UserError
-from cgankd.models import make_network
+from cgankd.models import architectures, make_network, published
 from cgankd.preset import Embedding
 from cgankd.runs import file_digest
 
@@ -46,9 +47,9 @@ def images(side: int = 8, num: int = 2) -> Tensor:
 
 
 def normalised(x: Tensor) -> Tensor:
-    return ((x + 1) / 2 - torch.tensor(CONSTANTS["mean"])[:, None, None]) / torch.tensor(CONSTANTS["std"])[
-        :, None, None
-    ]
+    return ((x + 1) / 2 - torch.tensor(CONSTANTS["mean"])[:, None, None]) / torch.tensor(
+        CONSTANTS["std"]
+    )[:, None, None]
 
 
 def made(design: dict):
@@ -79,7 +80,11 @@ def resnet(blocks, stem, stages, head, *, bottleneck=False, side=8) -> list[str]
     names = [*stem]
     for stage, (name, num_blocks) in enumerate(zip(stages, blocks, strict=True)):
         for index in range(num_blocks):
-            names += [f"{name}.{index}.{kind}{n}" for n in range(1, 4 if bottleneck else 3) for kind in ("conv", "bn")]
+            names += [
+                f"{name}.{index}.{kind}{n}"
+                for n in range(1, 4 if bottleneck else 3)
+                for kind in ("conv", "bn")
+            ]
             if index == 0 and (stage or bottleneck or side >= 64):
                 names += [f"{name}.0.shortcut.0", f"{name}.0.shortcut.1"]
     return [*names, head]
@@ -129,9 +134,15 @@ def imagenet_shufflenet() -> list[str]:
 
 
 def imagenet_mobilenet() -> list[str]:
-    names = ["features.0.0", "features.0.1", *(f"features.1.conv.{part}" for part in ("0.0", "0.1", "1", "2"))]
+    names = [
+        "features.0.0",
+        "features.0.1",
+        *(f"features.1.conv.{part}" for part in ("0.0", "0.1", "1", "2")),
+    ]
     for index in range(2, 18):
-        names += [f"features.{index}.conv.{part}" for part in ("0.0", "0.1", "1.0", "1.1", "2", "3")]
+        names += [
+            f"features.{index}.conv.{part}" for part in ("0.0", "0.1", "1.0", "1.1", "2", "3")
+        ]
     return [*names, "features.18.0", "features.18.1"]
 
 
@@ -149,10 +160,20 @@ BLOCKS = (("block1.0", "block1.1"), ("block1.3", "block2", "block3", "block4"))
 REGRESSORS = {  # side, names of the trunk, name of the head and numbers of its modules
     "vgg11": (64, vgg("64 M 128 M 256 256 M 512 512 M 512 512 M")[:-1], "fc", (0, 1, 3, 4, 6)),
     "resnet18": (64, resnet(RESNET18, *BLOCKS, "", side=64)[:-1], "linear", (0, 1, 3, 4, 6)),
-    "resnet50": (64, resnet(RESNET50, *BLOCKS, "", bottleneck=True, side=64)[:-1], "linear", (0, 1, 3, 4, 6)),
+    "resnet50": (
+        64,
+        resnet(RESNET50, *BLOCKS, "", bottleneck=True, side=64)[:-1],
+        "linear",
+        (0, 1, 3, 4, 6),
+    ),
     "densenet121": (16, densenet(), "linear", (0, 1, 3, 4, 6)),
     "shufflenetv2-imagenet": (32, imagenet_shufflenet(), "fc", (0, 1, 3, 4, 6)),
-    "mobilenetv2-imagenet": (32, imagenet_mobilenet(), "classifier", (1, 2, 4, 5, 7)),  # behind dropout
+    "mobilenetv2-imagenet": (
+        32,
+        imagenet_mobilenet(),
+        "classifier",
+        (1, 2, 4, 5, 7),
+    ),  # behind dropout
     "efficientnet-b0-imagenet": (32, imagenet_efficientnet(), "_fc", (0, 1, 3, 4, 6)),
 }
 NAMED = {
@@ -191,7 +212,9 @@ def test_a_file_in_published_names_is_the_network(tmp_path, without_initial_valu
     design, names = NAMED[case]
     network = made(design)
     state = {f"module.{key}": tensor for key, tensor in renamed(network, names).items()}
-    loaded, origin = load(tmp_path, {"net_state_dict" if "sskd" not in case else "state_dict": state}, design)
+    loaded, origin = load(
+        tmp_path, {"net_state_dict" if "sskd" not in case else "state_dict": state}, design
+    )
     x = images(design["side"])
     torch.testing.assert_close(loaded(x), network(x), rtol=0, atol=0)
     assert network(x).std(0).mean() > 1e-3, "the outputs tell images apart"
@@ -207,20 +230,28 @@ def regressor_names(trunk: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("trunk", REGRESSORS)
 def test_each_tensor_of_a_published_regressor_has_its_place(trunk):
-    design = designs.published_cnn(trunk, REGRESSORS[trunk][0], 1, CONSTANTS)
+    design = architectures.published_cnn(trunk, REGRESSORS[trunk][0], 1, CONSTANTS)
     with torch.device("meta"):
         network = make_network(design)
     state, own = renamed(network, regressor_names(trunk)), network.state_dict()
     _, layout = published._choose(state, "net_state_dict", design, "")
-    assert dict(published._pairs(own, state, layout, "")) == renaming(network, regressor_names(trunk))
+    assert dict(published._pairs(own, state, layout, "")) == renaming(
+        network, regressor_names(trunk)
+    )
 
 
 @pytest.mark.slow
-def test_a_published_regressor_sees_images_unchanged_and_ends_rectified(tmp_path, without_initial_values):
-    design = designs.published_cnn("mobilenetv2-imagenet", 16, 1, CONSTANTS)
+def test_a_published_regressor_sees_images_unchanged_and_ends_rectified(
+    tmp_path, without_initial_values
+):
+    design = architectures.published_cnn("mobilenetv2-imagenet", 16, 1, CONSTANTS)
     network, x = made(design), images(16, 8)
     state = renamed(network, regressor_names("mobilenetv2-imagenet"))
-    loaded, _ = load(tmp_path, {"net_state_dict": {f"module.{key}": value for key, value in state.items()}}, design)
+    loaded, _ = load(
+        tmp_path,
+        {"net_state_dict": {f"module.{key}": value for key, value in state.items()}},
+        design,
+    )
     linear = network.head[:-1](network.trunk(x))
     assert linear.std(0).mean() > 1e-3, "the outputs tell images apart"
     for shift in (-1, 1):
@@ -231,9 +262,11 @@ def test_a_published_regressor_sees_images_unchanged_and_ends_rectified(tmp_path
 
 
 @pytest.mark.slow
-def test_the_published_image_embedding_reads_labels_back_rectified(tmp_path, without_initial_values):
+def test_the_published_image_embedding_reads_labels_back_rectified(
+    tmp_path, without_initial_values
+):
     settings = Embedding(network="resnet18", size=16, images={"steps": 1}, labels={"steps": 1})
-    design = designs.published_embedding(settings, 8)
+    design = architectures.published_embedding(settings, 8)
     network, stages = made(design), ("main.3", "main.4", "main.5", "main.6")
     parts = ["x2h_res.0", "x2h_res.1", "x2h_res.3", "x2h_res.4", "h2y.0"]
     names = resnet(RESNET18, ("main.0", "main.1"), stages, "")[:-1]
@@ -242,7 +275,9 @@ def test_the_published_image_embedding_reads_labels_back_rectified(tmp_path, wit
     assert torch.equal(loaded(x), network(x))
     assert loaded(x).std(0).mean() > 1e-3
     h = torch.randn(9, 16)
-    torch.testing.assert_close(loaded.label(h), relu(h @ network.label[0].weight.T + network.label[0].bias))
+    torch.testing.assert_close(
+        loaded.label(h), relu(h @ network.label[0].weight.T + network.label[0].bias)
+    )
 
 
 # Networks written down again, by published names
@@ -258,17 +293,34 @@ class Published:
     def tensor(self, name: str, *shape: int, low: float = -1.0, high: float = 1.0) -> Tensor:
         return self.state.setdefault(name, torch.rand(shape) * (high - low) + low)
 
-    def conv(self, name: str, x: Tensor, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1, bias=False):
+    def conv(
+        self,
+        name: str,
+        x: Tensor,
+        outputs: int,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        bias=False,
+    ):
         inputs = x.shape[1] // groups
         size = 3 / (inputs * kernel**2) ** 0.5
-        weight = self.tensor(f"{name}.weight", outputs, inputs, kernel, kernel, low=-size, high=size)
+        weight = self.tensor(
+            f"{name}.weight", outputs, inputs, kernel, kernel, low=-size, high=size
+        )
         offset = self.tensor(f"{name}.bias", outputs) if bias else None
         return F.conv2d(x, weight, offset, stride, kernel // 2, groups=groups)
 
     def norm(self, name: str, x: Tensor) -> Tensor:
         channels = x.shape[1]
-        mean, var = self.tensor(f"{name}.running_mean", channels), self.tensor(f"{name}.running_var", channels, low=0.5)
-        gain, bias = self.tensor(f"{name}.weight", channels, low=0.5), self.tensor(f"{name}.bias", channels)
+        mean, var = (
+            self.tensor(f"{name}.running_mean", channels),
+            self.tensor(f"{name}.running_var", channels, low=0.5),
+        )
+        gain, bias = (
+            self.tensor(f"{name}.weight", channels, low=0.5),
+            self.tensor(f"{name}.bias", channels),
+        )
         self.state[f"{name}.num_batches_tracked"] = torch.tensor(7)
         return F.batch_norm(x, mean, var, gain, bias)
 
@@ -282,7 +334,11 @@ def uda_resnet18(p: Published, x: Tensor) -> Tensor:
     x = relu(p.norm("bn1", p.conv("conv1", x, 64, 3)))
     for stage in (1, 2, 3, 4):
         for index in (0, 1):
-            name, width, stride = f"layer{stage}.{index}", 32 << stage, 2 if stage > 1 and index == 0 else 1
+            name, width, stride = (
+                f"layer{stage}.{index}",
+                32 << stage,
+                2 if stage > 1 and index == 0 else 1,
+            )
             h = relu(p.norm(f"{name}.bn1", p.conv(f"{name}.conv1", x, width, 3, stride)))
             h = p.norm(f"{name}.bn2", p.conv(f"{name}.conv2", h, width, 3))
             if x.shape != h.shape:
@@ -302,10 +358,14 @@ def efficientnet(p: Published, x: Tensor) -> Tensor:
         for stride in [first] + [1] * (num_blocks - 1):
             name, inputs = f"layers.{index}", x.shape[1]
             wide = inputs * expansion
-            h = silu(p.norm(f"{name}.bn1", p.conv(f"{name}.conv1", x, wide)))  # the first block has it, unused
+            h = silu(
+                p.norm(f"{name}.bn1", p.conv(f"{name}.conv1", x, wide))
+            )  # the first block has it, unused
             h = x if expansion == 1 else h
             h = silu(p.norm(f"{name}.bn2", p.conv(f"{name}.conv2", h, wide, kernel, stride, wide)))
-            gate = silu(p.conv(f"{name}.se.se1", h.mean((2, 3), keepdim=True), inputs // 4, bias=True))
+            gate = silu(
+                p.conv(f"{name}.se.se1", h.mean((2, 3), keepdim=True), inputs // 4, bias=True)
+            )
             h = h * p.conv(f"{name}.se.se2", gate, wide, bias=True).sigmoid()
             h = p.norm(f"{name}.bn3", p.conv(f"{name}.conv3", h, outputs))
             x = x + h if stride == 1 and inputs == outputs else h
@@ -315,7 +375,10 @@ def efficientnet(p: Published, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize(
     ("trunk", "forward", "wrapper"),
-    [("resnet18-uda", uda_resnet18, "model_state_dict"), ("efficientnet-b0", efficientnet, "net_state_dict")],
+    [
+        ("resnet18-uda", uda_resnet18, "model_state_dict"),
+        ("efficientnet-b0", efficientnet, "net_state_dict"),
+    ],
 )
 def test_a_published_network_computes_the_same_here(tmp_path, trunk, forward, wrapper):
     p, x = Published(), images(16)
@@ -330,7 +393,9 @@ def ratio(p: Published, features: Tensor, embedded: Tensor) -> Tensor:
     x = torch.cat([embedded, features], 1)
     for index, width in enumerate((64, 32, 16, 8, 8)):
         x = p.linear(f"main.{4 * index}", x, width)
-        gain, bias = (p.tensor(f"main.{4 * index + 1}.{name}", width) for name in ("weight", "bias"))
+        gain, bias = (
+            p.tensor(f"main.{4 * index + 1}.{name}", width) for name in ("weight", "bias")
+        )
         x = relu(F.group_norm(x, max(1, min(8, width // 16)), gain, bias))
     return relu(p.linear("main.20", x, 1)).squeeze(1)
 
@@ -344,7 +409,9 @@ def test_the_published_ratio_reads_the_class_before_the_features(tmp_path):
     assert expected.std() > 1e-3
     loaded, _ = load(tmp_path, {"net_state_dict": p.state}, RATIO)
     torch.testing.assert_close(loaded(features, classes), expected)
-    refused(tmp_path, p.state, {**RATIO, "output": "softplus"}, "output = relu, the preset has softplus")
+    refused(
+        tmp_path, p.state, {**RATIO, "output": "softplus"}, "output = relu, the preset has softplus"
+    )
 
 
 def test_the_published_ratio_of_a_continuous_label_reads_h_before_the_features(tmp_path):
@@ -353,7 +420,9 @@ def test_the_published_ratio_of_a_continuous_label_reads_h_before_the_features(t
     p.state["main.20.bias"] += 1
     expected = ratio(p, features, h)
     assert expected.std() > 1e-3
-    loaded, _ = load(tmp_path, {"net_state_dict": p.state}, {**RATIO, "embedding": 8, "num_classes": 0})
+    loaded, _ = load(
+        tmp_path, {"net_state_dict": p.state}, {**RATIO, "embedding": 8, "num_classes": 0}
+    )
     torch.testing.assert_close(loaded(features, h), expected)
 
 
@@ -375,7 +444,9 @@ def sparse_encoder(p: Published, x: Tensor) -> Tensor:
     return relu(p.conv(f"conv.{next(names)}", x, 3, 3, bias=True)).flatten(1)
 
 
-def halve_or_refine(p: Published, name: int, x: Tensor, outputs: int, kernel: int, stride: int) -> Tensor:
+def halve_or_refine(
+    p: Published, name: int, x: Tensor, outputs: int, kernel: int, stride: int
+) -> Tensor:
     weight = p.tensor(f"conv.{name}.weight", outputs, x.shape[1], kernel, kernel)
     x = F.conv2d(x, weight, p.tensor(f"conv.{name}.bias", outputs), stride, 1)
     return relu(p.norm(f"conv.{name + 1}", x))
@@ -389,10 +460,14 @@ def halve_or_refine(p: Published, name: int, x: Tensor, outputs: int, kernel: in
          {"name": "sparse-encoder", "side": 64, "width": 2, "size": 48}),
     ],
 )  # fmt: skip
-def test_a_published_embedding_and_encoder_compute_the_same_here(tmp_path, forward, inputs, wrapper, design):
+def test_a_published_embedding_and_encoder_compute_the_same_here(
+    tmp_path, forward, inputs, wrapper, design
+):
     p = Published()
     expected = forward(p, inputs)
-    loaded, _ = load(tmp_path, {wrapper: {f"module.{key}": value for key, value in p.state.items()}}, design)
+    loaded, _ = load(
+        tmp_path, {wrapper: {f"module.{key}": value for key, value in p.state.items()}}, design
+    )
     torch.testing.assert_close(loaded(inputs), expected, rtol=1e-4, atol=1e-4)
     assert expected.std(0).mean() > 1e-3
     assert expected.min() == 0
@@ -418,22 +493,30 @@ class Ccgan(Published):
             return self.tensor(f"{name}.weight", *shape, low=-size, high=size)
         weight = self.tensor(f"{name}.weight_orig", *shape, low=-size, high=size)
         matrix = weight.flatten(1)
-        v = self.state.setdefault(f"{name}.weight_v", F.normalize(torch.rand(shape[0]) @ matrix, dim=0))
+        v = self.state.setdefault(
+            f"{name}.weight_v", F.normalize(torch.rand(shape[0]) @ matrix, dim=0)
+        )
         u = self.state.setdefault(f"{name}.weight_u", F.normalize(matrix @ v, dim=0))
         return weight / (u @ matrix @ v)
 
     def conditional_norm(self, name: str, x: Tensor, h: Tensor) -> Tensor:
         channels = x.shape[1]
-        mean, var = (self.tensor(f"{name}.bn.running_{part}", channels, low=0.5) for part in ("mean", "var"))
+        mean, var = (
+            self.tensor(f"{name}.bn.running_{part}", channels, low=0.5) for part in ("mean", "var")
+        )
         self.state[f"{name}.bn.num_batches_tracked"] = torch.tensor(7)
         gain, bias = (F.linear(h, self.tensor(f"{name}.embed_{part}.weight", channels, h.shape[1]))[:, :, None, None]
                       for part in ("gamma", "beta"))  # fmt: skip
         return F.batch_norm(x, mean, var) * (1 + gain) + bias
 
-    def block(self, name: str, x: Tensor, h: Tensor, outputs: int, norm: str, convs: list[str]) -> Tensor:
+    def block(
+        self, name: str, x: Tensor, h: Tensor, outputs: int, norm: str, convs: list[str]
+    ) -> Tensor:
         y = F.interpolate(relu(self.conditional_norm(f"{name}.{norm}1", x, h)), scale_factor=2)
         y = self.conv(f"{name}.{convs[0]}", y, outputs, 3)
-        y = self.conv(f"{name}.{convs[1]}", relu(self.conditional_norm(f"{name}.{norm}2", y, h)), outputs, 3)
+        y = self.conv(
+            f"{name}.{convs[1]}", relu(self.conditional_norm(f"{name}.{norm}2", y, h)), outputs, 3
+        )
         return y + self.conv(f"{name}.{convs[2]}", F.interpolate(x, scale_factor=2), outputs)
 
 
@@ -444,7 +527,11 @@ class Sngan(Ccgan):
             name = f"genblock{index}"
             inputs = x.shape[1]
             x = self.block(name, x, h, outputs, "condbn", ["conv1", "conv2", "bypass_conv"])
-            for alias, part in (("model.3", "conv1"), ("model.6", "conv2"), ("bypass.1", "bypass_conv")):
+            for alias, part in (
+                ("model.3", "conv1"),
+                ("model.6", "conv2"),
+                ("bypass.1", "bypass_conv"),
+            ):
                 self.state |= {f"{name}.{alias}.{kind}": self.state[f"{name}.{part}.{kind}"]
                                for kind in ("weight", "bias")}  # fmt: skip
             for unused, channels in ((0, inputs), (4, outputs)):
@@ -459,7 +546,9 @@ class Sagan(Ccgan):
         x = self.linear("snlinear0", z, widths[0] * 16).view(len(z), -1, 4, 4)
         for index, outputs in enumerate(widths[1:], 1):
             x = self.attention("self_attn", x) if index == len(widths) - 1 else x
-            x = self.block(f"block{index}", x, h, outputs, "cond_bn", ["snconv2d1", "snconv2d2", "snconv2d0"])
+            x = self.block(
+                f"block{index}", x, h, outputs, "cond_bn", ["snconv2d1", "snconv2d2", "snconv2d0"]
+            )
         return self.conv("snconv2d1", relu(self.norm("bn", x)), 3, 3).tanh()
 
     def attention(self, name: str, x: Tensor) -> Tensor:
@@ -469,16 +558,22 @@ class Sagan(Ccgan):
         g = F.max_pool2d(self.conv(f"{name}.snconv1x1_g", x, channels // 2), 2).flatten(2)
         attention = (theta.transpose(1, 2) @ phi).softmax(-1)
         seen = (g @ attention.transpose(1, 2)).view(len(x), -1, *x.shape[2:])
-        return x + self.tensor(f"{name}.sigma", 1, low=0.5) * self.conv(f"{name}.snconv1x1_attn", seen, channels)
+        return x + self.tensor(f"{name}.sigma", 1, low=0.5) * self.conv(
+            f"{name}.snconv1x1_attn", seen, channels
+        )
 
 
 @pytest.mark.parametrize(("name", "published_network"), [("sngan", Sngan), ("sagan", Sagan)])
-def test_a_published_generator_of_a_continuous_label_draws_the_same_images_here(tmp_path, name, published_network):
+def test_a_published_generator_of_a_continuous_label_draws_the_same_images_here(
+    tmp_path, name, published_network
+):
     p, z, h = published_network(), torch.randn(6, 5), torch.rand(6, 8)
     expected = p(z, h, [64, 32, 16, 8, 4])
     state = {f"module.{key}": value for key, value in p.state.items()}
     content = {"netG_state_dict": state, "netD_state_dict": {"module.score.weight": torch.ones(1)}}
-    loaded, origin = load(tmp_path, content, {"name": name, "size": 64, "latent": 5, "width": 4, "embedding": 8})
+    loaded, origin = load(
+        tmp_path, content, {"name": name, "size": 64, "latent": 5, "width": 4, "embedding": 8}
+    )
     torch.testing.assert_close(loaded(z, h), expected, rtol=1e-4, atol=1e-4)
     assert (expected[0] - expected[5]).abs().mean() > 0.01, "other z, other image"
     assert (loaded(z, h.flip(0)) - expected).abs().mean() > 1e-3, "other label, other image"
@@ -486,7 +581,9 @@ def test_a_published_generator_of_a_continuous_label_draws_the_same_images_here(
 
 
 class BigGan(Published):
-    """The published generator, its weights divided by singular values from one power iteration at each evaluation."""
+    """The published generator, its weights divided by singular values from one power iteration at
+    each evaluation.
+    """
 
     def spectral(self, name: str, *shape: int, bias: int = 0) -> tuple[Tensor, Tensor | None]:
         weight, u = self.tensor(f"{name}.weight", *shape), self.tensor(f"{name}.u0", 1, shape[0])
@@ -494,10 +591,14 @@ class BigGan(Published):
         matrix = weight.view(shape[0], -1)
         v = F.normalize(u @ matrix, eps=1e-12)
         u = F.normalize(v @ matrix.t(), eps=1e-12)
-        return weight / (v @ matrix.t() @ u.t()).squeeze(), self.tensor(f"{name}.bias", bias) if bias else None
+        return weight / (v @ matrix.t() @ u.t()).squeeze(), self.tensor(
+            f"{name}.bias", bias
+        ) if bias else None
 
     def sn_conv(self, name: str, x: Tensor, outputs: int, kernel: int, bias: bool = True) -> Tensor:
-        weight, offset = self.spectral(name, outputs, x.shape[1], kernel, kernel, bias=outputs if bias else 0)
+        weight, offset = self.spectral(
+            name, outputs, x.shape[1], kernel, kernel, bias=outputs if bias else 0
+        )
         return F.conv2d(x, weight, offset, padding=kernel // 2)
 
     def batch_norm(self, name: str, x: Tensor) -> Tensor:
@@ -511,7 +612,9 @@ class BigGan(Published):
         def affine(part: str) -> Tensor:
             if condition.ndim == 1:
                 return self.tensor(f"{name}.{part}.weight", 5, x.shape[1])[condition]
-            return F.linear(condition, self.spectral(f"{name}.{part}", x.shape[1], condition.shape[1])[0])
+            return F.linear(
+                condition, self.spectral(f"{name}.{part}", x.shape[1], condition.shape[1])[0]
+            )
 
         gain, bias = (affine(part)[:, :, None, None] for part in ("gain", "bias"))
         return self.batch_norm(name, x) * (1 + gain) + bias
@@ -519,13 +622,20 @@ class BigGan(Published):
     def attention(self, name: str, x: Tensor) -> Tensor:
         channels = x.shape[1]
         theta = self.sn_conv(f"{name}.theta", x, channels // 8, 1, bias=False).flatten(2)
-        phi = F.max_pool2d(self.sn_conv(f"{name}.phi", x, channels // 8, 1, bias=False), 2).flatten(2)
+        phi = F.max_pool2d(self.sn_conv(f"{name}.phi", x, channels // 8, 1, bias=False), 2).flatten(
+            2
+        )
         g = F.max_pool2d(self.sn_conv(f"{name}.g", x, channels // 2, 1, bias=False), 2).flatten(2)
         beta = (theta.transpose(1, 2) @ phi).softmax(-1)
         seen = (g @ beta.transpose(1, 2)).view(len(x), -1, *x.shape[2:])
-        return self.tensor(f"{name}.gamma") * self.sn_conv(f"{name}.o", seen, channels, 1, bias=False) + x
+        return (
+            self.tensor(f"{name}.gamma") * self.sn_conv(f"{name}.o", seen, channels, 1, bias=False)
+            + x
+        )
 
-    def __call__(self, z: Tensor, classes: Tensor, widths: list[int], shared: int = 0, attend_at: int = 0) -> Tensor:
+    def __call__(
+        self, z: Tensor, classes: Tensor, widths: list[int], shared: int = 0, attend_at: int = 0
+    ) -> Tensor:
         """Images of 5 classes."""
         conditions = [classes] * len(widths)
         if shared:
@@ -539,11 +649,18 @@ class BigGan(Published):
             h = relu(self.conditional_norm(f"{name}.bn1", x, condition))
             h, x = F.interpolate(h, scale_factor=2), F.interpolate(x, scale_factor=2)
             h = self.sn_conv(f"{name}.conv1", h, outputs, 3)
-            h = self.sn_conv(f"{name}.conv2", relu(self.conditional_norm(f"{name}.bn2", h, condition)), outputs, 3)
+            h = self.sn_conv(
+                f"{name}.conv2",
+                relu(self.conditional_norm(f"{name}.bn2", h, condition)),
+                outputs,
+                3,
+            )
             x = h + self.sn_conv(f"{name}.conv_sc", x, outputs, 1)
             if x.shape[-1] == attend_at:
                 x = self.attention(f"blocks.{index}.1", x)
-        gain, bias = (self.tensor(f"output_layer.0.{name}", x.shape[1]) for name in ("gain", "bias"))
+        gain, bias = (
+            self.tensor(f"output_layer.0.{name}", x.shape[1]) for name in ("gain", "bias")
+        )
         x = relu(self.batch_norm("output_layer.0", x) * gain[:, None, None] + bias[:, None, None])
         return self.sn_conv("output_layer.2", x, 3, 3).tanh()
 
@@ -564,7 +681,9 @@ def test_a_published_generator_draws_the_same_images_here(tmp_path, sizes, publi
     assert (expected[0] - expected[5]).abs().mean() > 0.01, "other z, other image"
     assert origin["layout"] == "BigGAN"
     stored = loaded.state_dict()["last.parametrizations.weight.0._u"]
-    assert not torch.allclose(stored, F.normalize(p.state["output_layer.2.u0"][0], dim=0)), "the iteration mattered"
+    assert not torch.allclose(stored, F.normalize(p.state["output_layer.2.u0"][0], dim=0)), (
+        "the iteration mattered"
+    )
 
 
 def test_spectral_norms_that_keep_both_vectors_keep_them(tmp_path):
@@ -573,7 +692,9 @@ def test_spectral_norms_that_keep_both_vectors_keep_them(tmp_path):
     weight, u = p.state.pop("linear.weight"), p.state.pop("linear.u0")[0]
     v = torch.rand(8)
     loaded, _ = load(
-        tmp_path, {**p.state, "linear.weight_orig": weight, "linear.weight_u": u, "linear.weight_v": v}, design
+        tmp_path,
+        {**p.state, "linear.weight_orig": weight, "linear.weight_u": u, "linear.weight_v": v},
+        design,
     )
     torch.testing.assert_close(loaded.first.weight, weight / (u @ weight @ v))
 
@@ -588,21 +709,43 @@ def mobile(without_initial_values) -> dict[str, Tensor]:
 
 def test_another_number_of_classes_is_refused_with_both_shapes(tmp_path, mobile):
     design = cnn("mobilenetv2", outputs=10)
-    refused(tmp_path, mobile, design, r"linear\.weight is \(3, 1280\), expected \(10, 1280\) for our head\.weight")
+    refused(
+        tmp_path,
+        mobile,
+        design,
+        r"linear\.weight is \(3, 1280\), expected \(10, 1280\) for our head\.weight",
+    )
 
 
 def test_a_missing_tensor_or_one_too_many_is_named(tmp_path, mobile):
     design = cnn("mobilenetv2")
     bias = mobile.pop("linear.bias")
-    refused(tmp_path, mobile, design, r"missing beside linear\.weight, expected \(3,\) for our head\.bias")
-    refused(tmp_path, {**mobile, "linear.bias": bias, "linear.scale": bias}, design, r"linear\.scale is \(3,\)")
+    refused(
+        tmp_path,
+        mobile,
+        design,
+        r"missing beside linear\.weight, expected \(3,\) for our head\.bias",
+    )
+    refused(
+        tmp_path,
+        {**mobile, "linear.bias": bias, "linear.scale": bias},
+        design,
+        r"linear\.scale is \(3,\)",
+    )
     del mobile["linear.weight"]
-    refused(tmp_path, mobile, design, r"missing at its end, expected \(3, 1280\) for our head\.weight")
+    refused(
+        tmp_path, mobile, design, r"missing at its end, expected \(3, 1280\) for our head\.weight"
+    )
 
 
 def test_a_missing_layer_is_refused_where_it_should_stand(tmp_path, mobile):
     del mobile["layers.3.conv2.weight"]
-    error = refused(tmp_path, mobile, cnn("mobilenetv2"), r"layers\.3\.bn2\.\w+ is \(144,\), expected \(144, 1, 3, 3\)")
+    error = refused(
+        tmp_path,
+        mobile,
+        cnn("mobilenetv2"),
+        r"layers\.3\.bn2\.\w+ is \(144,\), expected \(144, 1, 3, 3\)",
+    )
     assert "MobileNetV2" in str(error)
 
 
@@ -613,7 +756,12 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, mobile):
 
 def test_weights_of_another_network_are_refused(tmp_path, mobile):
     refused(tmp_path, mobile, cnn("vgg11"), "is no tensor of VGG")
-    refused(tmp_path, mobile, cnn("resnet8"), "no published weights are known for the network cnn resnet8")
+    refused(
+        tmp_path,
+        mobile,
+        cnn("resnet8"),
+        "no published weights are known for the network cnn resnet8",
+    )
 
 
 @pytest.mark.slow
@@ -628,17 +776,30 @@ def test_the_network_that_a_refused_file_fits_is_named(tmp_path, without_initial
         error = refused(tmp_path, larger, design, "expected")
         assert error.hint == "it fits resnet18 for images of side 64 and 3 classes"
     norm = {"output_layer.0.gain": torch.ones(3)}
-    assert refused(tmp_path, norm, cnn("vgg11"), "is no tensor of VGG").hint == "its names are those of BigGAN"
+    assert (
+        refused(tmp_path, norm, cnn("vgg11"), "is no tensor of VGG").hint
+        == "its names are those of BigGAN"
+    )
 
 
 @pytest.mark.slow
 def test_what_surrounds_a_resnet_tells_which_forward_pass_it_had(tmp_path, without_initial_values):
     state = renamed(made(cnn("resnet18")), resnet(RESNET18, *LAYER))
-    assert load(tmp_path, {"model_state_dict": state}, cnn("resnet18-uda"))[1]["layout"] == "ResNet of Distiller"
+    assert (
+        load(tmp_path, {"model_state_dict": state}, cnn("resnet18-uda"))[1]["layout"]
+        == "ResNet of Distiller"
+    )
     assert load(tmp_path, {"state_dict": state}, cnn("resnet18"))[1]["layout"] == "ResNet of SSKD"
-    error = refused(tmp_path, {"model_state_dict": state}, cnn("resnet18"), "ResNet of Distiller, whose forward pass")
+    error = refused(
+        tmp_path,
+        {"model_state_dict": state},
+        cnn("resnet18"),
+        "ResNet of Distiller, whose forward pass",
+    )
     assert "-uda" in error.hint
-    refused(tmp_path, {"state_dict": state}, cnn("resnet18-uda"), "ResNet of SSKD, whose forward pass")
+    refused(
+        tmp_path, {"state_dict": state}, cnn("resnet18-uda"), "ResNet of SSKD, whose forward pass"
+    )
 
 
 class Hostile:
@@ -651,7 +812,12 @@ class Hostile:
 
 def test_code_in_a_file_is_refused_and_does_not_run(tmp_path):
     harm = tmp_path / "harm"
-    refused(tmp_path, {"state_dict": {"a": Hostile(harm)}}, cnn("vgg11"), "not readable as tensors and nothing else")
+    refused(
+        tmp_path,
+        {"state_dict": {"a": Hostile(harm)}},
+        cnn("vgg11"),
+        "not readable as tensors and nothing else",
+    )
     file = tmp_path / "weights.pth"
     file.write_bytes(pickle.dumps(Hostile(harm)))
     with pytest.raises(UserError, match="not readable as tensors"):
@@ -670,7 +836,12 @@ def test_a_damaged_or_strange_file_is_refused(tmp_path, mobile):
     whole = file.read_bytes()
     with zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("archive/data.pkl", bytes(1 << 20))
-    for data in (whole[: len(whole) // 2], b"", b"not weights", (tmp_path / "packed.pth").read_bytes()):
+    for data in (
+        whole[: len(whole) // 2],
+        b"",
+        b"not weights",
+        (tmp_path / "packed.pth").read_bytes(),
+    ):
         file.write_bytes(data)
         with pytest.raises(UserError, match=r"weights\.pth: not readable as tensors") as caught:
             published.read(file, file_digest(file))

@@ -12,7 +12,12 @@ def test_seeds_stay_the_same_from_version_to_version():
 
 
 def test_seeds_fit_a_generator_and_no_two_draws_share_one():
-    seeds = {seed_of(seed, "fake", label, number) for seed in range(5) for label in range(20) for number in range(100)}
+    seeds = {
+        seed_of(seed, "fake", label, number)
+        for seed in range(5)
+        for label in range(20)
+        for number in range(100)
+    }
     assert len(seeds) == 10_000
     assert all(0 <= seed < 2**63 for seed in seeds)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn, tensor
 
-from cgankd.ratio import DensityRatioObjective, bounds, effective_share
+from cgankd.fakes.ratio import DensityRatioObjective, bounds, effective_share
 
 
 class Known(nn.Module):
@@ -27,7 +27,11 @@ def test_the_objective_judges_real_and_fake_images_under_the_same_condition():
         generator.weight.fill_(2.0)
         generator.bias.fill_(0.0)
     objective = DensityRatioObjective(
-        Known(), lambda labels: generator(labels[:, None]), lambda labels: labels / 10, lambda images: images, 0.5
+        Known(),
+        lambda labels: generator(labels[:, None]),
+        lambda labels: labels / 10,
+        lambda images: images,
+        0.5,
     )
     losses = objective(tensor([[0.3], [0.5]]), tensor([1.0, 2.0]))
     real, fake = [0.3 + 0.1, 0.5 + 0.2], [2 * 1 + 0.1, 2 * 2 + 0.2]
@@ -49,7 +53,9 @@ def test_the_objective_judges_real_and_fake_images_under_the_same_condition():
 
 def test_only_the_ratio_network_is_trained_and_saved():
     frozen = nn.Linear(1, 1)
-    objective = DensityRatioObjective(Known(), lambda labels: frozen(labels), frozen.forward, frozen.forward, 1.0)
+    objective = DensityRatioObjective(
+        Known(), lambda labels: frozen(labels), frozen.forward, frozen.forward, 1.0
+    )
     assert set(objective.state_dict()) == {"network.scale"}
 
 
@@ -64,4 +70,6 @@ def test_the_effective_share_is_one_for_equal_weights_and_falls_to_one_over_n_fo
 @pytest.mark.parametrize("quantile", [0.0, 0.5, 0.99, 1.0])
 def test_bounds_are_quantiles_of_each_row(quantile):
     ratios = torch.rand(3, 101)
-    np.testing.assert_allclose(bounds(ratios, quantile), np.quantile(ratios.double(), quantile, axis=1), rtol=1e-12)
+    np.testing.assert_allclose(
+        bounds(ratios, quantile), np.quantile(ratios.double(), quantile, axis=1), rtol=1e-12
+    )

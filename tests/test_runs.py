@@ -15,7 +15,12 @@ MADE_ON = {"device": "cpu"}
 
 
 def artefact(root, recipe=None, **options) -> Artefact:
-    return Artefact(root / "gan" / "gan.json", "train-gan", recipe or {"gan": {"steps": 5, "width": 4}}, **options)
+    return Artefact(
+        root / "gan" / "gan.json",
+        "train-gan",
+        recipe or {"gan": {"steps": 5, "width": 4}},
+        **options,
+    )
 
 
 def finish(made: Artefact, text: str = "weights", **facts) -> None:
@@ -30,13 +35,19 @@ def finish(made: Artefact, text: str = "weights", **facts) -> None:
 def test_a_digest_does_not_depend_on_the_order_of_keys_and_is_that_of_compact_json():
     assert runs.digest({"b": [2, 3], "a": 1}) == runs.digest({"a": 1, "b": [2, 3]})
     assert runs.digest({"a": 1, "b": [2, 3]}) == hashlib.sha256(b'{"a":1,"b":[2,3]}').hexdigest()
-    assert runs.digest({"a": 1}) != runs.digest({"a": 1.0}), "presets turn integers in float places into floats"
+    assert runs.digest({"a": 1}) != runs.digest({"a": 1.0}), (
+        "presets turn integers in float places into floats"
+    )
 
 
 def test_a_file_is_replaced_whole_and_its_digest_returned(tmp_path):
     path = tmp_path / "new" / "file"
     for data in (b"one", b"another"):
-        assert runs.write_bytes(path, data) == hashlib.sha256(data).hexdigest() == runs.file_digest(path)
+        assert (
+            runs.write_bytes(path, data)
+            == hashlib.sha256(data).hexdigest()
+            == runs.file_digest(path)
+        )
         assert path.read_bytes() == data
     assert list(path.parent.iterdir()) == [path]
 
@@ -208,7 +219,10 @@ def test_the_difference_names_the_keys_with_both_values(tmp_path):
 
 
 def test_a_second_writer_is_refused_and_told_who_has_the_folder(tmp_path):
-    with runs.locked(tmp_path), pytest.raises(UserError, match=f"in use by process {os.getpid()} on ") as caught:
+    with (
+        runs.locked(tmp_path),
+        pytest.raises(UserError, match=f"in use by process {os.getpid()} on ") as caught,
+    ):
         with runs.locked(tmp_path):
             pytest.fail("two writers")
     assert caught.value.code == 73
@@ -218,7 +232,9 @@ def test_a_second_writer_never_gets_in(tmp_path):
     with runs.locked(tmp_path):
         with pytest.raises(UserError), runs.locked(tmp_path):
             pytest.fail("two writers")
-        assert json.loads((tmp_path / ".lock.json").read_text())["pid"] == os.getpid(), "the holder stays named"
+        assert json.loads((tmp_path / ".lock.json").read_text())["pid"] == os.getpid(), (
+            "the holder stays named"
+        )
 
 
 def test_the_lock_is_free_again_after_an_error_inside(tmp_path):

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from cgankd import runs, sampling, signals
+from cgankd import runs, signals
 from cgankd.errors import UserError
-from cgankd.fakes import COLUMNS, SMALL, first_accepted, read_shard
+from cgankd.fakes import COLUMNS, SMALL, first_accepted, read_shard, sampling
+from cgankd.fakes.ratio import effective_share
+from cgankd.fakes.sampling import Sampler, draw_pool, fit_bounds, health, labels_of
 from cgankd.preset import Generate
-from cgankd.ratio import effective_share
-from cgankd.sampling import Sampler, draw_pool, fit_bounds, health, labels_of
 from cgankd.task import Classification, Regression
 
 CPU = torch.device("cpu")
@@ -38,7 +38,9 @@ class Steps(nn.Module):
         self.low = torch.tensor(low)
 
     def forward(self, features, condition):
-        low = self.low[(condition * len(self.low)).long() if condition.is_floating_point() else condition]
+        low = self.low[
+            (condition * len(self.low)).long() if condition.is_floating_point() else condition
+        ]
         return torch.where(features > 0, 1.0, low)
 
 
@@ -58,21 +60,42 @@ def num_kept(rows: dict) -> int:
 
 
 def sampler(*low: float, seed: int = 0, continuous: int = 0) -> Sampler:
-    task = Regression(0.0, 90.0, "degrees") if continuous else Classification([f"class {i}" for i in range(len(low))])
-    return Sampler(task=task, generator=Grey(), condition=nn.Identity(), ratio=Steps(*low), teacher=Table(task.outputs),
-                   features=lambda images: images.mean((1, 2, 3)), labels=task.grid(continuous), seed=seed,
-                   device=CPU)  # fmt: skip
+    task = (
+        Regression(0.0, 90.0, "degrees")
+        if continuous
+        else Classification([f"class {i}" for i in range(len(low))])
+    )
+    return Sampler(
+        task=task,
+        generator=Grey(),
+        condition=nn.Identity(),
+        ratio=Steps(*low),
+        teacher=Table(task.outputs),
+        features=lambda images: images.mean((1, 2, 3)),
+        labels=task.grid(continuous),
+        seed=seed,
+        device=CPU,
+    )
 
 
 def settings(**changes) -> Generate:
-    return Generate(**{"teacher": "resnet8", "per_label": 40, "block": 16, "burn_in": 64, **changes})
+    return Generate(
+        **{"teacher": "resnet8", "per_label": 40, "block": 16, "burn_in": 64, **changes}
+    )
 
 
 class Crew:
-    """Stands for several processes: threads of which one runs at a time, and that meet where processes would."""
+    """Stands for several processes: threads of which one runs at a time, and that meet where
+    processes would.
+    """
 
     def __init__(self, num: int = 1) -> None:
-        self.num, self.meeting, self.votes, self.turn = num, threading.Barrier(num), [False] * num, threading.Lock()
+        self.num, self.meeting, self.votes, self.turn = (
+            num,
+            threading.Barrier(num),
+            [False] * num,
+            threading.Lock(),
+        )
 
     def machine(self, rank: int) -> SimpleNamespace:
         def barrier() -> None:
@@ -90,7 +113,9 @@ class Crew:
             barrier()
             return [result]
 
-        return SimpleNamespace(rank=rank, num_processes=self.num, is_main=rank == 0, agree=agree, barrier=barrier)
+        return SimpleNamespace(
+            rank=rank, num_processes=self.num, is_main=rank == 0, agree=agree, barrier=barrier
+        )
 
     def _work(self, rank: int, *given):
         with self.turn:
@@ -103,7 +128,10 @@ class Crew:
     def draw(self, sampler: Sampler, settings: Generate, folder) -> dict[str, np.ndarray]:
         """The rows of the pool that they draw together."""
         with ThreadPoolExecutor(self.num) as threads:
-            jobs = [threads.submit(self._work, rank, sampler, settings, folder) for rank in range(self.num)]
+            jobs = [
+                threads.submit(self._work, rank, sampler, settings, folder)
+                for rank in range(self.num)
+            ]
             results = [job.result() for job in jobs]
         assert all(shards == results[0][0] for shards, _ in results)
         return rows_of(results[0][0])
@@ -120,7 +148,10 @@ def small_shards(monkeypatch):
 
 
 def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
-    return all(one[name].dtype == other[name].dtype and np.array_equal(one[name], other[name]) for name in COLUMNS)
+    return all(
+        one[name].dtype == other[name].dtype and np.array_equal(one[name], other[name])
+        for name in COLUMNS
+    )
 
 
 # What is drawn
@@ -137,7 +168,9 @@ def test_a_sample_depends_on_its_label_and_number_and_not_on_its_company():
     assert all(torch.equal(shuffled[name].flip(0), together[name]) for name in together)
     assert len(together["uniform"].unique()) == 5, "the label is part of the seed"
     assert not torch.equal(made.draw("burn-in", label, number, 8)["uniform"], together["uniform"])
-    assert not torch.equal(sampler(0.5, seed=1).draw("fake", label * 0, number, 8)["uniform"], together["uniform"])
+    assert not torch.equal(
+        sampler(0.5, seed=1).draw("fake", label * 0, number, 8)["uniform"], together["uniform"]
+    )
 
 
 def test_ratio_and_teacher_see_the_stored_pixels():
@@ -148,7 +181,9 @@ def test_ratio_and_teacher_see_the_stored_pixels():
     assert torch.equal(drawn["ratios"], torch.where(shade > 0, 1.0, 0.25).float())
 
 
-def test_a_pool_holds_the_first_proposals_of_each_label_and_further_ones_only_if_accepted(tmp_path, small_shards):
+def test_a_pool_holds_the_first_proposals_of_each_label_and_further_ones_only_if_accepted(
+    tmp_path, small_shards
+):
     rows = Crew().draw(sampler(0.2, 0.9, 1.0), settings(), tmp_path)
     for label in range(3):
         mine = rows["labels"] == label
@@ -157,7 +192,9 @@ def test_a_pool_holds_the_first_proposals_of_each_label_and_further_ones_only_if
         assert set(range(40)) <= set(numbers)
         assert rows["accepted"][mine & (rows["proposals"] >= 40)].all()
         assert rows["accepted"][mine].sum() >= 40
-    assert (rows["proposals"][rows["labels"] == 2] < 40).all(), "all accepted at once: no second round"
+    assert (rows["proposals"][rows["labels"] == 2] < 40).all(), (
+        "all accepted at once: no second round"
+    )
     assert num_kept(rows) == 120
 
 
@@ -181,7 +218,8 @@ def test_images_are_accepted_at_the_rate_of_their_ratio(tmp_path):
     assert rows["accepted"][high].all()
     rate = rows["accepted"][low].mean()
     assert abs(rate - 0.25) < 4 * math.sqrt(0.25 * 0.75 / low.sum())
-    # of what is accepted, half / (half + half / 4) = 4/5 is bright: the distribution is that of the ratio
+    # of what is accepted, half / (half + half / 4) = 4/5 is bright: the distribution is that of the
+    # ratio
     kept = first_accepted(rows["labels"], rows["proposals"], rows["accepted"], 2000)
     assert len(kept) == 2000
     assert abs((rows["ratios"][kept] == 1).mean() - 0.8) < 4 * math.sqrt(0.8 * 0.2 / 2000)
@@ -227,7 +265,9 @@ def test_shards_that_are_gone_are_made_again_and_the_rest_is_left_alone(tmp_path
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
 
 
-def test_a_signal_stops_at_a_whole_shard_and_the_same_call_goes_on(tmp_path, small_shards, monkeypatch):
+def test_a_signal_stops_at_a_whole_shard_and_the_same_call_goes_on(
+    tmp_path, small_shards, monkeypatch
+):
     made = sampler(0.1, 0.9)
     whole = Crew().draw(made, settings(), tmp_path / "whole")
     real, written = sampling.write_shard, []
@@ -264,7 +304,9 @@ def test_a_later_round_asks_for_what_is_missing_at_the_rate_seen_so_far():
     proposed, accepted = np.array([100, 100, 100]), np.array([50, 100, 120])
     label, number = sampling._next_round(proposed, accepted, 100, 100, made)
     # 50 are missing at a rate of one half: 100 proposals, a tenth more and eight
-    assert label.tolist() == [0] * (110 + 1 + 8), "1.1 * 50 / 0.5 is a little more than 110 in binary"
+    assert label.tolist() == [0] * (110 + 1 + 8), (
+        "1.1 * 50 / 0.5 is a little more than 110 in binary"
+    )
     assert number.tolist() == list(range(100, 219))
     label, number = sampling._next_round(proposed, np.array([99, 50, 99]), 100, 100, made)
     assert label[:6].tolist() == [0, 1, 2, 0, 1, 2]
@@ -275,7 +317,9 @@ def test_a_round_never_goes_past_the_limit_of_proposals():
     made = sampler(0.5)
     _, number = sampling._next_round(np.array([190]), np.array([10]), 100, 2, made)
     assert number.tolist() == list(range(190, 200))
-    with pytest.raises(UserError, match="label class 0: only 10 of 100 images accepted in 200 proposals") as caught:
+    with pytest.raises(
+        UserError, match="label class 0: only 10 of 100 images accepted in 200 proposals"
+    ) as caught:
         sampling._next_round(np.array([200]), np.array([10]), 100, 2, made)
     assert caught.value.code == 70
 
@@ -283,11 +327,15 @@ def test_a_round_never_goes_past_the_limit_of_proposals():
 def test_a_label_that_is_hardly_ever_accepted_ends_with_its_name(tmp_path):
     class Rare(nn.Module):
         def forward(self, features, condition):
-            return torch.where((condition == 0) | (features > 0.98), 1.0, 0.0)  # z > 0.98: one in six
+            return torch.where(
+                (condition == 0) | (features > 0.98), 1.0, 0.0
+            )  # z > 0.98: one in six
 
     made = sampler(0.5, 0.5)
     made = Sampler(**{**vars(made), "ratio": Rare()})
-    with pytest.raises(UserError, match=r"label class 1: only .* of 40 images accepted in 120 proposals") as caught:
+    with pytest.raises(
+        UserError, match=r"label class 1: only .* of 40 images accepted in 120 proposals"
+    ) as caught:
         Crew().draw(made, settings(max_proposals=3), tmp_path)
     assert caught.value.code == 70
     assert "max_proposals" in caught.value.hint
@@ -310,7 +358,9 @@ def test_bounds_are_quantiles_of_the_burn_in_of_each_class_and_are_kept(tmp_path
         shade = drawn["pixels"][:, 0, 0, 0].double() / 127.5 - 1
         assert found[label] == pytest.approx(np.quantile((shade + 2) * (label + 1), 0.75), rel=1e-5)
     other = Sampler(**{**vars(made), "ratio": Steps(0.5, 0.5)})
-    np.testing.assert_array_equal(fit_bounds(other, asked, tmp_path / "bounds.json", Crew().machine(0)), found)
+    np.testing.assert_array_equal(
+        fit_bounds(other, asked, tmp_path / "bounds.json", Crew().machine(0)), found
+    )
 
 
 def test_ranges_of_a_continuous_label_share_a_bound(tmp_path):
@@ -327,10 +377,17 @@ def test_ranges_of_a_continuous_label_share_a_bound(tmp_path):
 
 def test_labels_to_generate_are_increasing_and_distinct_however_they_are_asked_for():
     task = Regression(0.0, 90.0, "degrees")
-    for asked, expected in ((4, [11.25, 33.75, 56.25, 78.75]), ([90, 0, 45], [0, 45, 90]),
-                            ({"first": 1, "last": 2, "step": 0.25}, [1, 1.25, 1.5, 1.75, 2])):  # fmt: skip
-        np.testing.assert_allclose(90 * labels_of(task, settings(labels=asked), 0), expected, rtol=1e-6)
-    many = labels_of(task, settings(labels={"random": 20_000}), 0)  # some numbers of float32 come twice
+    for asked, expected in (
+        (4, [11.25, 33.75, 56.25, 78.75]),
+        ([90, 0, 45], [0, 45, 90]),
+        ({"first": 1, "last": 2, "step": 0.25}, [1, 1.25, 1.5, 1.75, 2]),
+    ):
+        np.testing.assert_allclose(
+            90 * labels_of(task, settings(labels=asked), 0), expected, rtol=1e-6
+        )
+    many = labels_of(
+        task, settings(labels={"random": 20_000}), 0
+    )  # some numbers of float32 come twice
     assert (len(many), many.dtype) == (20_000, torch.float32)
     assert (many.diff() > 0).all()
     counts = torch.histc(many, 10, 0, 1)
@@ -367,7 +424,13 @@ def test_health_is_counted_over_the_first_proposals_of_each_label():
         "ratios": np.float32([0.5, 0.25, 9, 2, 4, 9]),
     }
     zero, one = health(made, columns, 2, np.array([0.4, 3.0]))
-    assert zero == {"label": 0, "name": "class 0", "acceptance": 0.5, "clipped": 0.5, "bound": 0.4,
-                    "effective": pytest.approx(effective_share(torch.tensor([0.5, 0.25])))}  # fmt: skip
+    assert zero == {
+        "label": 0,
+        "name": "class 0",
+        "acceptance": 0.5,
+        "clipped": 0.5,
+        "bound": 0.4,
+        "effective": pytest.approx(effective_share(torch.tensor([0.5, 0.25]))),
+    }
     assert (one["acceptance"], one["clipped"]) == (1.0, 0.5)
     assert set(columns) < set(SMALL) | {"labels"}

@@ -4,48 +4,81 @@ import math
 
 import pytest
 
-from cgankd import scores
+from cgankd import statistics
 from cgankd.preset import Paper
+from cgankd.report import comparison
 
 NOKD = {0: 10.0, 1: 12.0, 2: 14.0}  # mean 12, deviation 2
 FAKE = {0: 9.0, 1: 10.0, 2: 11.0}  # mean 10, deviation 1; differences -1, -2, -3
-PAPER = Paper.model_validate({
-    "results": [
-        {"teacher": "resnet18", "teacher_error": 4.9, "assistant": "vgg13", "student": "vgg11",
-         "errors": {"nokd": 8.42, "blkd": 7.24, "takd": 7.43, "nokd+fake": 6.83}},
-        {"teacher": "densenet121", "teacher_error": 4.5, "assistant": "vgg13", "student": "vgg11",
-         "errors": {"nokd": 8.42, "blkd": 7.4, "takd": 7.27, "nokd+fake": 6.83}},
-        {"teacher": "resnet18", "teacher_error": 5.06, "student": "vgg11", "errors": {"nokd": 7.59, "sskd": 5.82}},
-    ],
-    "nfake": {"counts": [0, 1000, 5000], "errors": {"vgg11": [8.42, 8.1, 8.11]}},
-    "ablation": {"student": "vgg11", "errors": {"nokd": 8.42, "+ filter": 6.94}},
-})  # fmt: skip
+PAPER = Paper.model_validate(
+    {
+        "results": [
+            {
+                "teacher": "resnet18",
+                "teacher_error": 4.9,
+                "assistant": "vgg13",
+                "student": "vgg11",
+                "errors": {"nokd": 8.42, "blkd": 7.24, "takd": 7.43, "nokd+fake": 6.83},
+            },
+            {
+                "teacher": "densenet121",
+                "teacher_error": 4.5,
+                "assistant": "vgg13",
+                "student": "vgg11",
+                "errors": {"nokd": 8.42, "blkd": 7.4, "takd": 7.27, "nokd+fake": 6.83},
+            },
+            {
+                "teacher": "resnet18",
+                "teacher_error": 5.06,
+                "student": "vgg11",
+                "errors": {"nokd": 7.59, "sskd": 5.82},
+            },
+        ],
+        "nfake": {"counts": [0, 1000, 5000], "errors": {"vgg11": [8.42, 8.1, 8.11]}},
+        "ablation": {"student": "vgg11", "errors": {"nokd": 8.42, "+ filter": 6.94}},
+    }
+)
 
 
-def members(row: str, by_seed: dict[int, float], *, teacher="", assistant="", network="vgg11", **facts) -> list[dict]:
+def members(
+    row: str, by_seed: dict[int, float], *, teacher="", assistant="", network="vgg11", **facts
+) -> list[dict]:
     return [
-        {"row": row, "seed": seed, "teacher": teacher, "assistant": assistant, "rho": None, "network": network,
-         "parameters": 5214, "steps": 60, "fakes": 0, "validation": score, "test": score, "student": "", **facts}
+        {
+            "row": row,
+            "seed": seed,
+            "teacher": teacher,
+            "assistant": assistant,
+            "rho": None,
+            "network": network,
+            "parameters": 5214,
+            "steps": 60,
+            "fakes": 0,
+            "validation": score,
+            "test": score,
+            "student": "",
+            **facts,
+        }
         for seed, score in by_seed.items()
-    ]  # fmt: skip
+    ]
 
 
 # Statistics
 
 
 def test_spread_is_mean_and_sample_deviation():
-    assert scores.spread([10.0, 12.0, 14.0]) == (12.0, 2.0)
-    assert scores.spread([1.0, 2.0, 6.0]) == (3.0, pytest.approx(math.sqrt(7)))
-    assert scores.spread([10.0]) == (10.0, None)
+    assert statistics.spread([10.0, 12.0, 14.0]) == (12.0, 2.0)
+    assert statistics.spread([1.0, 2.0, 6.0]) == (3.0, pytest.approx(math.sqrt(7)))
+    assert statistics.spread([10.0]) == (10.0, None)
 
 
 def test_the_standard_error_is_the_deviation_over_the_root_of_the_number():
-    assert scores.standard_error([10.0, 12.0, 14.0]) == pytest.approx(2 / math.sqrt(3))
-    assert scores.standard_error([10.0]) is None
+    assert statistics.standard_error([10.0, 12.0, 14.0]) == pytest.approx(2 / math.sqrt(3))
+    assert statistics.standard_error([10.0]) is None
 
 
 def test_differences_are_paired_by_seed():
-    found = scores.paired(FAKE, NOKD)
+    found = comparison.paired(FAKE, NOKD)
     assert found["difference"] == -2.0
     assert found["standard_error"] == pytest.approx(1 / math.sqrt(3))
     assert found["pairs"] == 3
@@ -53,26 +86,32 @@ def test_differences_are_paired_by_seed():
 
 
 def test_differences_use_only_seeds_that_both_have():
-    found = scores.paired({1: 13.0, 2: 13.0, 7: 99.0}, NOKD)
+    found = comparison.paired({1: 13.0, 2: 13.0, 7: 99.0}, NOKD)
     assert (found["difference"], found["pairs"]) == (0.0, 2)
-    assert found["standard_error"] == pytest.approx(1.0)  # of 1 and -1: deviation sqrt(2), over sqrt(2)
+    assert found["standard_error"] == pytest.approx(
+        1.0
+    )  # of 1 and -1: deviation sqrt(2), over sqrt(2)
 
 
 def test_a_difference_inside_two_standard_errors_is_not_significant():
-    found = scores.paired({0: 11.0, 1: 12.5, 2: 14.0}, NOKD)  # 1, 0.5, 0: mean 0.5, deviation 0.5
+    found = comparison.paired(
+        {0: 11.0, 1: 12.5, 2: 14.0}, NOKD
+    )  # 1, 0.5, 0: mean 0.5, deviation 0.5
     assert found["standard_error"] == pytest.approx(0.5 / math.sqrt(3))
     assert not found["significant"]
 
 
 def test_one_pair_or_none_is_never_significant():
     one = {"difference": -9.0, "standard_error": None, "pairs": 1, "significant": False}
-    assert scores.paired({0: 1.0}, NOKD) == one
-    assert scores.paired({9: 1.0}, NOKD)["difference"] is None
+    assert comparison.paired({0: 1.0}, NOKD) == one
+    assert comparison.paired({9: 1.0}, NOKD)["difference"] is None
 
 
 def test_rows_are_compared_with_nokd_of_the_same_network():
     other = members("blkd", {0: 11.0, 1: 10.0, 2: 15.0}, network="resnet20")
-    rows = scores.compare([*members("nokd", NOKD), *members("nokd+fake", FAKE, fakes=4), *other])
+    rows = comparison.compare(
+        [*members("nokd", NOKD), *members("nokd+fake", FAKE, fakes=4), *other]
+    )
     assert [(row["method"], row["student"], row["difference"]) for row in rows] == [
         ("nokd", "vgg11", None),
         ("nokd+fake", "vgg11", -2.0),
@@ -87,17 +126,21 @@ def test_rows_are_compared_with_nokd_of_the_same_network():
 
 def test_a_curve_starts_with_the_method_without_fakes_and_each_seed_counts_once():
     chain = {"teacher": "resnet18", "assistant": "vgg13"}
-    found = scores.curves([
-        *members("nokd", NOKD),
-        *members("nokd+fake (0)", NOKD, nfake=0),  # the same students
-        *members("nokd+fake (9)", {0: 8.0, 1: 8.0}, nfake=9, fakes=7),  # two were missing in the pool
-        *members("nokd+fake (5)", FAKE, nfake=5, fakes=5),
-        *members("nokd", {0: 3.0}, network="vgg13"),
-        *members("nokd+fake", {0: 2.0}, network="vgg13", fakes=5),
-        *members("takd", {0: 6.0}, **chain),
-        *members("takd+fake (5)", {0: 5.0}, nfake=5, fakes=5, **chain),
-        *members("takd+fake (9)", {0: 4.0}, nfake=9, fakes=7, **chain),
-    ])  # fmt: skip
+    found = comparison.curves(
+        [
+            *members("nokd", NOKD),
+            *members("nokd+fake (0)", NOKD, nfake=0),  # the same students
+            *members(
+                "nokd+fake (9)", {0: 8.0, 1: 8.0}, nfake=9, fakes=7
+            ),  # two were missing in the pool
+            *members("nokd+fake (5)", FAKE, nfake=5, fakes=5),
+            *members("nokd", {0: 3.0}, network="vgg13"),
+            *members("nokd+fake", {0: 2.0}, network="vgg13", fakes=5),
+            *members("takd", {0: 6.0}, **chain),
+            *members("takd+fake (5)", {0: 5.0}, nfake=5, fakes=5, **chain),
+            *members("takd+fake (9)", {0: 4.0}, nfake=9, fakes=7, **chain),
+        ]
+    )
     fakes, taught = found  # of vgg13 there are two points only, which the table tells as well
     assert (fakes["method"], fakes["teacher"], fakes["student"]) == ("nokd+fake", "", "vgg11")
     assert fakes["points"] == [
@@ -105,8 +148,16 @@ def test_a_curve_starts_with_the_method_without_fakes_and_each_seed_counts_once(
         {"fakes": 5, "mean": 10.0, "standard_error": pytest.approx(1 / math.sqrt(3))},
         {"fakes": 7, "mean": 8.0, "standard_error": 0.0},
     ]
-    assert (taught["method"], taught["teacher"], taught["assistant"]) == ("takd+fake", "resnet18", "vgg13")
-    assert [(point["fakes"], point["mean"]) for point in taught["points"]] == [(0, 6.0), (5, 5.0), (7, 4.0)]
+    assert (taught["method"], taught["teacher"], taught["assistant"]) == (
+        "takd+fake",
+        "resnet18",
+        "vgg13",
+    )
+    assert [(point["fakes"], point["mean"]) for point in taught["points"]] == [
+        (0, 6.0),
+        (5, 5.0),
+        (7, 4.0),
+    ]
     assert [point["standard_error"] for point in taught["points"]] == [None] * 3
 
 
@@ -133,20 +184,28 @@ def test_a_curve_starts_with_the_method_without_fakes_and_each_seed_counts_once(
         ("blkd+fake (1000)", {"nfake": 1000, "teacher": "resnet18"}, []),
     ],
 )
-def test_published_numbers_are_those_of_the_method_the_networks_and_the_number_of_fakes(row, facts, expected):
-    (ours,) = scores.compare(members(row, {0: 1.0}, **facts))
-    assert scores.published(ours, PAPER) == expected
-    assert scores.published(ours, Paper()) == []
+def test_published_numbers_are_those_of_the_method_the_networks_and_the_number_of_fakes(
+    row, facts, expected
+):
+    (ours,) = comparison.compare(members(row, {0: 1.0}, **facts))
+    assert comparison.published(ours, PAPER) == expected
+    assert comparison.published(ours, Paper()) == []
 
 
 def test_published_steps_are_those_of_the_student_of_the_ablation():
-    rows = scores.compare([*members("nokd", NOKD), *members("raw fakes", NOKD), *members("+ filter", FAKE)])
-    assert [scores.published_step(row, PAPER) for row in rows] == [[8.42], [], [6.94]]
-    assert scores.published_step({**rows[0], "student": "vgg13"}, PAPER) == []
-    assert scores.published_step(rows[0], Paper()) == []
+    rows = comparison.compare(
+        [*members("nokd", NOKD), *members("raw fakes", NOKD), *members("+ filter", FAKE)]
+    )
+    assert [comparison.published_step(row, PAPER) for row in rows] == [[8.42], [], [6.94]]
+    assert comparison.published_step({**rows[0], "student": "vgg13"}, PAPER) == []
+    assert comparison.published_step(rows[0], Paper()) == []
 
 
 def test_the_published_curve_is_that_of_nokd_with_fakes():
-    assert scores.published_curve("nokd+fake", "vgg11", PAPER) == [(0, 8.42), (1000, 8.1), (5000, 8.11)]
-    assert scores.published_curve("blkd+fake", "vgg11", PAPER) == []
-    assert scores.published_curve("nokd+fake", "vgg13", PAPER) == []
+    assert comparison.published_curve("nokd+fake", "vgg11", PAPER) == [
+        (0, 8.42),
+        (1000, 8.1),
+        (5000, 8.11),
+    ]
+    assert comparison.published_curve("blkd+fake", "vgg11", PAPER) == []
+    assert comparison.published_curve("nokd+fake", "vgg13", PAPER) == []

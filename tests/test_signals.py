@@ -37,6 +37,8 @@ sys.exit(7)
     ],
 )
 def test_a_signal_ends_at_once_waits_or_ends_the_second_time(number, how, code):
-    child = subprocess.run([sys.executable, "-c", CHILD, str(int(number)), how], capture_output=True, text=True)
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD, str(int(number)), how], capture_output=True, text=True
+    )
     assert child.returncode == code, child.stderr
     assert ("the same command continues" in child.stderr) == (how == "outside")

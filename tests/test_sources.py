@@ -37,7 +37,9 @@ def test_digits_are_those_of_scikit_learn_in_three_equal_channels():
     original = load_digits()
     assert source.images.dtype == np.uint8
     for channel in range(3):
-        np.testing.assert_array_equal(source.images[:, channel], np.rint(original.images / 16 * 255))
+        np.testing.assert_array_equal(
+            source.images[:, channel], np.rint(original.images / 16 * 255)
+        )
     np.testing.assert_array_equal(source.labels, original.target)
     assert source.label == {"kind": "class", "classes": list("0123456789")}
 
@@ -140,7 +142,9 @@ def test_asking_for_more_than_there_is_is_refused(name, changes, words):
     assert caught.value.code == 65
 
 
-def test_the_content_is_identified_once_per_run_and_again_when_the_settings_change(tmp_path, monkeypatch):
+def test_the_content_is_identified_once_per_run_and_again_when_the_settings_change(
+    tmp_path, monkeypatch
+):
     made, load = [], sources.load
     identity.describe.cache_clear()
     monkeypatch.setattr(catalogue, "load", lambda *given: made.append(given) or load(*given))

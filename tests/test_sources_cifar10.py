@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 import torchvision
 
-from cgankd import hdf5, sources
+from cgankd import sources
 from cgankd.errors import UserError
 from cgankd.preset import Data
+from cgankd.runs import hdf5
 from cgankd.sources import cifar10
 
 
 def settings(**changes) -> Data:
-    return Data(**{"source": "cifar10", "size": 8, "num_train": 8000, "num_validation": 2000, **changes})
+    return Data(
+        **{"source": "cifar10", "size": 8, "num_train": 8000, "num_validation": 2000, **changes}
+    )
 
 
 def numbered(num: int, start: int = 0) -> np.ndarray:
@@ -51,8 +54,12 @@ def offline(monkeypatch, tmp_path):
 
 def published(path, *, test: bool, num: int = 100) -> str:
     """A file in the published layout, whose rows 0..79 are sub-train, and 80..99 sub-valid."""
-    arrays = {"images_train": numbered(num), "labels_train": np.arange(num) % 10,
-              "subtrain_indx": np.arange(80), "subvalid_indx": np.arange(80, 100)}  # fmt: skip
+    arrays = {
+        "images_train": numbered(num),
+        "labels_train": np.arange(num) % 10,
+        "subtrain_indx": np.arange(80),
+        "subvalid_indx": np.arange(80, 100),
+    }
     if test:
         arrays |= {"images_test": numbered(40, 700), "labels_test": np.arange(40) % 10}
     path.write_bytes(hdf5.to_bytes(arrays, {}))
@@ -61,24 +68,45 @@ def published(path, *, test: bool, num: int = 100) -> str:
 
 def test_the_permutation_is_the_published_one():
     train, validation = cifar10.published_rows(40_000, 10_000)
-    assert train[:10].tolist() == [24397, 39273, 6546, 13504, 49765, 31361, 27741, 47758, 22393, 18289]
-    assert [int(train[:num].sum()) for num in (10_000, 20_000, 40_000)] == [249_339_781, 501_780_441, 1_000_904_640]
+    assert train[:10].tolist() == [
+        24397,
+        39273,
+        6546,
+        13504,
+        49765,
+        31361,
+        27741,
+        47758,
+        22393,
+        18289,
+    ]
+    assert [int(train[:num].sum()) for num in (10_000, 20_000, 40_000)] == [
+        249_339_781,
+        501_780_441,
+        1_000_904_640,
+    ]
     assert np.array_equal(np.sort(np.concatenate([train, validation])), np.arange(50_000))
 
 
 def test_the_smaller_published_sets_lie_in_the_larger():
-    small, large = (np.concatenate(cifar10.published_rows(num * 4 // 5, num // 5)) for num in (10_000, 20_000))
+    small, large = (
+        np.concatenate(cifar10.published_rows(num * 4 // 5, num // 5)) for num in (10_000, 20_000)
+    )
     assert np.array_equal(small, large[:10_000])
 
 
 def test_the_rows_of_torchvisions_files_are_the_published_ones_whatever_the_seed(original):
     for seed in (0, 7):
         source = sources.load(settings(), seed)
-        for split, rows in zip(("train", "validation"), cifar10.published_rows(8000, 2000), strict=True):
+        for split, rows in zip(
+            ("train", "validation"), cifar10.published_rows(8000, 2000), strict=True
+        ):
             found = numbers_of(source.images[source.rows[split]])
             assert np.array_equal(found, np.sort(rows))
             assert np.array_equal(source.labels[source.rows[split]], found % 10)
-        assert np.array_equal(numbers_of(source.images[source.rows["test"]]), np.arange(50_000, 60_000))
+        assert np.array_equal(
+            numbers_of(source.images[source.rows["test"]]), np.arange(50_000, 60_000)
+        )
 
 
 def test_test_rows_are_drawn_with_the_same_share_of_every_class(original):
@@ -107,7 +135,9 @@ def test_a_file_without_test_images_gets_those_of_data_test_or_of_the_download(t
 
 def test_without_any_test_images_both_remedies_are_named(tmp_path, offline):
     path = published(tmp_path / "c.h5", test=False)
-    with pytest.raises(UserError, match=r"data.test names none, and torchvision's are not to be had") as caught:
+    with pytest.raises(
+        UserError, match=r"data.test names none, and torchvision's are not to be had"
+    ) as caught:
         sources.load(settings(path=path, num_train=80, num_validation=20), 0)
     assert caught.value.code == 65
     assert "images_test, labels_test in data.test" in caught.value.hint
@@ -115,7 +145,9 @@ def test_without_any_test_images_both_remedies_are_named(tmp_path, offline):
 
 
 def test_offline_the_message_says_which_file_to_put_where(tmp_path, offline):
-    with pytest.raises(UserError, match=r"could not be downloaded from .*cifar-10-python.tar.gz \(no route") as caught:
+    with pytest.raises(
+        UserError, match=r"could not be downloaded from .*cifar-10-python.tar.gz \(no route"
+    ) as caught:
         sources.load(settings(), 0)
     assert caught.value.code == 65
     assert str(tmp_path / "cache" / "cgankd" / "cifar-10-batches-py") in caught.value.hint
@@ -127,7 +159,9 @@ def test_files_with_another_checksum_are_not_unpickled(tmp_path):
     folder.mkdir()
     (folder / "data_batch_1").write_bytes(b"\x80\x04cos\nabort\n(tR.")
     for path in (tmp_path, folder):
-        with pytest.raises(UserError, match="files are missing, or are not those of CIFAR-10") as caught:
+        with pytest.raises(
+            UserError, match="files are missing, or are not those of CIFAR-10"
+        ) as caught:
             sources.load(settings(path=str(path)), 0)
         assert caught.value.code == 65
 
@@ -141,5 +175,7 @@ def test_a_path_that_is_not_there_is_named():
 def test_more_images_than_there_are_cannot_be_asked_for(original):
     with pytest.raises(UserError, match="= 50001, but cifar10 has 50000 images"):
         sources.load(settings(num_train=40_001, num_validation=10_000), 0)
-    with pytest.raises(UserError, match=r"data.num_test = 10001, but cifar10 has 10000 test images"):
+    with pytest.raises(
+        UserError, match=r"data.num_test = 10001, but cifar10 has 10000 test images"
+    ):
         sources.load(settings(num_test=10_001), 0)

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cgankd import cli, hdf5, preset, signals, sources
+from cgankd import preset, signals, sources
+from cgankd.cli import commands
 from cgankd.preset import Data
+from cgankd.runs import hdf5
 from cgankd.sources import inspection
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 3, 8, 8), dtype=np.uint8)
@@ -24,7 +26,7 @@ def cgankd(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["cgankd", *map(str, arguments)])
         monkeypatch.setattr(signals, "install", lambda: None)
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            commands.main()
         found = capsys.readouterr()
         return int(left.value.code or 0), found.out, found.err
 
@@ -69,7 +71,9 @@ def test_inspect_tells_numbers_from_classes(tmp_path, write):
     assert facts["numbers"] == {"distinct": 40, "min": 0.0, "max": 2.0}
     for number in range(4):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.png")
-    (tmp_path / "t.csv").write_text("file,label\n" + "".join(f"{number}.png,{number % 2}\n" for number in range(4)))
+    (tmp_path / "t.csv").write_text(
+        "file,label\n" + "".join(f"{number}.png,{number % 2}\n" for number in range(4))
+    )
     facts = inspection.inspect(tmp_path / "t.csv")
     assert (facts["source"], facts["classes"], facts["problems"]) == ("csv", {"0": 2, "1": 2}, [])
 
@@ -83,10 +87,17 @@ def test_inspect_follows_no_link(tmp_path):
 
 
 def test_prepare_writes_what_the_source_h5_reads_as_the_same_data(cgankd, tmp_path, write):
-    asked = ["data.source='h5'", f"data.path='{write(WHOLE)}'", "data.size=8", "data.num_train=20",
-             "data.num_validation=8"]  # fmt: skip
+    asked = [
+        "data.source='h5'",
+        f"data.path='{write(WHOLE)}'",
+        "data.size=8",
+        "data.num_train=20",
+        "data.num_validation=8",
+    ]
     changes = [word for change in asked for word in ("--set", change)]
-    code, out, _ = cgankd("data", "prepare", "-p", "digits", *changes, "--seed", 3, "--to", tmp_path / "new.h5")
+    code, out, _ = cgankd(
+        "data", "prepare", "-p", "digits", *changes, "--seed", 3, "--to", tmp_path / "new.h5"
+    )
     assert (code, out) == (0, f"{tmp_path / 'new.h5'}\n")
     data = preset.load("digits", asked).data
     made = data.model_copy(update={"path": str(tmp_path / "new.h5")})
@@ -100,15 +111,25 @@ def test_prepare_writes_what_the_source_h5_reads_as_the_same_data(cgankd, tmp_pa
 
 def test_prepare_keeps_the_meaning_of_a_continuous_label_and_the_digits(cgankd, tmp_path):
     path = tmp_path / "angles.h5"
-    assert cgankd("data", "prepare", "-p", "digits-angle", "--set", "data.size=8", "--to", path)[0] == 0
+    assert (
+        cgankd("data", "prepare", "-p", "digits-angle", "--set", "data.size=8", "--to", path)[0]
+        == 0
+    )
     original = sources.load(preset.load("digits-angle", ["data.size=8"]).data, 0)
-    sizes = {"num_train": len(original.rows["train"]), "num_validation": len(original.rows["validation"])}
+    sizes = {
+        "num_train": len(original.rows["train"]),
+        "num_validation": len(original.rows["validation"]),
+    }
     made = Data(source="h5", path=str(path), size=8, range=[0.0, 90.0], unit="degrees", **sizes)
     source = sources.load(made, 5)
     assert source.label == original.label
     for split in sources.SPLITS:
-        assert np.array_equal(source.images[source.rows[split]], original.images[original.rows[split]])
-        assert np.array_equal(source.labels[source.rows[split]], original.labels[original.rows[split]])
+        assert np.array_equal(
+            source.images[source.rows[split]], original.images[original.rows[split]]
+        )
+        assert np.array_equal(
+            source.labels[source.rows[split]], original.labels[original.rows[split]]
+        )
     code, out, _ = cgankd("data", "verify", path, "--json")
     assert code == 0
     assert json.loads(out)["result"]["label"]["max"] == 90.0
@@ -119,7 +140,10 @@ def test_verify_finds_test_images_among_those_to_train_on(cgankd, write):
     images[33] = images[7]
     code, out, err = cgankd("data", "verify", write({**WHOLE, "images": images}))
     assert (code, out) == (65, "")
-    assert "1 test images are images to train on too, pixel for pixel: row 33 of all images is row 7" in err
+    assert (
+        "1 test images are images to train on too, pixel for pixel: row 33 of all images is row 7"
+        in err
+    )
 
 
 def test_verify_needs_the_range_of_numbers(cgankd, write):
@@ -137,7 +161,10 @@ def test_presets_are_listed_shown_and_copied(cgankd, tmp_path):
     assert out.split() == preset.names()
     written = (preset.folder() / "digits.toml").read_text()
     assert cgankd("presets", "show", "digits")[1] == written
-    assert json.loads(cgankd("presets", "show", "digits", "--json")[1])["result"] == preset.load("digits").model_dump()
+    assert (
+        json.loads(cgankd("presets", "show", "digits", "--json")[1])["result"]
+        == preset.load("digits").model_dump()
+    )
     mine = tmp_path / "mine.toml"
     assert cgankd("presets", "cp", "digits", mine)[:2] == (0, f"{mine}\n")
     assert preset.load(mine) == preset.load("digits").model_copy(update={"name": "mine"})
@@ -155,7 +182,9 @@ def test_presets_are_listed_shown_and_copied(cgankd, tmp_path):
         (["data", "prepare", "-p", "digit", "--to", "x.h5"], 2, "did you mean digits?"),
     ],
 )
-def test_bad_calls_get_one_message_and_write_nothing(arguments, code, message, cgankd, tmp_path, monkeypatch):
+def test_bad_calls_get_one_message_and_write_nothing(
+    arguments, code, message, cgankd, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     found, out, err = cgankd(*arguments)
     assert (found, out) == (code, "")

@@ -1,4 +1,6 @@
-"""Image files as sources: class folders, CSV and Tiny-ImageNet, whatever shape their images have."""
+"""Image files as sources: class folders, CSV and Tiny-ImageNet, whatever shape their
+images have.
+"""
 
 import os
 import struct
@@ -20,7 +22,9 @@ def _own_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def draw(path: Path, colour: object = (10, 20, 30), size: tuple[int, int] = (12, 9), mode: str = "RGB") -> Path:
+def draw(
+    path: Path, colour: object = (10, 20, 30), size: tuple[int, int] = (12, 9), mode: str = "RGB"
+) -> Path:
     """A picture of one colour."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, colour).save(path)
@@ -28,7 +32,16 @@ def draw(path: Path, colour: object = (10, 20, 30), size: tuple[int, int] = (12,
 
 
 def settings(source: str, path: Path, **changes) -> Data:
-    return Data(**{"source": source, "path": str(path), "size": 8, "num_train": 4, "num_validation": 2, **changes})
+    return Data(
+        **{
+            "source": source,
+            "path": str(path),
+            "size": 8,
+            "num_train": 4,
+            "num_validation": 2,
+            **changes,
+        }
+    )
 
 
 def refused(asked: Data, words: str) -> UserError:
@@ -77,7 +90,12 @@ def test_a_photograph_is_turned_upright(tmp_path):
 
 def test_a_decompression_bomb_is_not_unpacked(tmp_path):
     header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    start = (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + header
+        + struct.pack(">I", zlib.crc32(header))
+    )
     data = b"IDAT" + zlib.compress(bytes(1000))
     (tmp_path / "a.png").write_bytes(
         start + struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
@@ -87,7 +105,9 @@ def test_a_decompression_bomb_is_not_unpacked(tmp_path):
 
 
 def test_formats_that_start_other_programs_are_refused(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
+    (tmp_path / "a.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+    )
     with pytest.raises(UserError, match="not a readable image"):
         pictures.read(tmp_path / "a.png", 8)
 
@@ -137,14 +157,21 @@ def test_broken_images_are_named_or_left_out_and_counted(flowers, monkeypatch):
 def test_test_images_may_stand_in_a_folder_of_their_own(flowers, tmp_path):
     for name in ("rose", "tulip"):
         draw(tmp_path / "test" / name / "a.png", (1, 2, 3))
-    source = sources.load(settings("folder", flowers, test=str(tmp_path / "test"), num_train=6, num_validation=4), 0)
+    source = sources.load(
+        settings("folder", flowers, test=str(tmp_path / "test"), num_train=6, num_validation=4), 0
+    )
     assert source.labels[source.rows["test"]].tolist() == [0, 1]
     assert (source.images[source.rows["test"], 2] == 3).all()
     draw(tmp_path / "few" / "tulip" / "a.png")
-    few = sources.load(settings("folder", flowers, test=str(tmp_path / "few"), num_train=6, num_validation=4), 0)
+    few = sources.load(
+        settings("folder", flowers, test=str(tmp_path / "few"), num_train=6, num_validation=4), 0
+    )
     assert few.labels[few.rows["test"]].tolist() == [1], "a test may lack classes"
     draw(tmp_path / "test" / "lily" / "a.png")
-    refused(settings("folder", flowers, test=str(tmp_path / "test")), "has classes that data.path lacks: lily")
+    refused(
+        settings("folder", flowers, test=str(tmp_path / "test")),
+        "has classes that data.path lacks: lily",
+    )
 
 
 def test_a_folder_of_another_kind_is_refused(tmp_path):
@@ -155,14 +182,18 @@ def test_a_folder_of_another_kind_is_refused(tmp_path):
     refused(settings("folder", tmp_path / "one"), "1 class folders have no images: .*tulip")
     for part in ("test", "train"):
         draw(tmp_path / "parts" / part / "rose" / "1.png")
-    error = refused(settings("folder", tmp_path / "parts"), "test holds folders in the place of images")
+    error = refused(
+        settings("folder", tmp_path / "parts"), "test holds folders in the place of images"
+    )
     assert "data.path = " in error.hint
 
 
 def test_decoded_images_are_kept_until_a_file_changes(flowers, monkeypatch):
     monkeypatch.setattr(cache, "MIN_FILES", 1)
     read, decode = [], pictures.read_all
-    monkeypatch.setattr(pictures, "read_all", lambda *given, **options: read.append(1) or decode(*given, **options))
+    monkeypatch.setattr(
+        pictures, "read_all", lambda *given, **options: read.append(1) or decode(*given, **options)
+    )
     first, again = (sources.load(settings("folder", flowers), 0) for _ in range(2))
     assert first.digest() == again.digest()
     assert len(read) == 1
@@ -211,7 +242,9 @@ def test_the_splits_of_a_csv_are_kept(table):
 
 
 def test_the_test_may_stand_in_a_csv_of_its_own(table, tmp_path):
-    (tmp_path / "test.csv").write_text("\ufefffile,label\nimages/9.png,rose\nimages/8.png,lily\n", encoding="utf-8")
+    (tmp_path / "test.csv").write_text(
+        "\ufefffile,label\nimages/9.png,rose\nimages/8.png,lily\n", encoding="utf-8"
+    )
     asked = settings("csv", table("file,label", *ROWS[:8]), test=str(tmp_path / "test.csv"))
     source = sources.load(asked, 0)
     assert source.images[source.rows["test"], 0, 0, 0].tolist() == [9, 8]
@@ -227,7 +260,9 @@ def test_classes_that_are_integers_are_ordered_as_integers(table):
 
 def test_with_a_range_the_labels_of_a_csv_are_numbers(table):
     rows = [f"images/{number}.png,{number / 4}" for number in range(10)]
-    source = sources.load(settings("csv", table("file,label", *rows), range=[0.0, 2.5], unit="m"), 0)
+    source = sources.load(
+        settings("csv", table("file,label", *rows), range=[0.0, 2.5], unit="m"), 0
+    )
     assert source.label == {"kind": "continuous", "min": 0.0, "max": 2.5, "unit": "m"}
     np.testing.assert_array_equal(source.labels, source.images[:, 0, 0, 0] / 4)
 
@@ -250,8 +285,13 @@ def test_numbers_of_a_csv_with_a_step_are_its_multiples_and_drawn_evenly(table):
 def test_a_csv_may_name_types(table, tmp_path):
     rows = [f"{row},{number % 3 + 9}" for number, row in enumerate(ROWS)]
     source = sources.load(settings("csv", table("file,label,type", *rows)), 0)
-    assert np.array_equal(source.types, source.images[:, 0, 0, 0] % 3), "9, 10, 11 in their order as integers"
-    refused(settings("csv", table("file,label,type", *rows, "images/x.png,rose,")), "line 12: type is empty")
+    assert np.array_equal(source.types, source.images[:, 0, 0, 0] % 3), (
+        "9, 10, 11 in their order as integers"
+    )
+    refused(
+        settings("csv", table("file,label,type", *rows, "images/x.png,rose,")),
+        "line 12: type is empty",
+    )
     (tmp_path / "test.csv").write_text("file,label\nimages/9.png,rose\n")
     asked = settings("csv", table("file,label,type", *rows[:9]), test=str(tmp_path / "test.csv"))
     assert sources.load(asked, 0).types is None, "not all rows have one"
@@ -265,7 +305,10 @@ def test_sizes_may_be_left_to_the_data(table):
     source = sources.load(settings("csv", table("file,label,split", *given), **auto), 0)
     assert [len(source.rows[split]) for split in sources.SPLITS] == [7, 2, 1]
     assert source.images[source.rows["test"], 0, 0, 0].tolist() == [9]
-    refused(settings("csv", table("file,label", *ROWS[:2]), **auto), "table.csv has 2 images to split, too few")
+    refused(
+        settings("csv", table("file,label", *ROWS[:2]), **auto),
+        "table.csv has 2 images to split, too few",
+    )
 
 
 @pytest.mark.parametrize(
@@ -278,19 +321,47 @@ def test_sizes_may_be_left_to_the_data(table):
         (["file,label", *ROWS, "/etc/passwd,rose"], {}, "line 12: '/etc/passwd' leads out of"),
         (["file,label", *ROWS, "images/x.png,rose"], {}, "x.png: not a readable image"),
         (["file,label", *ROWS, ROWS[3]], {}, "3.png stands in line 5 and again in line 12"),
-        (["file,label,split", f"{ROWS[0]},valid"], {}, "line 2: split is 'valid', expected train, validation or test"),
-        (["file,label", *ROWS], {"range": [0.0, 1.0]}, "line 2: 'lily' is no number, as data.range asks for"),
-        (["file,label", "images/0.png,0.5", "images/1.png,1"], {}, "line 2: the label 0.5 is a fraction, not a class"),
+        (
+            ["file,label,split", f"{ROWS[0]},valid"],
+            {},
+            "line 2: split is 'valid', expected train, validation or test",
+        ),
+        (
+            ["file,label", *ROWS],
+            {"range": [0.0, 1.0]},
+            "line 2: 'lily' is no number, as data.range asks for",
+        ),
+        (
+            ["file,label", "images/0.png,0.5", "images/1.png,1"],
+            {},
+            "line 2: the label 0.5 is a fraction, not a class",
+        ),
         (
             ["file,label,split", *[f"{row},train" for row in ROWS[:8]], "images/8.png,elm,test"],
             {},
             "the test has the class 'elm', which no training row has",
         ),
-        (["file,label", "images/0.png,nan", "images/1.png,1"], {"range": [0.0, 1.0]}, "1 of 2 labels are no numbers"),
-        (["file,label", "images/0.png,9", "images/1.png,1"], {"range": [0.0, 1.0]}, "1 of 2 labels lie outside"),
-        (["file,label", "images/0.png,1", "images/1.png,1"], {"range": [0.0, 1.0]}, "all 2 labels are 1"),
+        (
+            ["file,label", "images/0.png,nan", "images/1.png,1"],
+            {"range": [0.0, 1.0]},
+            "1 of 2 labels are no numbers",
+        ),
+        (
+            ["file,label", "images/0.png,9", "images/1.png,1"],
+            {"range": [0.0, 1.0]},
+            "1 of 2 labels lie outside",
+        ),
+        (
+            ["file,label", "images/0.png,1", "images/1.png,1"],
+            {"range": [0.0, 1.0]},
+            "all 2 labels are 1",
+        ),
         (["file,label", *ROWS[::2]], {}, "all 5 images are of one class, lily"),
-        (["file,label,split", *[f"{row},test" for row in ROWS]], {}, "no images to train on, all are test images"),
+        (
+            ["file,label,split", *[f"{row},test" for row in ROWS]],
+            {},
+            "no images to train on, all are test images",
+        ),
         (["file,label", '"images/0.png,rose'], {}, "not readable as CSV"),
     ],
 )
@@ -309,7 +380,9 @@ def test_a_file_that_is_no_csv_or_not_there_is_named(tmp_path):
 
 @pytest.fixture
 def tiny(tmp_path):
-    """The official layout with two classes of four training and two validation images, one of them grey."""
+    """The official layout with two classes of four training and two validation images, one of them
+    grey.
+    """
     root = tmp_path / "tiny-imagenet-200"
     for name, red in (("n02", 200), ("n01", 100)):
         for number in range(4):
@@ -334,9 +407,13 @@ def test_tiny_imagenet_trains_on_train_and_tests_on_its_validation_images(tiny):
 
 
 def test_a_tiny_imagenet_that_is_not_whole_is_refused_with_where_to_get_it(tiny, tmp_path):
-    error = refused(settings("tiny-imagenet", tmp_path / "none"), "tiny-imagenet: data.path = .*none not found")
+    error = refused(
+        settings("tiny-imagenet", tmp_path / "none"), "tiny-imagenet: data.path = .*none not found"
+    )
     assert "tiny-imagenet-200.zip" in error.hint
-    refused(Data(source="tiny-imagenet", size=64, num_train=6, num_validation=2), "data.path is missing")
+    refused(
+        Data(source="tiny-imagenet", size=64, num_train=6, num_validation=2), "data.path is missing"
+    )
     annotations = tiny / "val" / "val_annotations.txt"
     annotations.write_text("val_0.JPEG\tn09\t0\t0\t1\t1\n")
     refused(settings("tiny-imagenet", tiny), "line 1: 'n09' is no class of wnids.txt")

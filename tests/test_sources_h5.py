@@ -8,9 +8,10 @@ import h5py
 import numpy as np
 import pytest
 
-from cgankd import hdf5, runs, sources
+from cgankd import runs, sources
 from cgankd.errors import UserError
 from cgankd.preset import Data
+from cgankd.runs import hdf5
 from cgankd.sources import catalogue, identity, pictures
 from cgankd.sources.h5 import LAYOUTS
 
@@ -19,7 +20,9 @@ NUM = 40
 
 def images(num: int = NUM, side: int = 8, first: int = 100) -> np.ndarray:
     """Images of one value each, from `first` on."""
-    return np.broadcast_to(np.arange(first, first + num, dtype=np.uint8)[:, None, None, None], (num, 3, side, side))
+    return np.broadcast_to(
+        np.arange(first, first + num, dtype=np.uint8)[:, None, None, None], (num, 3, side, side)
+    )
 
 
 CLASSES = np.arange(NUM) % 4
@@ -37,7 +40,9 @@ def write(tmp_path):
 
 
 def settings(path: str, **changes) -> Data:
-    return Data(**{"source": "h5", "path": path, "size": 8, "num_train": 20, "num_validation": 8, **changes})
+    return Data(
+        **{"source": "h5", "path": path, "size": 8, "num_train": 20, "num_validation": 8, **changes}
+    )
 
 
 def values(source: sources.Source, split: str) -> list[int]:
@@ -74,12 +79,16 @@ def test_every_known_layout_is_read_with_its_splits(layout, write):
     assert values(source, "test") == inner + appended
     for split in sources.SPLITS:
         held = np.array(values(source, split))
-        assert np.array_equal(source.labels[source.rows[split]], np.where(held < 200, held - 100, held - 200) % 4)
+        assert np.array_equal(
+            source.labels[source.rows[split]], np.where(held < 200, held - 100, held - 200) % 4
+        )
     assert source.label == {"kind": "class", "classes": ["0", "1", "2", "3"]}
 
 
 def test_the_labels_of_published_fakes_may_be_floats(write):
-    source = sources.load(settings(write({"fake_images": images(), "fake_labels": CLASSES.astype(np.float64)})), 0)
+    source = sources.load(
+        settings(write({"fake_images": images(), "fake_labels": CLASSES.astype(np.float64)})), 0
+    )
     assert source.labels.dtype == np.int64
     assert np.bincount(source.labels).tolist() == [10, 10, 10, 10]
 
@@ -98,12 +107,24 @@ def test_labels_a_tenth_of_a_step_off_become_the_multiple_bit_by_bit(write):
     path = write({"images": images(), "labels": np.repeat([0.3, 0.7], NUM // 2) + off})
     source = sources.load(settings(path, range=[0.0, 1.0], step=0.1), 0)
     assert set(source.labels.tolist()) == {np.float32(0.3), np.float32(0.7)}
-    refused(settings(write({"images": images(), "labels": np.linspace(0, 1, NUM)}), range=[0.0, 1.0], step=0.1), "step")
+    refused(
+        settings(
+            write({"images": images(), "labels": np.linspace(0, 1, NUM)}),
+            range=[0.0, 1.0],
+            step=0.1,
+        ),
+        "step",
+    )
 
 
 def test_types_stay_with_their_images(write):
-    arrays = {"images": images(), "labels": CLASSES, "types": np.arange(NUM) + 100, "images_test": images(8, first=200),
-              "labels_test": CLASSES[:8]}  # fmt: skip
+    arrays = {
+        "images": images(),
+        "labels": CLASSES,
+        "types": np.arange(NUM) + 100,
+        "images_test": images(8, first=200),
+        "labels_test": CLASSES[:8],
+    }
     source = sources.load(settings(write({**arrays, "types_test": np.arange(8) + 200})), 0)
     assert np.array_equal(source.types, source.images[:, 0, 0, 0])
     assert sources.load(settings(write(arrays)), 0).types is None, "the test images have none"
@@ -117,7 +138,9 @@ def test_grey_images_get_three_equal_channels(write):
 
 def test_another_size_is_resized_without_aliasing_and_keeps_plain_colours():
     board = np.indices((32, 32)).sum(0) % 2 * 255
-    both = np.stack([np.broadcast_to(board, (3, 32, 32)), np.full((3, 32, 32), 37)]).astype(np.uint8)
+    both = np.stack([np.broadcast_to(board, (3, 32, 32)), np.full((3, 32, 32), 37)]).astype(
+        np.uint8
+    )
     fitted = pictures.fit_all(both, 8)
     assert abs(fitted[0, :, 1:-1, 1:-1].astype(int) - 127).max() <= 3
     assert (fitted[1] == 37).all()
@@ -131,15 +154,22 @@ def test_an_oblong_is_cut_to_the_square_in_its_middle():
 
 def test_draws_are_disjoint_and_in_proportion_to_the_classes(write):
     labels = np.repeat([0, 1, 2], [24, 12, 4])
-    source = sources.load(settings(write({"images": images(), "labels": labels}), num_train=20, num_validation=10), 1)
-    counts = [np.bincount(source.labels[source.rows[split]], minlength=3).tolist() for split in sources.SPLITS]
+    source = sources.load(
+        settings(write({"images": images(), "labels": labels}), num_train=20, num_validation=10), 1
+    )
+    counts = [
+        np.bincount(source.labels[source.rows[split]], minlength=3).tolist()
+        for split in sources.SPLITS
+    ]
     assert counts[:2] == [[12, 6, 2], [6, 3, 1]]
     assert np.sum(counts, axis=0).tolist() == [24, 12, 4]
 
 
 def test_under_the_published_protocol_validation_rows_are_training_rows_too(write):
     path = write({"images": images(), "labels": CLASSES})
-    clean, paper = (sources.load(settings(path, protocol=protocol), 0) for protocol in ("clean", "paper"))
+    clean, paper = (
+        sources.load(settings(path, protocol=protocol), 0) for protocol in ("clean", "paper")
+    )
     assert values(paper, "train") == sorted(values(clean, "train") + values(clean, "validation"))
     assert values(paper, "validation") == values(clean, "validation")
     assert (clean.leaky, paper.leaky) == (False, True)
@@ -147,8 +177,14 @@ def test_under_the_published_protocol_validation_rows_are_training_rows_too(writ
     assert paper.seen("train")["leaky"] is True
     paper.check_unseen(paper.seen("train"), "gan")
     clean.check_unseen(clean.seen("train"), "gan")
-    for source, seen in ((clean, paper.seen("train")), (paper, clean.seen("train")), (clean, clean.seen("validation"))):
-        with pytest.raises(UserError, match="gan was trained on rows that may include the validation rows"):
+    for source, seen in (
+        (clean, paper.seen("train")),
+        (paper, clean.seen("train")),
+        (clean, clean.seen("validation")),
+    ):
+        with pytest.raises(
+            UserError, match="gan was trained on rows that may include the validation rows"
+        ):
             source.check_unseen(seen, "gan")
 
 
@@ -163,12 +199,24 @@ def test_under_the_published_protocol_validation_rows_are_training_rows_too(writ
         ({"images": images() // 200}, {}, "no pixel is above 0 of 255"),
         ({"labels": CLASSES[:-1]}, {}, "40 images, but 39 values in labels"),
         ({"labels": CLASSES + 1}, {}, "labels are 1..4, but classes are numbered from 0"),
-        ({"labels": CLASSES * 2}, {}, "labels are 0..6, but 3 classes in between have no images, the first of them 1"),
+        (
+            {"labels": CLASSES * 2},
+            {},
+            "labels are 0..6, but 3 classes in between have no images, the first of them 1",
+        ),
         ({"labels": CLASSES * 0}, {}, "all 40 images are of one class"),
         ({"labels": CLASSES + 0.5}, {}, "class labels must be integers, found 0.5 in row 0"),
         ({"labels": np.full(NUM, np.nan)}, {}, "40 of 40 labels are no numbers"),
-        ({}, {"range": [0.0, 2.5]}, r"10 of 40 labels lie outside \[0, 2.5\], the first 3 in row 3"),
-        ({"labels": CLASSES * 0}, {"range": [0.0, 1.0]}, "all 40 labels are 0: there is nothing to learn"),
+        (
+            {},
+            {"range": [0.0, 2.5]},
+            r"10 of 40 labels lie outside \[0, 2.5\], the first 3 in row 3",
+        ),
+        (
+            {"labels": CLASSES * 0},
+            {"range": [0.0, 1.0]},
+            "all 40 labels are 0: there is nothing to learn",
+        ),
         ({}, {"num_train": 33}, r"= 41, but .*x.h5 has 40 images"),
         ({}, {"num_train": 32}, "has no images left for the test"),
         ({}, {"num_test": 13}, r"data.num_test = 13, but .* has 12 test images"),
@@ -191,7 +239,11 @@ def test_under_the_published_protocol_validation_rows_are_training_rows_too(writ
             {},
             "1 rows are both pool and test rows, the first of them 29",
         ),
-        ({"class_names": np.frombuffer(b"{", np.uint8)}, {}, "class_names is no JSON list of names"),
+        (
+            {"class_names": np.frombuffer(b"{", np.uint8)},
+            {},
+            "class_names is no JSON list of names",
+        ),
         (
             {"class_names": np.frombuffer(json.dumps(["a", "b", "c"]).encode(), np.uint8)},
             {},
@@ -211,8 +263,14 @@ def test_a_file_that_will_not_do_is_refused_in_one_message(arrays, changes, word
 
 def test_pixels_in_another_range_come_with_their_conversion(write):
     half, sign = images() / 255, images() / 127.5 - 1
-    for pixels, convert in ((half, "255 * images"), (sign, "127.5 * (images + 1)"), (images() * 1.0, "rint(images)")):
-        error = refused(settings(write({"images": pixels, "labels": CLASSES})), "expected uint8 in 0..255")
+    for pixels, convert in (
+        (half, "255 * images"),
+        (sign, "127.5 * (images + 1)"),
+        (images() * 1.0, "rint(images)"),
+    ):
+        error = refused(
+            settings(write({"images": pixels, "labels": CLASSES})), "expected uint8 in 0..255"
+        )
         assert convert in error.hint
 
 
@@ -258,7 +316,10 @@ def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(write, tmp_pat
     ("asked", "known"),
     [
         ({"source": "digits"}, {"kind": "class", "classes": list("0123456789")}),
-        ({"source": "digits-angle"}, {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees"}),
+        (
+            {"source": "digits-angle"},
+            {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees"},
+        ),
         ({"source": "h5", "path": "x.h5"}, None),
         ({"source": "folder", "path": "x"}, None),
         (

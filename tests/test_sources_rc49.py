@@ -1,12 +1,15 @@
-"""RC-49 as a source: the public file, the published splits, and what `data prepare` makes of either."""
+"""RC-49 as a source: the public file, the published splits, and what `data prepare` makes of
+either.
+"""
 
 import numpy as np
 import pytest
 import toy
 
-from cgankd import hdf5, sources
+from cgankd import sources
 from cgankd.errors import UserError
 from cgankd.preset import Data
+from cgankd.runs import hdf5
 from cgankd.sources import inspection, splits
 from cgankd.sources.prepare import prepare
 
@@ -21,7 +24,13 @@ def public(tmp_path_factory):
 
 
 def settings(path, **changes) -> Data:
-    given = {"source": "rc49", "path": str(path), "size": 16, "num_train": 900, "num_validation": 450}
+    given = {
+        "source": "rc49",
+        "path": str(path),
+        "size": 16,
+        "num_train": 900,
+        "num_validation": 450,
+    }
     return Data(**{**given, **changes})
 
 
@@ -67,9 +76,14 @@ def test_equal_angles_are_the_same_bits_whatever_the_file_rounded(source, public
     assert source.labels.dtype == np.float32
     assert len(np.unique(source.labels)) == 899
     with hdf5.Reader(public) as file:
-        arrays = {name: file.read(name, ndim, "uif") for name, ndim in (("images", 4), ("labels", 1), ("types", 1))}
+        arrays = {
+            name: file.read(name, ndim, "uif")
+            for name, ndim in (("images", 4), ("labels", 1), ("types", 1))
+        }
         arrays["indx_train"] = file.read("indx_train", 1, "i")
-    arrays["labels"] = arrays["labels"].astype(np.float64) + np.random.default_rng(0).uniform(-0.009, 0.009, 4600)
+    arrays["labels"] = arrays["labels"].astype(np.float64) + np.random.default_rng(0).uniform(
+        -0.009, 0.009, 4600
+    )
     hdf5.write(tmp_path / "x.h5", arrays, {})
     assert sources.load(settings(tmp_path / "x.h5"), 3).digest() == source.digest()
 
@@ -84,24 +98,41 @@ def test_chairs_are_numbered_without_the_one_that_is_missing(source):
 
 def test_what_prepare_writes_is_the_same_data(source, public, tmp_path):
     prepare(settings(public), 3, tmp_path / "r3.h5")
-    for again in (settings(tmp_path / "r3.h5"), settings(tmp_path / "r3.h5", source="h5", num_train="auto",
-                  num_validation="auto", range=[0.0, 90.0], unit="degrees", step=0.1)):  # fmt: skip
+    for again in (
+        settings(tmp_path / "r3.h5"),
+        settings(
+            tmp_path / "r3.h5",
+            source="h5",
+            num_train="auto",
+            num_validation="auto",
+            range=[0.0, 90.0],
+            unit="degrees",
+            step=0.1,
+        ),
+    ):
         assert sources.load(again, 99).digest() == source.digest()
     found = inspection.verify(tmp_path / "r3.h5", None)
     assert found["label"] == LABEL
 
 
 def split_file(path, **changes) -> None:
-    """A published file: two images of each of ten odd and nine even angles, one to train on or validate."""
+    """A published file: two images of each of ten odd and nine even angles, one to train on or
+    validate.
+    """
     draws = np.random.default_rng(0)
     odd, even = np.repeat(np.arange(1, 20, 2), 2) / 10, np.repeat(np.arange(2, 19, 2), 2) / 10
     arrays = {
-        "images_odd": draws.integers(0, 256, (20, 3, 16, 16), dtype=np.uint8), "labels_odd": odd,
-        "images_even": draws.integers(0, 256, (18, 3, 16, 16), dtype=np.uint8), "labels_even": even,
-        "types_odd": np.tile([0, 49], 10), "types_even": np.tile([7, 5], 9),
-        "indx_odd_train": np.arange(0, 20, 2), "indx_odd_rest": np.arange(1, 20, 2),
-        "indx_odd_subtrain": np.arange(0, 16, 2), "indx_odd_subvalid": np.arange(16, 20, 2),
-    }  # fmt: skip
+        "images_odd": draws.integers(0, 256, (20, 3, 16, 16), dtype=np.uint8),
+        "labels_odd": odd,
+        "images_even": draws.integers(0, 256, (18, 3, 16, 16), dtype=np.uint8),
+        "labels_even": even,
+        "types_odd": np.tile([0, 49], 10),
+        "types_even": np.tile([7, 5], 9),
+        "indx_odd_train": np.arange(0, 20, 2),
+        "indx_odd_rest": np.arange(1, 20, 2),
+        "indx_odd_subtrain": np.arange(0, 16, 2),
+        "indx_odd_subvalid": np.arange(16, 20, 2),
+    }
     hdf5.write(path, {**arrays, **changes}, {})
 
 
@@ -117,8 +148,17 @@ def test_the_splits_of_a_published_file_are_kept(tmp_path):
 
 def test_a_missing_file_is_named_with_its_layout_and_where_it_comes_from(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    error = refused(Data(source="rc49", num_train=9000, num_validation=2250), "rc49: data/RC-49_64x64.h5 not found")
-    for word in ("indx_train", "indx_odd_train", "github.com/UBCDingXin/cGAN-KD", "data.path", "-p rc49-r25 --to"):
+    error = refused(
+        Data(source="rc49", num_train=9000, num_validation=2250),
+        "rc49: data/RC-49_64x64.h5 not found",
+    )
+    for word in (
+        "indx_train",
+        "indx_odd_train",
+        "github.com/UBCDingXin/cGAN-KD",
+        "data.path",
+        "-p rc49-r25 --to",
+    ):
         assert word in error.hint
     toy.rc49(tmp_path / "x.h5", (0,))
     (tmp_path / "data").mkdir()
@@ -131,8 +171,14 @@ def test_a_missing_file_is_named_with_its_layout_and_where_it_comes_from(tmp_pat
     ("changes", "words"),
     [
         ({"labels_odd": np.full(20, np.nan)}, "20 of 38 labels are no numbers, the first in row 0"),
-        ({"labels_even": np.full(18, 95.0)}, r"18 of 38 labels lie outside \[0, 90\], the first 95 in row 20"),
-        ({"labels_odd": np.full(20, 0.2), "labels_even": np.full(18, 0.2)}, "all 38 labels are 0.2: there is nothing"),
+        (
+            {"labels_even": np.full(18, 95.0)},
+            r"18 of 38 labels lie outside \[0, 90\], the first 95 in row 20",
+        ),
+        (
+            {"labels_odd": np.full(20, 0.2), "labels_even": np.full(18, 0.2)},
+            "all 38 labels are 0.2: there is nothing",
+        ),
         ({"labels_odd": np.arange(19)}, "20 images, but 19 values in labels_odd"),
         ({"labels_even": np.r_[0.2, 0.22, np.full(16, 0.4)]}, "step 0.1, the first 0.22 in row 21"),
         ({"types_even": np.arange(17)}, "18 images, but 17 values in types_even"),
@@ -144,10 +190,16 @@ def test_labels_that_will_not_do_are_refused(changes, words, tmp_path):
 
 
 def test_labels_of_the_public_file_are_checked_in_all_rows(tmp_path):
-    whole = {"images": np.full((40, 3, 16, 16), 9, np.uint8), "types": np.arange(40), "indx_train": np.arange(20)}
+    whole = {
+        "images": np.full((40, 3, 16, 16), 9, np.uint8),
+        "types": np.arange(40),
+        "indx_train": np.arange(20),
+    }
     labels = np.arange(880, 920) / 10
-    for row, value, words in ((39, np.nan, "1 of 40 labels are no numbers, the first in row 39"),
-                              (38, 91.94, "no multiples of the step 0.1, the first 91.94 in row 38")):  # fmt: skip
+    for row, value, words in (
+        (39, np.nan, "1 of 40 labels are no numbers, the first in row 39"),
+        (38, 91.94, "no multiples of the step 0.1, the first 91.94 in row 38"),
+    ):
         broken = labels.copy()
         broken[row] = value
         hdf5.write(tmp_path / f"{row}.h5", {**whole, "labels": broken}, {})
@@ -167,7 +219,9 @@ def test_inspect_and_verify_know_the_public_and_the_published_files(public, tmp_
     assert inspection.verify(public, None)["label"] == LABEL
     public_layout = tmp_path / "mine.h5"
     public_layout.write_bytes(public.read_bytes())
-    assert inspection.inspect(public_layout)["source"] == "h5", "anyone's file may have these arrays"
+    assert inspection.inspect(public_layout)["source"] == "h5", (
+        "anyone's file may have these arrays"
+    )
     split_file(tmp_path / "x.h5")
     assert inspection.inspect(tmp_path / "x.h5")["source"] == "rc49"
     assert inspection.verify(tmp_path / "x.h5", None)["images"]["test"] == 28

@@ -7,9 +7,10 @@ import pytest
 import toy
 from PIL import Image
 
-from cgankd import console, hdf5, runs, sources
+from cgankd import console, runs, sources
 from cgankd.errors import UserError
 from cgankd.preset import Data
+from cgankd.runs import hdf5
 from cgankd.sources import identity, inspection, utkface
 from cgankd.sources.prepare import prepare
 
@@ -19,14 +20,20 @@ AGES = {1: 25, 30: 10, 60: 5}
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """40 faces in two folders, five of other ages, three of names that are not whole, and what is no picture."""
+    """40 faces in two folders, five of other ages, three of names that are not whole, and what is
+    no picture.
+    """
     folder = tmp_path_factory.mktemp("utkface") / "UTKFace"
     toy.faces(folder, {**AGES, 61: 2, 116: 2, 0: 1})
     (folder / "part2").mkdir()
     for path in folder.glob("30_*"):
         path.rename(folder / "part2" / path.name)
     picture = next(folder.glob("1_*"))
-    for name in ("39_1_20170116174525125.jpg.chip.jpg", "portrait.jpg", "20_0_5_20170116174525125.jpg"):
+    for name in (
+        "39_1_20170116174525125.jpg.chip.jpg",
+        "portrait.jpg",
+        "20_0_5_20170116174525125.jpg",
+    ):
         shutil.copy(picture, folder / name)
     shutil.copy(picture, folder / ".hidden.jpg")
     (folder / "20_0_1_20170116174525125.txt").write_text("no picture")
@@ -34,7 +41,13 @@ def whole(tmp_path_factory):
 
 
 def settings(path, **changes) -> Data:
-    given = {"source": "utkface", "path": str(path), "size": 16, "num_train": "auto", "num_validation": "auto"}
+    given = {
+        "source": "utkface",
+        "path": str(path),
+        "size": 16,
+        "num_train": "auto",
+        "num_validation": "auto",
+    }
     return Data(**{**given, **changes})
 
 
@@ -84,13 +97,18 @@ def test_numbers_asked_for_are_drawn_evenly_of_the_ages(whole):
 
 
 def test_ages_with_few_pictures_are_repeated_among_the_training_rows_alone(whole):
-    plain, source = sources.load(settings(whole), 0), sources.load(settings(whole, min_per_label=12), 0)
+    plain, source = (
+        sources.load(settings(whole), 0),
+        sources.load(settings(whole, min_per_label=12), 0),
+    )
     assert ages(source, "train") == {1: max(12, ages(plain, "train")[1]), 30: 12, 60: 12}
     assert set(source.rows["train"]) == set(plain.rows["train"])
     for split in ("validation", "test"):
         assert np.array_equal(source.rows[split], plain.rows[split])
     assert source.digest() != plain.digest()
-    assert np.array_equal(source.rows["train"], sources.load(settings(whole, min_per_label=12), 0).rows["train"])
+    assert np.array_equal(
+        source.rows["train"], sources.load(settings(whole, min_per_label=12), 0).rows["train"]
+    )
     assert not source.leaky
     source.check_unseen(source.seen("train"), "gan")
     with pytest.raises(UserError, match="may include the validation rows"):
@@ -123,26 +141,47 @@ def test_what_prepare_writes_is_the_same_data(whole, tmp_path):
 
 
 def test_the_splits_of_the_published_file_are_kept(tmp_path):
-    arrays = {"images": np.random.default_rng(0).integers(0, 256, (60, 3, 16, 16), dtype=np.uint8),
-              "labels": np.arange(1, 61), "indx_test": np.arange(48, 60), "indx_train": np.arange(48),
-              "indx_subtrain": np.arange(40), "indx_subvalid": np.arange(40, 48)}  # fmt: skip
+    arrays = {
+        "images": np.random.default_rng(0).integers(0, 256, (60, 3, 16, 16), dtype=np.uint8),
+        "labels": np.arange(1, 61),
+        "indx_test": np.arange(48, 60),
+        "indx_train": np.arange(48),
+        "indx_subtrain": np.arange(40),
+        "indx_subvalid": np.arange(40, 48),
+    }
     hdf5.write(tmp_path / "x.h5", arrays, {})
     source = sources.load(settings(tmp_path / "x.h5"), 0)
     assert [list(ages(source, split)) for split in sources.SPLITS] == [
-        list(range(1, 41)), list(range(41, 49)), list(range(49, 61))
-    ]  # fmt: skip
+        list(range(1, 41)),
+        list(range(41, 49)),
+        list(range(49, 61)),
+    ]
     hdf5.write(tmp_path / "old.h5", {**arrays, "labels": np.arange(2, 62)}, {})
-    refused(settings(tmp_path / "old.h5"), r"1 of 60 labels lie outside \[0, 60\], the first 61 in row 59")
+    refused(
+        settings(tmp_path / "old.h5"),
+        r"1 of 60 labels lie outside \[0, 60\], the first 61 in row 59",
+    )
 
 
 def test_missing_data_are_named_with_their_layout_and_where_they_come_from(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    error = refused(Data(source="utkface", num_train="auto", num_validation="auto"), "utkface: data/UTKFace not found")
-    for word in ("aligned and cropped faces of UTKFace", "age_gender_race_date.jpg", "indx_train", "data.path"):
+    error = refused(
+        Data(source="utkface", num_train="auto", num_validation="auto"),
+        "utkface: data/UTKFace not found",
+    )
+    for word in (
+        "aligned and cropped faces of UTKFace",
+        "age_gender_race_date.jpg",
+        "indx_train",
+        "data.path",
+    ):
         assert word in error.hint
     (tmp_path / "data" / "UTKFace").mkdir(parents=True)
     Image.new("RGB", (9, 9)).save(tmp_path / "data" / "UTKFace" / "70_0_0_2017.jpg")
-    refused(Data(source="utkface", num_train="auto", num_validation="auto"), "holds 1 pictures, but none is named")
+    refused(
+        Data(source="utkface", num_train="auto", num_validation="auto"),
+        "holds 1 pictures, but none is named",
+    )
     toy.faces(tmp_path / "same", {20: 3})
     refused(settings(tmp_path / "same"), "all 3 labels are 20: there is nothing to learn")
 

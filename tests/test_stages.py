@@ -18,21 +18,36 @@ CLASSES, DEGREES = Classification(["a", "b"]), Regression(0.0, 90.0, "degrees")
 
 
 def members(scores: dict[float | None, list[float]]) -> list[dict]:
-    return [{"rho": rho, "network": "n", "seed": seed, "validation": score}
-            for rho, values in scores.items() for seed, score in enumerate(values)]  # fmt: skip
+    return [
+        {"rho": rho, "network": "n", "seed": seed, "validation": score}
+        for rho, values in scores.items()
+        for seed, score in enumerate(values)
+    ]
 
 
 # select-rho
 
 
 def test_the_largest_rho_within_one_standard_error_of_the_best_is_chosen():
-    scores = {None: [20.0, 22.0], 0.5: [10.0, 14.0], 0.7: [13.0, 14.9], 0.9: [15.0, 15.0], 1.0: [30.0, 30.0]}
+    scores = {
+        None: [20.0, 22.0],
+        0.5: [10.0, 14.0],
+        0.7: [13.0, 14.9],
+        0.9: [15.0, 15.0],
+        1.0: [30.0, 30.0],
+    }
     chosen = choose(members(scores))
-    # the best is 0.5: mean 12, deviation sqrt(8), standard error 2; 0.7 with 13.95 is within, 0.9 with 15 is not
+    # the best is 0.5: mean 12, deviation sqrt(8), standard error 2; 0.7 with 13.95 is within, 0.9
+    # with 15 is not
     assert chosen["standard_error"] == pytest.approx(2)
     assert (chosen["rho"], chosen["best_rho"]) == (0.7, 0.7)
     table = {row["rho"]: row for row in chosen["table"]}
-    assert table[0.5] == {"rho": 0.5, "mean": 12.0, "deviation": pytest.approx(math.sqrt(8)), "num": 2}
+    assert table[0.5] == {
+        "rho": 0.5,
+        "mean": 12.0,
+        "deviation": pytest.approx(math.sqrt(8)),
+        "num": 2,
+    }
     assert list(table) == [None, 0.5, 0.7, 0.9, 1.0]
 
 
@@ -54,13 +69,21 @@ def test_no_fakes_win_only_when_they_are_better_than_every_rho():
 
 def test_a_single_seed_has_no_deviation_and_the_best_is_chosen():
     chosen = choose(members({0.5: [3.0], 1.0: [3.1]}))
-    assert (chosen["rho"], chosen["standard_error"], chosen["table"][0]["deviation"]) == (0.5, None, None)
+    assert (chosen["rho"], chosen["standard_error"], chosen["table"][0]["deviation"]) == (
+        0.5,
+        None,
+        None,
+    )
 
 
 def test_the_standard_error_is_over_seeds_and_not_over_networks():
     scores = {0.5: {"weak": 20.0, "strong": 10.0}, 1.0: {"weak": 22.0, "strong": 12.0}}
-    found = [{"rho": rho, "network": network, "seed": seed, "validation": score + 0.1 * seed}
-             for rho, values in scores.items() for network, score in values.items() for seed in range(3)]  # fmt: skip
+    found = [
+        {"rho": rho, "network": network, "seed": seed, "validation": score + 0.1 * seed}
+        for rho, values in scores.items()
+        for network, score in values.items()
+        for seed in range(3)
+    ]
     assert choose(found)["rho"] == 0.5
 
 
@@ -71,7 +94,9 @@ def test_a_teacher_better_than_a_constant_answer_passes_with_its_score():
     outputs, labels = tensor([[1.0, 0], [0, 1.0], [1.0, 0], [0, 1.0]]), tensor([0, 1, 0, 0])
     assert train_teacher.check(CLASSES, "net", outputs, tensor([1, 1, 0]), labels) == 25.0
     values = tensor([[0.2], [0.4], [0.9]])
-    assert train_teacher.check(DEGREES, "net", values, tensor([0.5]), tensor([0.1, 0.4, 1.0])) == pytest.approx(6.0)
+    assert train_teacher.check(
+        DEGREES, "net", values, tensor([0.5]), tensor([0.1, 0.4, 1.0])
+    ) == pytest.approx(6.0)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +110,9 @@ def test_a_teacher_better_than_a_constant_answer_passes_with_its_score():
     ],
 )
 def test_a_teacher_no_better_than_a_constant_answer_is_refused(task, outputs, train, labels):
-    with pytest.raises(UserError, match=f"teacher net: validation {task.metric} .* constant answer") as caught:
+    with pytest.raises(
+        UserError, match=f"teacher net: validation {task.metric} .* constant answer"
+    ) as caught:
         train_teacher.check(task, "net", outputs, train, labels)
     assert caught.value.code == 70
     assert "[teacher]" in caught.value.hint
@@ -95,7 +122,12 @@ def test_a_teacher_no_better_than_a_constant_answer_is_refused(task, outputs, tr
 
 
 @pytest.mark.parametrize(
-    "ratios", [torch.ones(100), torch.linspace(0.1, 2, 100), torch.cat([torch.zeros(90), tensor([10.0] * 10)])]
+    "ratios",
+    [
+        torch.ones(100),
+        torch.linspace(0.1, 2, 100),
+        torch.cat([torch.zeros(90), tensor([10.0] * 10)]),
+    ],
 )
 def test_ratios_with_a_mean_about_one_and_spread_weights_pass(ratios):
     fit_dre.check(ratios, 0.1)
@@ -122,12 +154,20 @@ def test_what_is_no_density_ratio_is_refused_and_lambda_named(ratios, words):
 # distill
 
 
-@pytest.mark.parametrize(("students", "words"), [
-    ([Student("n", "nokd", 0)], "train without fakes"),
-    ([Student("n", "nokd", 0), Student("n", "nokd", 0, view=View(num=9))], "not recommended"),
-    ([Student("n", "nokd", 0), Student("n", "nokd", 0, view=View(num=9), fakes="theirs.h5")], None),
-])  # fmt: skip
-def test_what_is_said_of_fakes_that_are_not_used_or_not_to_be_used(tmp_path, monkeypatch, students, words):
+@pytest.mark.parametrize(
+    ("students", "words"),
+    [
+        ([Student("n", "nokd", 0)], "train without fakes"),
+        ([Student("n", "nokd", 0), Student("n", "nokd", 0, view=View(num=9))], "not recommended"),
+        (
+            [Student("n", "nokd", 0), Student("n", "nokd", 0, view=View(num=9), fakes="theirs.h5")],
+            None,
+        ),
+    ],
+)
+def test_what_is_said_of_fakes_that_are_not_used_or_not_to_be_used(
+    tmp_path, monkeypatch, students, words
+):
     said: list[str] = []
     monkeypatch.setattr(console, "warn", said.append)
     run = runs.Run(tmp_path)

@@ -1,24 +1,36 @@
-"""Students: trained once, the same bits anywhere, taught by their chain, on the fakes of their view."""
+"""Students: trained once, the same bits anywhere, taught by their chain, on the fakes of their
+view.
+"""
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from cgankd import fakes, hdf5, preset, runs
-from cgankd.engine import Machine
+from cgankd import fakes, preset, runs
 from cgankd.fakes import View
 from cgankd.models import make_network
-from cgankd.networks import save_network
+from cgankd.models.saved import save_network
 from cgankd.plan import HEAD, Student, training
-from cgankd.runs import Artefact, Run
-from cgankd.students import School, _batches, train_student
+from cgankd.runs import Artefact, Run, hdf5
+from cgankd.stages.students import School, _batches, train_student
+from cgankd.training.machine import Machine
 
 STUDENT, TEACHER = "resnet8_x0_0625", "resnet8_x0_125"
-CHANGES = ["data.size=8", "data.num_train=50", "data.num_validation=50", f"teacher.networks=['{TEACHER}']",
-           f"generate.teacher='{TEACHER}'", f"distill.pairs=[['{TEACHER}', '{STUDENT}', '{STUDENT}']]",
-           "distill.steps=4", "distill.batch=16", "distill.learning_rate=0.05", "distill.schedule=cosine",
-           "distill.sskd.head.steps=3", "distill.sskd.head.batch=16"]  # fmt: skip
+CHANGES = [
+    "data.size=8",
+    "data.num_train=50",
+    "data.num_validation=50",
+    f"teacher.networks=['{TEACHER}']",
+    f"generate.teacher='{TEACHER}'",
+    f"distill.pairs=[['{TEACHER}', '{STUDENT}', '{STUDENT}']]",
+    "distill.steps=4",
+    "distill.batch=16",
+    "distill.learning_rate=0.05",
+    "distill.schedule=cosine",
+    "distill.sskd.head.steps=3",
+    "distill.sskd.head.batch=16",
+]
 
 
 def set_up(root, *changes: str) -> School:
@@ -27,17 +39,33 @@ def set_up(root, *changes: str) -> School:
     torch.manual_seed(0)
     made = Artefact(run.teacher(TEACHER), "train-teacher", {})
     made.begin()
-    architecture = {"name": "cnn", "trunk": TEACHER, "side": 8, "outputs": 10, "mean": [0.3] * 3, "std": [0.4] * 3}
-    made.finish(save_network(made.folder, "network", make_network(architecture), architecture), made_on={})
+    architecture = {
+        "name": "cnn",
+        "trunk": TEACHER,
+        "side": 8,
+        "outputs": 10,
+        "mean": [0.3] * 3,
+        "std": [0.4] * 3,
+    }
+    made.finish(
+        save_network(made.folder, "network", make_network(architecture), architecture), made_on={}
+    )
     pool = Artefact(run.pool, "generate", {})
     pool.begin()
     num = 120
-    fakes.write_shard(pool.folder / "pool-00000.h5", {
-        "images": draws.integers(0, 256, (num, 3, 8, 8), dtype=np.uint8), "labels": np.arange(num) % 10,
-        "proposals": np.arange(num) // 10, "accepted": np.ones(num, bool), "ratios": np.ones(num, np.float32),
-        "outputs": draws.random((num, 10), dtype=np.float32), "errors": draws.random(num, dtype=np.float32),
-        "relabels": draws.integers(10, size=num),
-    })  # fmt: skip
+    fakes.write_shard(
+        pool.folder / "pool-00000.h5",
+        {
+            "images": draws.integers(0, 256, (num, 3, 8, 8), dtype=np.uint8),
+            "labels": np.arange(num) % 10,
+            "proposals": np.arange(num) // 10,
+            "accepted": np.ones(num, bool),
+            "ratios": np.ones(num, np.float32),
+            "outputs": draws.random((num, 10), dtype=np.float32),
+            "errors": draws.random(num, dtype=np.float32),
+            "relabels": draws.integers(10, size=num),
+        },
+    )
     pool.finish([pool.folder / "pool-00000.h5"], made_on={}, per_label=12)
     return School(preset.load("digits", [*CHANGES, *changes]), run, Machine("cpu"))
 
@@ -62,7 +90,9 @@ def same(one, other) -> bool:
 
 def test_under_the_published_protocol_only_the_search_leaves_out_the_validation_rows(tmp_path):
     school = set_up(tmp_path, "data.protocol=paper")
-    every, held_out = (school.real(Student(STUDENT, "nokd", 0, held_out=value)) for value in (False, True))
+    every, held_out = (
+        school.real(Student(STUDENT, "nokd", 0, held_out=value)) for value in (False, True)
+    )
     assert (len(every), len(held_out)) == (100, 50)
     validation = {image.numpy().tobytes() for image in school.splits["validation"].pixels}
     assert len(validation) == 50
@@ -98,11 +128,17 @@ def test_a_student_is_trained_once_and_records_its_score(school, trained):
     record = runs.verify_files(trained["nokd+fake"], "distill")
     assert (record["network"], record["steps"], record["fakes"]) == (STUDENT, 4, 60)
     assert record["validation"] == school.score(school.load(KINDS["nokd+fake"]), "validation")
-    assert record["parameters"] == sum(value.numel() for name, value in weights(trained["nokd"]).items()
-                                       if "running" not in name and "num_batches" not in name
-                                       and "normalise" not in name)  # fmt: skip
+    assert record["parameters"] == sum(
+        value.numel()
+        for name, value in weights(trained["nokd"]).items()
+        if "running" not in name and "num_batches" not in name and "normalise" not in name
+    )
     assert {path.name for path in trained["nokd"].parent.iterdir()} == {
-        "student.json", "network.json", "network.safetensors", "metrics.jsonl"}  # fmt: skip
+        "student.json",
+        "network.json",
+        "network.safetensors",
+        "metrics.jsonl",
+    }
     before = trained["nokd"].stat().st_mtime_ns
     assert train_student(KINDS["nokd"], school) == trained["nokd"]
     assert trained["nokd"].stat().st_mtime_ns == before
@@ -122,7 +158,9 @@ def test_seed_method_and_fakes_each_make_another_student(school, trained):
 
 
 def test_takd_trains_its_assistant_first_and_learns_from_it(school, trained):
-    assistants = [path for path in (school.run.root / "students").iterdir() if "-blkd+fake-" in path.name]
+    assistants = [
+        path for path in (school.run.root / "students").iterdir() if "-blkd+fake-" in path.name
+    ]
     assert len(assistants) == 1
     recipe = runs.read_json(trained["takd+fake"])["recipe"]
     assert recipe["assistant"] == runs.read_json(assistants[0] / "student.json")["digest"]
@@ -159,7 +197,9 @@ def test_fakes_of_a_file_are_used_as_they_are_and_drawn_evenly_from_the_classes(
     labels = np.repeat(np.arange(10), 6)
     pixels = draws.integers(0, 256, (60, 3, 8, 8), dtype=np.uint8)
     path = tmp_path / "fakes.h5"
-    path.write_bytes(hdf5.to_bytes({"fake_images": pixels, "fake_labels": labels.astype(np.float64)}, {}))
+    path.write_bytes(
+        hdf5.to_bytes({"fake_images": pixels, "fake_labels": labels.astype(np.float64)}, {})
+    )
     view = View(subsample=False, relabel="keep")
     found = school.fakes(Student(STUDENT, "nokd", 0, view=view, fakes=str(path)))
     np.testing.assert_array_equal(found.pixels.numpy(), pixels)
@@ -177,7 +217,9 @@ def test_the_head_of_sskd_is_trained_once_for_all_seeds_and_students_learn_with_
     train_student(Student(STUDENT, "sskd", 1, TEACHER, view=View(rho=0.5)), school)
     assert [path for path in (school.run.root / "students").iterdir() if HEAD in path.name] == heads
     assert runs.read_json(trained["sskd+fake"])["recipe"]["assistant"] == record["digest"]
-    assert set(weights(trained["sskd+fake"])) == set(weights(trained["nokd"])), "the student's own head is dropped"
+    assert set(weights(trained["sskd+fake"])) == set(weights(trained["nokd"])), (
+        "the student's own head is dropped"
+    )
 
 
 def test_a_batch_has_the_asked_share_of_fakes(tmp_path):
@@ -201,11 +243,15 @@ def test_proportional_fakes_join_the_real_images(tmp_path):
 def test_a_budget_of_epochs_counts_batches_of_all_images(tmp_path):
     school = set_up(tmp_path, "distill.budget=epochs", "distill.epochs=3")
     assert batches_of(Student(STUDENT, "nokd", 0), school)[1] == 3 * 4  # 50 images in batches of 16
-    assert batches_of(Student(STUDENT, "nokd", 0, view=View(rho=0.5)), school)[1] == 3 * 7  # 110 images
+    assert (
+        batches_of(Student(STUDENT, "nokd", 0, view=View(rho=0.5)), school)[1] == 3 * 7
+    )  # 110 images
 
 
 def test_students_of_one_seed_see_the_same_real_images_with_and_without_distillation(school):
-    (plain, _), (with_fakes, _) = (batches_of(KINDS[name], school) for name in ("nokd", "nokd+fake"))
+    (plain, _), (with_fakes, _) = (
+        batches_of(KINDS[name], school) for name in ("nokd", "nokd+fake")
+    )
     again, _ = batches_of(KINDS["blkd"], school)
     other, _ = batches_of(Student(STUDENT, "nokd", 1), school)
     assert torch.equal(plain(2)[0], again(2)[0])
@@ -219,4 +265,6 @@ def test_all_splits_are_scored_by_the_task(school):
             return torch.eye(10)[torch.zeros(len(images), dtype=torch.int64)]
 
     for split, images in school.splits.items():
-        assert school.score(Zero(), split) == pytest.approx(100 * (images.labels != 0).float().mean().item())
+        assert school.score(Zero(), split) == pytest.approx(
+            100 * (images.labels != 0).float().mean().item()
+        )

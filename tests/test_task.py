@@ -44,14 +44,18 @@ def test_labels_to_generate_can_be_named_in_their_unit():
     assert caught.value.code == 2
 
 
-@pytest.mark.parametrize(("low", "high", "step"), [(0.0, 90.0, 0.1), (-88.13, 97.92, 0.01), (1.0, 60.0, 1.0)])
+@pytest.mark.parametrize(
+    ("low", "high", "step"), [(0.0, 90.0, 0.1), (-88.13, 97.92, 0.01), (1.0, 60.0, 1.0)]
+)
 def test_labels_with_a_step_are_freed_of_their_rounding(low, high, step):
     multiples = torch.arange(round(low / step), round(high / step) + 1, dtype=torch.float64) * step
     scaled = Regression(low, high, "").scale(multiples.float())
     exact = Regression(low, high, "", step).exact(scaled)
     torch.testing.assert_close(exact, (multiples - low) / (high - low), rtol=0, atol=1e-14)
     assert exact.diff().max().item() == pytest.approx(step / (high - low), rel=1e-9)
-    assert torch.equal(Regression(low, high, "").exact(scaled), scaled.double()), "without a step as they are"
+    assert torch.equal(Regression(low, high, "").exact(scaled), scaled.double()), (
+        "without a step as they are"
+    )
     assert classes.exact(tensor([2, 0])).tolist() == [2, 0]
 
 
@@ -73,7 +77,10 @@ def test_class_errors_are_fp32_whatever_the_outputs_are():
 
 
 def test_class_scores_are_percent_of_wrong_answers():
-    outputs, labels = tensor([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0], [0, 1.0, 0]]), tensor([0, 1, 1, 0])
+    outputs, labels = (
+        tensor([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0], [0, 1.0, 0]]),
+        tensor([0, 1, 1, 0]),
+    )
     assert classes.score(outputs, labels) == 50.0
     assert classes.relabel(outputs).tolist() == [0, 1, 2, 1]
     # the constant answer is the most frequent class of the training labels
@@ -93,7 +100,9 @@ def test_the_regression_loss_is_the_squared_error_of_unclamped_outputs():
 
 
 def test_the_constant_answer_of_regression_is_the_training_median():
-    assert degrees.constant_score(tensor([0.0, 0.5, 1.0]), tensor([0.25, 1.0])) == pytest.approx(80 * 0.375)
+    assert degrees.constant_score(tensor([0.0, 0.5, 1.0]), tensor([0.25, 1.0])) == pytest.approx(
+        80 * 0.375
+    )
 
 
 def test_matching_a_teacher_that_one_equals_costs_nothing():
@@ -101,4 +110,6 @@ def test_matching_a_teacher_that_one_equals_costs_nothing():
     assert classes.match(logits, logits, 5.0).item() == pytest.approx(0, abs=1e-6)
     assert degrees.match(values, values, 5.0).item() == 0
     assert degrees.match(values, values + 0.1, 5.0).item() == pytest.approx(0.01)
-    assert degrees.match(values, values + 0.1, 1.0).item() == pytest.approx(0.01), "a value has no temperature"
+    assert degrees.match(values, values + 0.1, 1.0).item() == pytest.approx(0.01), (
+        "a value has no temperature"
+    )

@@ -7,13 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from cgankd import vicinity
-from cgankd.data import Images, Share
+from cgankd.data import vicinity
+from cgankd.data.batches import Images, Share
+from cgankd.data.vicinity import (
+    ByLabel,
+    Pairs,
+    VicinalRounds,
+    make_vicinity,
+    place_in,
+    rule_of_thumb,
+)
 from cgankd.errors import UserError
 from cgankd.preset import Width
 from cgankd.randomness import generator
 from cgankd.task import Regression
-from cgankd.vicinity import ByLabel, Pairs, VicinalRounds, make_vicinity, place_in, rule_of_thumb
 
 ALONE = Share()
 UNIT = Regression(0.0, 1.0, "")
@@ -23,18 +30,28 @@ KINDS = ["hard", "soft"]
 def sorted_images(labels, task: Regression = UNIT) -> ByLabel:
     """Images whose every pixel is their row modulo 256, of float32 labels in [0, 1]."""
     labels = torch.as_tensor(labels, dtype=torch.float32)
-    pixels = (torch.arange(len(labels)) % 256).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 1, 1).contiguous()
+    pixels = (
+        (torch.arange(len(labels)) % 256)
+        .to(torch.uint8)
+        .view(-1, 1, 1, 1)
+        .expand(-1, 3, 1, 1)
+        .contiguous()
+    )
     return ByLabel(Images(pixels, labels), task)
 
 
 def uneven(seed: int = 0) -> torch.Tensor:
     """Random labels with a hole, some of them often, among them both ends."""
     draws = np.random.default_rng(seed)
-    labels = np.concatenate([draws.uniform(0, 0.4, 60), draws.uniform(0.6, 1, 60), [0.8] * 10, [0.0] * 3, [1.0] * 3])
+    labels = np.concatenate(
+        [draws.uniform(0, 0.4, 60), draws.uniform(0.6, 1, 60), [0.8] * 10, [0.0] * 3, [1.0] * 3]
+    )
     return torch.from_numpy(draws.permutation(labels).astype(np.float32))
 
 
-def rounds(labels, kind: str, size: int = 64, sigma: float | None = None, seed: int = 0, **width) -> VicinalRounds:
+def rounds(
+    labels, kind: str, size: int = 64, sigma: float | None = None, seed: int = 0, **width
+) -> VicinalRounds:
     images = sorted_images(labels)
     made = make_vicinity(Width(kind=kind, **width), images.values)
     return VicinalRounds(images, made, size, 1, sigma=sigma, seed=seed, share=ALONE)
@@ -44,7 +61,11 @@ def near_by_loop(labels: list[float], target: float, kind: str, kappa: float) ->
     """The rows of all images in the vicinity, as it is defined."""
     if kind == "hard":
         return [row for row, label in enumerate(labels) if abs(label - target) <= kappa]
-    return [row for row, label in enumerate(labels) if math.exp(-((label - target) ** 2) / kappa**2) >= 1e-3]
+    return [
+        row
+        for row, label in enumerate(labels)
+        if math.exp(-((label - target) ** 2) / kappa**2) >= 1e-3
+    ]
 
 
 # Widths
@@ -58,7 +79,9 @@ def test_the_rules_give_the_published_widths_though_labels_are_float32(per_label
     assert (len(images.labels), len(images.values)) == (450 * per_label, 450)
     soft, hard = (make_vicinity(Width(kind=kind), images.values) for kind in ("soft", "hard"))
     assert rule_of_thumb(images.labels) == pytest.approx(sigma, abs=5e-8)
-    assert VicinalRounds(images, soft, 4, 1, sigma=None, seed=0, share=ALONE).sigma == rule_of_thumb(images.labels)
+    assert VicinalRounds(
+        images, soft, 4, 1, sigma=None, seed=0, share=ALONE
+    ).sigma == rule_of_thumb(images.labels)
     assert soft.nu == pytest.approx(50_625, rel=1e-9), "in float32 it would be 50,621.5"
     assert soft.radius == pytest.approx(0.0116812, abs=5e-8)
     assert hard.radius == pytest.approx(0.0044444, abs=5e-8)
@@ -70,7 +93,10 @@ def test_a_width_of_its_own_takes_the_place_of_the_rule():
     values = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)
     assert make_vicinity(Width(kind="hard", kappa=0.03), values) == vicinity.Vicinity(0.03, 0.0)
     soft = make_vicinity(Width(nu=900.0), values)
-    assert (soft.nu, soft.radius) == (900.0, pytest.approx(0.087609, abs=5e-7))  # 5.2565 of 60 years
+    assert (soft.nu, soft.radius) == (
+        900.0,
+        pytest.approx(0.087609, abs=5e-7),
+    )  # 5.2565 of 60 years
     assert make_vicinity(Width(kind="hard", gaps=0.5), values).radius == 0.25
 
 
@@ -91,8 +117,13 @@ def test_the_vicinity_is_that_of_a_loop_over_all_images(kind, seed):
     kappa = 0.3 * max(b - a for a, b in itertools.pairwise(distinct))
     targets = torch.linspace(-0.3, 1.3, 120, dtype=torch.float64)
     low, high = made.images.near(targets, made.vicinity.radius)
-    found = [sorted(made.images.rows[a:b].tolist()) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
-    assert found == [near_by_loop(labels.tolist(), target, kind, kappa) for target in targets.tolist()]
+    found = [
+        sorted(made.images.rows[a:b].tolist())
+        for a, b in zip(low.tolist(), high.tolist(), strict=True)
+    ]
+    assert found == [
+        near_by_loop(labels.tolist(), target, kind, kappa) for target in targets.tolist()
+    ]
     assert [] in found
 
 
@@ -104,9 +135,15 @@ def test_what_is_drawn_is_what_a_loop_with_the_same_draws_finds(kind):
     for step in range(2):
         target, places, fake, weights, fake_weights = made.choose(step, 0)
         draws = generator(0, "gan labels", step, 0)
-        distinct, chosen = sorted(set(values)), torch.randint(len(set(values)), (50,), generator=draws)
+        distinct, chosen = (
+            sorted(set(values)),
+            torch.randint(len(set(values)), (50,), generator=draws),
+        )
         noise = torch.randn(50, generator=draws, dtype=torch.float64)
-        expected = [distinct[number] + made.sigma * eps for number, eps in zip(chosen, noise.tolist(), strict=True)]
+        expected = [
+            distinct[number] + made.sigma * eps
+            for number, eps in zip(chosen, noise.tolist(), strict=True)
+        ]
         while any(again := [not near_by_loop(values, one, kind, kappa) for one in expected]):
             noise = torch.randn(50, generator=draws, dtype=torch.float64).tolist()
             for row in np.flatnonzero(again):
@@ -115,13 +152,18 @@ def test_what_is_drawn_is_what_a_loop_with_the_same_draws_finds(kind):
         shares = torch.rand(50, generator=draws, dtype=torch.float64).tolist()
         uniform = torch.rand(50, generator=draws, dtype=torch.float64).tolist()
         for row, one in enumerate(expected):
-            members = sorted(near_by_loop(values, one, kind, kappa), key=lambda member: (values[member], member))
+            members = sorted(
+                near_by_loop(values, one, kind, kappa), key=lambda member: (values[member], member)
+            )
             image = members[int(shares[row] * len(members))]
             assert made.images.rows[places[row]] == image
             low, high = max(one - made.vicinity.radius, 0), min(one + made.vicinity.radius, 1)
             asked = low + (high - low) * uniform[row]
             assert fake[row].item() == pytest.approx(asked, abs=1e-6)
-            by_hand = [math.exp(-(((of - one) / kappa) ** 2)) if kind == "soft" else 1 for of in (values[image], asked)]
+            by_hand = [
+                math.exp(-(((of - one) / kappa) ** 2)) if kind == "soft" else 1
+                for of in (values[image], asked)
+            ]
             assert [weights[row], fake_weights[row]] == pytest.approx(by_hand, abs=1e-4)
 
 
@@ -129,7 +171,9 @@ def test_a_critique_holds_what_was_drawn():
     made = rounds(uneven(), "soft")
     target, places, fake, weights, fake_weights = made.choose(3, 0)
     (critique,) = made(3).critiques
-    torch.testing.assert_close((critique.images[:, 0, 0, 0] + 1) * 127.5, made.images.rows[places].float())
+    torch.testing.assert_close(
+        (critique.images[:, 0, 0, 0] + 1) * 127.5, made.images.rows[places].float()
+    )
     assert torch.equal(critique.labels, target.float())
     assert critique.judged_labels is critique.labels, "all are judged as the target"
     assert torch.equal(critique.fake_labels, fake.float())
@@ -157,7 +201,10 @@ def test_targets_are_uniform_over_distinct_labels_with_normal_noise():
 
 
 def test_a_place_is_uniform_in_its_range_and_never_outside():
-    low, high = torch.tensor([2, 7]).repeat_interleave(9000), torch.tensor([5, 8]).repeat_interleave(9000)
+    low, high = (
+        torch.tensor([2, 7]).repeat_interleave(9000),
+        torch.tensor([5, 8]).repeat_interleave(9000),
+    )
     counts = torch.bincount(place_in(low, high, torch.Generator().manual_seed(0)), minlength=10)
     assert counts[[0, 1, 5, 6, 8, 9]].tolist() == [0] * 6
     assert (counts[2:5] - 3000).abs().max() < 5 * math.sqrt(9000 * 2 / 9)
@@ -169,12 +216,18 @@ def test_empty_vicinities_are_drawn_again_with_the_same_label():
     target, places = made.draw(torch.Generator().manual_seed(0))
     assert ((made.images.labels[places] - target).abs() <= 0.1).all()
     chosen = made._choose(torch.Generator().manual_seed(0))
-    assert torch.equal(made.images.labels[places], chosen), "0.15 is too little noise to reach the other vicinity"
+    assert torch.equal(made.images.labels[places], chosen), (
+        "0.15 is too little noise to reach the other vicinity"
+    )
 
 
-def test_a_vicinity_that_noise_never_meets_names_its_label_instead_of_going_on_for_ever(monkeypatch):
+def test_a_vicinity_that_noise_never_meets_names_its_label_instead_of_going_on_for_ever(
+    monkeypatch,
+):
     monkeypatch.setattr(vicinity, "MAX_REDRAWS", 50)
-    with pytest.raises(UserError, match=r"no training image lies within 1e-20 .* label 0.5 plus noise") as caught:
+    with pytest.raises(
+        UserError, match=r"no training image lies within 1e-20 .* label 0.5 plus noise"
+    ) as caught:
         rounds([0.5, 0.5], "hard", sigma=0.1, kappa=1e-20)(0)
     assert caught.value.code == 2
     assert "gan.vicinity" in caught.value.hint
@@ -184,7 +237,10 @@ def test_a_round_is_a_function_of_seed_and_step_alone():
     first, again = rounds(uneven(), "soft"), rounds(uneven(), "soft")
     first(0)
     for step in (3, 1):
-        assert all(torch.equal(a, b) for a, b in zip(first.choose(step, 0), again.choose(step, 0), strict=True))
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(first.choose(step, 0), again.choose(step, 0), strict=True)
+        )
         assert torch.equal(first(step).labels, again(step).labels)
     assert not torch.equal(first(1).labels, first(2).labels)
 
@@ -192,7 +248,9 @@ def test_a_round_is_a_function_of_seed_and_step_alone():
 # Pairs for the density ratio
 
 
-def pairs(labels, size: int, share: Share = ALONE, seed: int = 0, width: Width | None = None) -> Pairs:
+def pairs(
+    labels, size: int, share: Share = ALONE, seed: int = 0, width: Width | None = None
+) -> Pairs:
     images = sorted_images(labels)
     made = make_vicinity(width, images.values) if width else None
     return Pairs(images, made, size, seed=seed, share=share)
@@ -220,11 +278,17 @@ def test_pairs_of_a_vicinity_have_its_images_at_the_targets_own_label(width):
         near = near_by_loop(labels.tolist(), target.item(), width.kind, kappa + 1e-7)
         counts = rows[targets == target].bincount(minlength=6)
         assert counts.nonzero().flatten().tolist() == near
-        assert (counts[near] - counts.sum() / len(near)).abs().max() < 5 * math.sqrt(counts.sum() / len(near))
+        assert (counts[near] - counts.sum() / len(near)).abs().max() < 5 * math.sqrt(
+            counts.sum() / len(near)
+        )
     gaussian = torch.exp(-30 * (labels[rows] - targets) ** 2)
-    torch.testing.assert_close(weights, gaussian if width.kind == "soft" else torch.ones(6000), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        weights, gaussian if width.kind == "soft" else torch.ones(6000), atol=1e-5, rtol=0
+    )
     tiny = pairs(labels, 64, width=Width(kind="hard", kappa=1e-20))
-    assert torch.equal(tiny.low, tiny.images.starts[:-1]), "1e-20 is the label itself, as in the published code"
+    assert torch.equal(tiny.low, tiny.images.starts[:-1]), (
+        "1e-20 is the label itself, as in the published code"
+    )
 
 
 def test_pairs_are_a_function_of_seed_and_step_and_shared_among_processes():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, tensor
 
-from cgankd.windows import Group, compare, evenly
+from cgankd.fakes.windows import Group, compare, evenly
 
 
 def group(labels: list[float], values: list[int], **judged: Tensor) -> Group:
@@ -31,11 +31,15 @@ def test_a_window_holds_its_edges_and_equal_labels_up_to_rounding():
     assert one.within(0.3, 0).rows.tolist() == [2, 3]
     float32 = tensor(0.3).item()
     assert float32 != 0.3
-    assert len(group([0.3], [0]).within(float32, 0)) == len(group([float32], [0]).within(0.3, 0)) == 1
+    assert (
+        len(group([0.3], [0]).within(float32, 0)) == len(group([float32], [0]).within(0.3, 0)) == 1
+    )
 
 
 def test_a_part_of_a_group_keeps_what_judges_say_and_shares_the_images():
-    whole = group([0.1, 0.5, 0.9], [10, 50, 90], errors=tensor([1.0, 2.0, 3.0]), types=tensor([4, 5, 6]))
+    whole = group(
+        [0.1, 0.5, 0.9], [10, 50, 90], errors=tensor([1.0, 2.0, 3.0]), types=tensor([4, 5, 6])
+    )
     part = whole.within(0.9, 0.45)
     assert (part.errors.tolist(), part.types.tolist()) == ([2, 3], [5, 6])
     assert part.pixels is whole.pixels
@@ -43,8 +47,12 @@ def test_a_part_of_a_group_keeps_what_judges_say_and_shares_the_images():
 
 def test_scores_are_means_and_sample_deviations_over_windows_with_two_of_each():
     real = group([0.1, 0.1, 0.5, 0.5, 0.5, 0.9], [10, 20, 30, 40, 50, 60])
-    fake = group([0.1, 0.1, 0.5, 0.5, 0.9, 0.9], [13, 23, 31, 51, 7, 8],
-                 errors=tensor([1.0, 3.0, 5.0, 5.0, 99, 99]), types=tensor([0, 1, 2, 2, 3, 4]))  # fmt: skip
+    fake = group(
+        [0.1, 0.1, 0.5, 0.5, 0.9, 0.9],
+        [13, 23, 31, 51, 7, 8],
+        errors=tensor([1.0, 3.0, 5.0, 5.0, 99, 99]),
+        types=tensor([0, 1, 2, 2, 3, 4]),
+    )
     found = compare(real, fake, [0.1, 0.5, 0.9], 0, features=features, like=real, seed=0)
     assert (found["windows"], found["left_out"]) == (2, 1), "at 0.9 there is one real image"
     assert (found["real"], found["fake"]) == ({"min": 2, "median": 2.5}, {"min": 2, "median": 2})
@@ -53,7 +61,9 @@ def test_scores_are_means_and_sample_deviations_over_windows_with_two_of_each():
     assert found["fid"]["mean"] == pytest.approx((9 + second) / 2)
     assert found["fid"]["deviation"] == pytest.approx(abs(9 - second) / math.sqrt(2))
     assert found["label_score"] == pytest.approx({"mean": 3.5, "deviation": 1.5 * math.sqrt(2)})
-    assert found["diversity"] == pytest.approx({"mean": math.log(2) / 2, "deviation": math.log(2) / math.sqrt(2)})
+    assert found["diversity"] == pytest.approx(
+        {"mean": math.log(2) / 2, "deviation": math.log(2) / math.sqrt(2)}
+    )
 
 
 def test_what_no_judge_has_seen_has_no_score_and_one_window_no_deviation():
@@ -71,13 +81,19 @@ def test_where_no_label_is_repeated_there_is_nothing_to_compare():
 def test_matched_distances_are_of_as_many_fakes_as_there_are_images_to_match():
     draws = torch.Generator().manual_seed(0)
     values = torch.randint(256, (1030,), generator=draws).tolist()
-    real, fake, few = group([0.5] * 30, values[:30]), group([0.5] * 1000, values[30:]), group([0.5] * 4, [0] * 4)
+    real, fake, few = (
+        group([0.5] * 30, values[:30]),
+        group([0.5] * 1000, values[30:]),
+        group([0.5] * 4, [0] * 4),
+    )
 
     def found(like: Group, seed: int = 0) -> dict:
         return compare(real, fake, [0.5], 0.1, features=features, like=like, seed=seed)
 
     assert found(few)["fid"] == found(fake)["fid"] == found(real)["fid"]
-    assert found(fake)["matched"]["mean"] == pytest.approx(found(fake)["fid"]["mean"]), "all of them, in another order"
+    assert found(fake)["matched"]["mean"] == pytest.approx(found(fake)["fid"]["mean"]), (
+        "all of them, in another order"
+    )
     assert found(few)["matched"] == found(few)["matched"] != found(few, seed=1)["matched"]
     mean = sum(found(few, seed)["matched"]["mean"] for seed in range(20)) / 20
     assert mean > 3 * found(few)["fid"]["mean"], "few images raise the distance"

@@ -1,7 +1,7 @@
 """Toy presets and child processes, shared by the tests of whole stages.
 
-Children come from a fork server that has torch loaded, so that a process that may be killed starts in
-milliseconds and shares no thread with the tests.
+Children come from a fork server that has torch loaded, so that a process that may be killed starts
+in milliseconds and shares no thread with the tests.
 """
 
 import io
@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cgankd import hdf5, pipeline, preset
+from cgankd import pipeline, preset
 from cgankd.errors import UserError
 from cgankd.plan import Call
-from cgankd.runs import Run
+from cgankd.runs import Run, hdf5
 
 TOY = [
     "data.num_train=40", "data.num_validation=200",
@@ -46,7 +46,7 @@ STAGES = ("train-gan", "train-teacher", "fit-dre", "generate", "select-rho", "di
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([
-    "cgankd.cli", "cgankd.pipeline", "cgankd.engine", "cgankd.stages.distill", "cgankd.stages.evaluate",
+    "cgankd.cli.commands", "cgankd.pipeline", "cgankd.training.loop", "cgankd.stages.distill", "cgankd.stages.evaluate",
     "cgankd.stages.fit_dre", "cgankd.stages.generate", "cgankd.stages.select_rho", "cgankd.stages.train_gan",
     "cgankd.stages.train_teacher", "sklearn.datasets", "scipy.ndimage",
 ])  # fmt: skip
@@ -65,14 +65,18 @@ def job(kind: str, root: Path, *changes: str, **options: Any) -> pipeline.Job:
 
 
 def start(stage: str, root: Path, kind: str, *changes: str, **options: Any) -> BaseProcess:
-    """Starts a stage in a child, which saves a checkpoint after every step unless told otherwise."""
+    """Starts a stage in a child, which saves a checkpoint after every step unless told
+    otherwise.
+    """
     process = _context.Process(target=_child, args=(stage, root, kind, changes, options))
     process.start()
     return process
 
 
 def build(stage: str, root: Path, kind: str, *changes: str, **options: Any) -> int:
-    """Runs a stage in a child to its end, by default without checkpoints; its exit code, or minus the signal."""
+    """Runs a stage in a child to its end, by default without checkpoints; its exit code, or minus
+    the signal.
+    """
     process = start(stage, root, kind, *changes, **{"seconds": 60.0, **options})
     process.join(240)
     assert process.exitcode is not None, f"{stage} did not end"
@@ -85,38 +89,48 @@ def build_all(root: Path, kind: str, *changes: str, upto: str = "distill") -> No
 
 
 def command(folder: Path, *arguments: object) -> BaseProcess:
-    """Starts the command itself in a child, which saves a checkpoint after every step and says nothing."""
-    process = _context.Process(target=_command, args=(folder, [str(argument) for argument in arguments]))
+    """Starts the command itself in a child, which saves a checkpoint after every step and says
+    nothing.
+    """
+    process = _context.Process(
+        target=_command, args=(folder, [str(argument) for argument in arguments])
+    )
     process.start()
     return process
 
 
 def _command(folder: Path, arguments: list[str]) -> None:
-    from cgankd import cli
+    from cgankd.cli import commands
 
     _set_up(seconds=0.0)
     os.chdir(folder)
     sys.argv = ["cgankd", *arguments]
     sys.stdout = sys.stderr = io.StringIO()
-    cli.main()
+    commands.main()
 
 
-def _child(stage: str, root: Path, kind: str, changes: tuple[str, ...], options: dict[str, Any]) -> None:
+def _child(
+    stage: str, root: Path, kind: str, changes: tuple[str, ...], options: dict[str, Any]
+) -> None:
     import torch
 
-    from cgankd import engine, signals
+    from cgankd import signals
+    from cgankd.training import loop
 
     _set_up(options.get("seconds", 0.0))
     sys.stderr = io.StringIO() if options.get("silent", True) else sys.stderr
     if options.get("unseeded"):
-        engine.seed_everything = lambda *name: torch.seed()  # type: ignore[assignment]
+        loop.seed_everything = lambda *name: torch.seed()  # type: ignore[assignment]
     if options.get("break"):
         options["break"]()
     signals.install()
     code = 0
     try:
         call = Call(**options.get("call", {}))
-        pipeline.build(stage, replace(job(kind, root, *changes), call=call, rebuild=options.get("rebuild", False)))
+        pipeline.build(
+            stage,
+            replace(job(kind, root, *changes), call=call, rebuild=options.get("rebuild", False)),
+        )
         if report := options.get("report"):
             import resource
 
@@ -129,15 +143,17 @@ def _child(stage: str, root: Path, kind: str, changes: tuple[str, ...], options:
 
 
 def _set_up(seconds: float) -> None:
-    """One thread, a checkpoint every so many seconds, and no waiting for the disk: a kill loses nothing written."""
+    """One thread, a checkpoint every so many seconds, and no waiting for the disk: a kill loses
+    nothing written.
+    """
     import torch
 
-    from cgankd import engine
+    from cgankd.training import loop
 
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
     os.fsync = lambda handle: None
-    engine.CHECKPOINT_SECONDS = seconds
+    loop.CHECKPOINT_SECONDS = seconds
 
 
 def ended_by_kill(process: BaseProcess) -> bool:
@@ -145,7 +161,9 @@ def ended_by_kill(process: BaseProcess) -> bool:
 
 
 def small_disk() -> None:
-    """From now on no file of this process may grow past 20,000 bytes: what a full disk does, for anyone."""
+    """From now on no file of this process may grow past 20,000 bytes: what a full disk does, for
+    anyone.
+    """
     import resource
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
@@ -153,42 +171,65 @@ def small_disk() -> None:
 
 def poisoned_loss() -> None:
     """The sixth step of a GAN has a loss that is not a number."""
-    from cgankd import engine
+    from cgankd.training import updates
 
-    healthy = engine.Adversarial.__call__
+    healthy = updates.Adversarial.__call__
 
     def poisoned(self: Any, batch: Any, step: int) -> Any:
         losses = healthy(self, batch, step)
-        return {name: value * float("nan") for name, value in losses.items()} if step == 5 else losses
+        return (
+            {name: value * float("nan") for name, value in losses.items()} if step == 5 else losses
+        )
 
-    engine.Adversarial.__call__ = poisoned  # type: ignore[method-assign]
+    updates.Adversarial.__call__ = poisoned  # type: ignore[method-assign]
 
 
 def rc49(path: Path, chairs: tuple[int, ...] = (0, 5, 7, 30, 49), side: int = 16) -> None:
-    """The layout of the public RC-49 file: each angle of each chair, brighter the further it is turned."""
+    """The layout of the public RC-49 file: each angle of each chair, brighter the further it is
+    turned.
+    """
     tenths = np.tile(np.arange(1, 921), len(chairs))
     noise = np.random.default_rng(0).integers(0, 20, (len(tenths), 3, side, side), dtype=np.uint8)
-    hdf5.write(path, {
-        "images": noise + (tenths // 4).astype(np.uint8)[:, None, None, None],
-        "labels": (tenths / 10).astype(np.float32),
-        "types": np.repeat(chairs, 920),
-        "indx_train": np.flatnonzero(tenths % 2),
-    }, {})  # fmt: skip
+    hdf5.write(
+        path,
+        {
+            "images": noise + (tenths // 4).astype(np.uint8)[:, None, None, None],
+            "labels": (tenths / 10).astype(np.float32),
+            "types": np.repeat(chairs, 920),
+            "indx_train": np.flatnonzero(tenths % 2),
+        },
+        {},
+    )
 
 
 def rc49_split(path: Path, side: int = 16) -> None:
-    """The layout of a published R-1 file: two chairs, of which one at each odd angle is to train on or validate."""
+    """The layout of a published R-1 file: two chairs, of which one at each odd angle is to train on
+    or validate.
+    """
     draws = np.random.default_rng(0)
-    angles = {"odd": np.repeat(np.arange(1, 900, 2), 2) / 10, "even": np.repeat(np.arange(2, 900, 2), 2) / 10}
+    angles = {
+        "odd": np.repeat(np.arange(1, 900, 2), 2) / 10,
+        "even": np.repeat(np.arange(2, 900, 2), 2) / 10,
+    }
     train = 2 * np.arange(450)
-    hdf5.write(path, {
-        **{f"images_{part}": draws.integers(0, 256, (len(values), 3, side, side), dtype=np.uint8)
-           for part, values in angles.items()},
-        **{f"labels_{part}": values for part, values in angles.items()},
-        **{f"types_{part}": np.arange(len(values)) % 2 for part, values in angles.items()},
-        "indx_odd_train": train, "indx_odd_subtrain": train[:360], "indx_odd_subvalid": train[360:],
-        "indx_odd_rest": train + 1,
-    }, {})  # fmt: skip
+    hdf5.write(
+        path,
+        {
+            **{
+                f"images_{part}": draws.integers(
+                    0, 256, (len(values), 3, side, side), dtype=np.uint8
+                )
+                for part, values in angles.items()
+            },
+            **{f"labels_{part}": values for part, values in angles.items()},
+            **{f"types_{part}": np.arange(len(values)) % 2 for part, values in angles.items()},
+            "indx_odd_train": train,
+            "indx_odd_subtrain": train[:360],
+            "indx_odd_subvalid": train[360:],
+            "indx_odd_rest": train + 1,
+        },
+        {},
+    )
 
 
 def faces(folder: Path, ages: dict[int, int], side: int = 20) -> None:

@@ -1,4 +1,5 @@
-"""Distillation methods: each is an objective, (images, labels) -> {name: weighted loss}, and changes its images.
+"""Distillation methods: each is an objective, (images, labels) -> {name: weighted loss}, and
+changes its images.
 
 TAKD (Mirzadeh et al. 2020) is BLKD along a chain of teachers, so it has no objective of its own.
 """
@@ -7,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from cgankd.images import Augmented
+from cgankd.data.images import Augmented
 from cgankd.methods.blkd import Blkd
 from cgankd.methods.nokd import Nokd
 from cgankd.methods.sskd import Sskd, SskdHead
@@ -19,7 +20,9 @@ from cgankd.task import Task
 __all__ = ["SskdHead", "Teacher", "make_method"]
 
 
-def make_method(name: str, task: Task, student: Any, teacher: Teacher | None, settings: Distill) -> nn.Module:
+def make_method(
+    name: str, task: Task, student: Any, teacher: Teacher | None, settings: Distill
+) -> nn.Module:
     """The objective of a method's base name; `teacher` is absent only for nokd."""
     policy, temperature = settings.augment, settings.temperature
     if teacher is None:
@@ -27,8 +30,14 @@ def make_method(name: str, task: Task, student: Any, teacher: Teacher | None, se
         return Augmented(Nokd(task, student), policy)
 
     def blkd(label_weight: float, match_weight: float) -> Blkd:
-        return Blkd(task, student, teacher, label_weight=label_weight, match_weight=match_weight,
-                    temperature=temperature)  # fmt: skip
+        return Blkd(
+            task,
+            student,
+            teacher,
+            label_weight=label_weight,
+            match_weight=match_weight,
+            temperature=temperature,
+        )
 
     match name:
         case "blkd" | "takd":

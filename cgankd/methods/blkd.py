@@ -24,9 +24,16 @@ class Blkd(nn.Module):
     ) -> None:
         super().__init__()
         self.task, self.student, self.teacher = task, student, teacher
-        self.label_weight, self.match_weight, self.temperature = label_weight, match_weight, temperature
+        self.label_weight, self.match_weight, self.temperature = (
+            label_weight,
+            match_weight,
+            temperature,
+        )
 
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         outputs = self.student(images)
         match = self.task.match(outputs, self.teacher(images), self.temperature)
-        return {"label": self.label_weight * self.task.loss(outputs, labels), "match": self.match_weight * match}
+        return {
+            "label": self.label_weight * self.task.loss(outputs, labels),
+            "match": self.match_weight * match,
+        }

@@ -1,4 +1,6 @@
-"""No distillation: the student learns from labels alone. With fakes in the data this is cGAN-KD (Ding et al.)."""
+"""No distillation: the student learns from labels alone. With fakes in the data this is cGAN-KD
+(Ding et al.).
+"""
 
 from torch import Tensor, nn
 

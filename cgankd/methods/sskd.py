@@ -1,7 +1,9 @@
-"""Self-supervision knowledge distillation (SSKD, Xu et al. 2020): the teacher also teaches what it finds similar.
+"""Self-supervision knowledge distillation (SSKD, Xu et al. 2020): the teacher also teaches what it
+finds similar.
 
-Of B images each has four views, turned by 0, 90, 180 and 270 degrees: B upright ones, then 3 B turned ones.
-Similarities (3 B, B) are the cosines between the projections of turned and upright views.
+Of B images each has four views, turned by 0, 90, 180 and 270 degrees: B upright ones, then 3 B
+turned ones. Similarities (3 B, B) are the cosines between the projections of turned and upright
+views.
 """
 
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cgankd import preset
-from cgankd.images import augment, flip
+from cgankd.data.images import augment, flip
 from cgankd.losses import kept_kl, softened_kl
 from cgankd.methods.teacher import Teacher
 from cgankd.models.cnn import Cnn, Projection
@@ -19,7 +21,9 @@ from cgankd.task import Task
 
 
 class SskdHead(nn.Module):
-    """Trains the teacher's projection: which upright view does a turned one come from? The teacher stays as it is."""
+    """Trains the teacher's projection: which upright view does a turned one come from? The teacher
+    stays as it is.
+    """
 
     def __init__(self, teacher: Teacher, head: nn.Module, policy: Sequence[str]) -> None:
         super().__init__()
@@ -31,13 +35,26 @@ class SskdHead(nn.Module):
 
 
 class Sskd(nn.Module):
-    """Images (N, 3, S, S) in [-1, 1], classes (N,) -> the four weighted terms (Xu et al. 2020, eq. 9)."""
+    """Images (N, 3, S, S) in [-1, 1], classes (N,) -> the four weighted terms (Xu et al. 2020, eq.
+    9).
+    """
 
     def __init__(
-        self, task: Task, student: Cnn, teacher: Teacher, settings: preset.Sskd, policy: Sequence[str]
+        self,
+        task: Task,
+        student: Cnn,
+        teacher: Teacher,
+        settings: preset.Sskd,
+        policy: Sequence[str],
     ) -> None:
         super().__init__()
-        self.task, self.student, self.teacher, self.settings, self.policy = task, student, teacher, settings, policy
+        self.task, self.student, self.teacher, self.settings, self.policy = (
+            task,
+            student,
+            teacher,
+            settings,
+            policy,
+        )
         self.head = Projection(size=student.trunk.num_features)
 
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -51,9 +68,12 @@ class Sskd(nn.Module):
         alike = kept(taught_similar, sources(similar), own.keep_similarity)
         return {
             "label": own.label_weight * self.task.loss(outputs[:num], labels),
-            "match": own.match_weight * softened_kl(outputs[:num], taught[:num], own.match_temperature),
-            "transform": own.transform_weight * kept_kl(outputs[num:], taught[num:], own.transform_temperature, right),
-            "similarity": own.similarity_weight * kept_kl(similar, taught_similar, own.similarity_temperature, alike),
+            "match": own.match_weight
+            * softened_kl(outputs[:num], taught[:num], own.match_temperature),
+            "transform": own.transform_weight
+            * kept_kl(outputs[num:], taught[num:], own.transform_temperature, right),
+            "similarity": own.similarity_weight
+            * kept_kl(similar, taught_similar, own.similarity_temperature, alike),
         }
 
 
@@ -75,8 +95,9 @@ def sources(scores: Tensor) -> Tensor:
 
 
 def kept(scores: Tensor, truth: Tensor, share: float) -> Tensor:
-    """Which rows of the teacher's scores (R, K) count: all whose best column is `truth` (R,), and of the others
-    the `share` (rounded down) in which the truth ranks best; ties in the order of rows.
+    """Which rows of the teacher's scores (R, K) count: all whose best column is `truth` (R,), and
+    of the others the `share` (rounded down) in which the truth ranks best; ties in the order of
+    rows.
     """
     rank = (scores > scores.gather(1, truth[:, None])).sum(1)
     place = rank.argsort(stable=True).argsort()

@@ -1,4 +1,6 @@
-"""A trained network in the place of a teacher: a function that nothing trains and no checkpoint holds."""
+"""A trained network in the place of a teacher: a function that nothing trains and no checkpoint
+holds.
+"""
 
 from typing import Any
 
@@ -9,8 +11,8 @@ from torch import Tensor, nn
 class Teacher:
     """Images (N, 3, S, S) in [-1, 1] -> outputs (N, K), in eval mode and without gradients.
 
-    No nn.Module, so that an objective that holds one neither trains nor saves it. `head` projects features for
-    SSKD.
+    No nn.Module, so that an objective that holds one neither trains nor saves it. `head` projects
+    features for SSKD.
     """
 
     def __init__(self, network: Any, head: nn.Module | None = None) -> None:

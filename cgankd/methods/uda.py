@@ -1,18 +1,22 @@
-"""BLKD on two views of each image, a plain and a strong one (after unsupervised data augmentation, Xie et al. 2020).
+"""BLKD on two views of each image, a plain and a strong one (after unsupervised data augmentation,
+Xie et al. 2020).
 
-As in cGAN-KD's comparison all images are labelled and the strong view is AutoAugment's (Cubuk et al. 2019).
+As in cGAN-KD's comparison all images are labelled and the strong view is AutoAugment's (Cubuk et
+al. 2019).
 """
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from cgankd.images import augment, autoaugment
+from cgankd.data.images import augment, autoaugment
 from cgankd.methods.blkd import Blkd
 
 
 class Uda(nn.Module):
-    """Images (N, 3, S, S) in [-1, 1], classes (N,) -> the terms of `blkd`, averaged over both views."""
+    """Images (N, 3, S, S) in [-1, 1], classes (N,) -> the terms of `blkd`, averaged over both
+    views.
+    """
 
     def __init__(self, blkd: Blkd, policy: Sequence[str]) -> None:
         super().__init__()

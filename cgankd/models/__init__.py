@@ -1,4 +1,6 @@
-"""The networks by name: `make_network` rebuilds one from the description that is saved beside its weights."""
+"""The networks by name: `make_network` rebuilds one from the description that is saved beside its
+weights.
+"""
 
 from typing import Any
 

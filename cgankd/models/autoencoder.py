@@ -1,4 +1,5 @@
-"""The sparse autoencoder whose code is the feature space of the density ratio for a continuous label.
+"""The sparse autoencoder whose code is the feature space of the density ratio for a continuous
+label.
 
 N images of side S -> features (N, D) >= 0 from a 4x4 map (Ding et al., cGAN-KD supplement).
 """
@@ -32,14 +33,17 @@ class SparseEncoder(nn.Module):
         layers: list[nn.Module] = []
         for index, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
             layers += [*_halve(inputs, outputs), *(_refine(outputs) if index < depth - 1 else [])]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], size // 16, 3, 1, 1), nn.ReLU(), nn.Flatten())
+        self.layers = nn.Sequential(
+            *layers, nn.Conv2d(widths[-1], size // 16, 3, 1, 1), nn.ReLU(), nn.Flatten()
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         return self.layers(images)
 
 
 class SparseDecoder(nn.Module):
-    """Features (N, D) of an encoder of the same sizes -> images (N, 3, S, S) in [-1, 1] and outputs (N, 1).
+    """Features (N, D) of an encoder of the same sizes -> images (N, 3, S, S) in [-1, 1] and outputs
+    (N, 1).
 
     It trains the encoder, and is not used after.
     """
@@ -51,7 +55,9 @@ class SparseDecoder(nn.Module):
         layers: list[nn.Module] = []
         for index, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
             layers += [*_double(inputs, outputs), *(_refine(outputs) if index < depth - 1 else [])]
-        self.decode = nn.Sequential(nn.Unflatten(1, (code, 4, 4)), *layers, nn.Conv2d(width, 3, 3, 1, 1), nn.Tanh())
+        self.decode = nn.Sequential(
+            nn.Unflatten(1, (code, 4, 4)), *layers, nn.Conv2d(width, 3, 3, 1, 1), nn.Tanh()
+        )
         hidden = [size, *(max(8, size // share) for share in (6, 12, 24, 96))]
         layers = []
         for inputs, outputs in itertools.pairwise(hidden):

@@ -1,6 +1,7 @@
 """BigGAN for class labels (Brock et al. 2019).
 
-N images of side S. Up to 32 all maps are as wide, as cGAN-KD has it; from 64 on the widths are those of the paper.
+N images of side S. Up to 32 all maps are as wide, as cGAN-KD has it; from 64 on the widths are
+those of the paper.
 """
 
 from functools import partial
@@ -12,8 +13,8 @@ from torch import Tensor, nn
 
 from cgankd.models.blocks import DownBlock, Layer, SelfAttention, UpBlock, initialise, spectral
 
-# For each side, in units of `width`: the generator's maps from 4x4 to S, the discriminator's blocks, and how many of
-# these halve the side.
+# For each side, in units of `width`: the generator's maps from 4x4 to S, the discriminator's
+# blocks, and how many of these halve the side.
 WIDTHS: dict[int, tuple[tuple[int, ...], tuple[int, ...], int]] = {
     8: ((4, 4), (4, 4, 4, 4), 1),
     16: ((4, 4, 4), (4, 4, 4, 4), 2),
@@ -26,9 +27,9 @@ WIDTHS: dict[int, tuple[tuple[int, ...], tuple[int, ...], int]] = {
 class BigGanGenerator(nn.Module):
     """z (N, latent), classes (N,) -> images (N, 3, S, S) in [-1, 1].
 
-    Each block embeds the class by itself. With `shared` there is one embedding of that width, and z is cut into equal
-    parts: the first makes the 4x4 map, each further one joins the embedding for its block. `attention` is the side of
-    the maps that are followed by self-attention.
+    Each block embeds the class by itself. With `shared` there is one embedding of that width, and z
+    is cut into equal parts: the first makes the 4x4 map, each further one joins the embedding for
+    its block. `attention` is the side of the maps that are followed by self-attention.
     """
 
     def __init__(
@@ -48,11 +49,15 @@ class BigGanGenerator(nn.Module):
         affine: Layer = partial(nn.Embedding, num_classes)
         if shared is not None:
             part = latent // len(widths)
-            assert part * len(widths) == latent, f"z of {latent} cannot be cut into {len(widths)} equal parts"
+            assert part * len(widths) == latent, (
+                f"z of {latent} cannot be cut into {len(widths)} equal parts"
+            )
             self.shared = nn.Embedding(num_classes, shared)
             affine = partial(spectral(nn.Linear), shared + part, bias=False)
         self.first = spectral(nn.Linear)(part, widths[0] * 16)
-        self.blocks = nn.ModuleList(UpBlock(inputs, outputs, affine, conv) for inputs, outputs in pairwise(widths))
+        self.blocks = nn.ModuleList(
+            UpBlock(inputs, outputs, affine, conv) for inputs, outputs in pairwise(widths)
+        )
         self.attend = nn.ModuleList(
             SelfAttention(outputs, conv) if 8 << index == attention else nn.Identity()
             for index, outputs in enumerate(widths[1:])
@@ -80,10 +85,13 @@ class BigGanGenerator(nn.Module):
 class BigGanDiscriminator(nn.Module):
     """Images (N, 3, S, S) in [-1, 1], classes (N,) -> scores (N,); the class enters by projection.
 
-    `attention` is the side of the maps that self-attention follows, after the first block that reaches it.
+    `attention` is the side of the maps that self-attention follows, after the first block that
+    reaches it.
     """
 
-    def __init__(self, *, size: int, width: int, num_classes: int, attention: int | None = None) -> None:
+    def __init__(
+        self, *, size: int, width: int, num_classes: int, attention: int | None = None
+    ) -> None:
         super().__init__()
         conv, (_, units, halvings) = spectral(nn.Conv2d), WIDTHS[size]
         blocks: list[nn.Module] = []

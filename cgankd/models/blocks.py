@@ -1,7 +1,8 @@
-"""Blocks that the GAN families are made of: residual ones, their conditional batch norm, self-attention.
+"""Blocks that the GAN families are made of: residual ones, their conditional batch norm,
+self-attention.
 
-Up-sampling is nearest and pooling a mean, so that CUDA runs can be deterministic. `convolution` is the layer
-type: nn.Conv2d, or `spectral(nn.Conv2d)`.
+Up-sampling is nearest and pooling a mean, so that CUDA runs can be deterministic. `convolution` is
+the layer type: nn.Conv2d, or `spectral(nn.Conv2d)`.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,8 @@ def spectral(layer: Layer) -> Layer:
 
 
 class ConditionalNorm(nn.Module):
-    """Batch norm whose gain and bias depend on the condition: x (N, C, S, S), condition -> the same shape.
+    """Batch norm whose gain and bias depend on the condition: x (N, C, S, S), condition -> the same
+    shape.
 
     `affine(C)` makes the map from the condition to C numbers; the gain is 1 + its output.
     """
@@ -31,17 +33,28 @@ class ConditionalNorm(nn.Module):
         self.gain, self.bias = affine(channels), affine(channels)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        return self.norm(x) * (1 + self.gain(condition)[:, :, None, None]) + self.bias(condition)[:, :, None, None]
+        return (
+            self.norm(x) * (1 + self.gain(condition)[:, :, None, None])
+            + self.bias(condition)[:, :, None, None]
+        )
 
 
 class UpBlock(nn.Module):
-    """Doubles the side: norm, ReLU, up, conv, norm, ReLU, conv, beside an up-sampled 1x1 shortcut."""
+    """Doubles the side: norm, ReLU, up, conv, norm, ReLU, conv, beside an up-sampled
+    1x1 shortcut.
+    """
 
     def __init__(
-        self, inputs: int, outputs: int, affine: Callable[[int], nn.Module], convolution: Layer = nn.Conv2d
+        self,
+        inputs: int,
+        outputs: int,
+        affine: Callable[[int], nn.Module],
+        convolution: Layer = nn.Conv2d,
     ) -> None:
         super().__init__()
-        self.norm1, self.norm2 = (ConditionalNorm(channels, affine) for channels in (inputs, outputs))
+        self.norm1, self.norm2 = (
+            ConditionalNorm(channels, affine) for channels in (inputs, outputs)
+        )
         self.conv1 = convolution(inputs, outputs, 3, padding=1)
         self.conv2 = convolution(outputs, outputs, 3, padding=1)
         self.shortcut = convolution(inputs, outputs, 1)
@@ -54,18 +67,29 @@ class UpBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """Halves the side where `down`; the first block of a discriminator sees the image without a ReLU before.
+    """Halves the side where `down`; the first block of a discriminator sees the image without a
+    ReLU before.
 
     The shortcut sees what comes in as it is or, with `rectified`, through the ReLU too.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, down: bool, first: bool = False, rectified: bool = False,
-                 convolution: Layer = nn.Conv2d) -> None:  # fmt: skip
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        down: bool,
+        first: bool = False,
+        rectified: bool = False,
+        convolution: Layer = nn.Conv2d,
+    ) -> None:
         super().__init__()
         self.down, self.first, self.rectified = down, first, rectified
         self.conv1 = convolution(inputs, outputs, 3, padding=1)
         self.conv2 = convolution(outputs, outputs, 3, padding=1)
-        self.shortcut = convolution(inputs, outputs, 1) if down or inputs != outputs else nn.Identity()
+        self.shortcut = (
+            convolution(inputs, outputs, 1) if down or inputs != outputs else nn.Identity()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         rectified = x if self.first else F.relu(x)
@@ -80,7 +104,8 @@ class DownBlock(nn.Module):
 class SelfAttention(nn.Module):
     """Each place of a map looks at all others (SAGAN, Zhang et al. 2019): x (N, C, S, S), S even.
 
-    What is looked at is pooled 2x2, so that its cost is a quarter. gamma starts at 0, and the layer as the identity.
+    What is looked at is pooled 2x2, so that its cost is a quarter. gamma starts at 0, and the layer
+    as the identity.
     """
 
     def __init__(self, channels: int, convolution: Layer, *, bias: bool = False) -> None:
@@ -96,14 +121,17 @@ class SelfAttention(nn.Module):
         query = self.query(x).flatten(2)  # (N, C/8, S^2)
         key = F.max_pool2d(self.key(x), 2).flatten(2)  # (N, C/8, S^2/4)
         value = F.max_pool2d(self.value(x), 2).flatten(2)  # (N, C/2, S^2/4)
-        weights = (query.transpose(1, 2) @ key).softmax(2)  # (N, S^2, S^2/4); not divided by a root, as published
+        weights = (query.transpose(1, 2) @ key).softmax(
+            2
+        )  # (N, S^2, S^2/4); not divided by a root, as published
         seen = (value @ weights.transpose(1, 2)).unflatten(2, x.shape[2:])
         return x + self.gamma * self.output(seen)
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Group norm of 8 groups, as published, or fewer so that none has less than 16 channels: normalising a few
-    numbers by their own mean and deviation leaves little of what they said."""
+    """Group norm of 8 groups, as published, or fewer so that none has less than 16 channels:
+    normalising a few numbers by their own mean and deviation leaves little of what they said.
+    """
     return nn.GroupNorm(max(1, min(8, channels // 16)), channels)
 
 
@@ -115,8 +143,9 @@ def num_doublings(size: int) -> int:
 
 
 def initialise(module: nn.Module, rule: Callable[[Tensor], object], *, bias: bool = False) -> None:
-    """Applies `rule` to the weight of every convolution, linear layer and embedding, normalised or not; with `bias`
-    also zeroes their biases."""
+    """Applies `rule` to the weight of every convolution, linear layer and embedding, normalised or
+    not; with `bias` also zeroes their biases.
+    """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding):
             parameters = list(layer.named_parameters())

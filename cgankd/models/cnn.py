@@ -1,6 +1,7 @@
 """Networks from images to a label: a trunk, its own normalisation, and a head.
 
-N images of side S in [-1, 1]; every network takes that form and normalises by the constants it was trained with.
+N images of side S in [-1, 1]; every network takes that form and normalises by the constants it was
+trained with.
 """
 
 from functools import partial
@@ -43,8 +44,9 @@ TRUNKS: dict[str, Any] = {
 def make_trunk(name: str, side: int) -> Any:
     """The trunk of a network's name for images of that side: (N, 3, S, S) -> (N, num_features).
 
-    Its form is the published one for Tiny-ImageNet from S = 64 on, and for CIFAR-10 below, or with -imagenet that of
-    any S which the published regressors have. resnet20_x0_25 is resnet20, a quarter as wide.
+    Its form is the published one for Tiny-ImageNet from S = 64 on, and for CIFAR-10 below, or with
+    -imagenet that of any S which the published regressors have. resnet20_x0_25 is resnet20, a
+    quarter as wide.
     """
     base, _, width = name.partition("_x")
     return TRUNKS[base](side, float(width.replace("_", "."))) if width else TRUNKS[base](side)
@@ -64,10 +66,14 @@ class Normalisation(nn.Module):
         return ((images + 1) / 2 - self.mean) / self.std
 
 
-def make_head(inputs: int, outputs: int, hidden: int | None, *, rectified: bool = False) -> nn.Module:
-    """(N, inputs) -> (N, outputs): a linear layer, alone or behind two of width `hidden` with batch norm and ReLU.
+def make_head(
+    inputs: int, outputs: int, hidden: int | None, *, rectified: bool = False
+) -> nn.Module:
+    """(N, inputs) -> (N, outputs): a linear layer, alone or behind two of width `hidden` with batch
+    norm and ReLU.
 
-    Only published regressors end `rectified`: a last ReLU whose input has become negative for all images is dead.
+    Only published regressors end `rectified`: a last ReLU whose input has become negative for all
+    images is dead.
     """
     layers = [*_hidden(inputs, hidden), *_hidden(hidden, hidden)] if hidden else []
     layers += [nn.Linear(hidden or inputs, outputs), *([nn.ReLU()] if rectified else [])]
@@ -81,8 +87,17 @@ def _hidden(inputs: int, outputs: int) -> list[nn.Module]:
 class Cnn(nn.Module):
     """(N, 3, S, S) -> outputs (N, K): a teacher, an assistant or a student; see `make_head`."""
 
-    def __init__(self, *, trunk: str, side: int, outputs: int, mean: list[float], std: list[float],
-                 head: int | None = None, rectified: bool = False) -> None:  # fmt: skip
+    def __init__(
+        self,
+        *,
+        trunk: str,
+        side: int,
+        outputs: int,
+        mean: list[float],
+        std: list[float],
+        head: int | None = None,
+        rectified: bool = False,
+    ) -> None:
         super().__init__()
         self.normalise = Normalisation(mean, std)
         self.trunk = make_trunk(trunk, side)
@@ -110,17 +125,22 @@ class Projection(nn.Module):
 
 
 class CnnFeatures(nn.Module):
-    """(N, 3, S, S) -> features (N, D) >= 0: the wide layer in which the density ratio of classes is estimated.
+    """(N, 3, S, S) -> features (N, D) >= 0: the wide layer in which the density ratio of classes is
+    estimated.
 
-    `outputs(features)` are the logits with which it is trained (cGAN-KD, supplement: DenseNet121 with a linear
-    layer, batch norm and ReLU of D = 3 S S before the classifier).
+    `outputs(features)` are the logits with which it is trained (cGAN-KD, supplement: DenseNet121
+    with a linear layer, batch norm and ReLU of D = 3 S S before the classifier).
     """
 
-    def __init__(self, *, trunk: str, side: int, size: int, outputs: int, mean: list[float], std: list[float]) -> None:
+    def __init__(
+        self, *, trunk: str, side: int, size: int, outputs: int, mean: list[float], std: list[float]
+    ) -> None:
         super().__init__()
         self.normalise = Normalisation(mean, std)
         self.trunk = make_trunk(trunk, side)
-        self.wide = nn.Sequential(nn.Linear(self.trunk.num_features, size), nn.BatchNorm1d(size), nn.ReLU())
+        self.wide = nn.Sequential(
+            nn.Linear(self.trunk.num_features, size), nn.BatchNorm1d(size), nn.ReLU()
+        )
         self.outputs = nn.Linear(size, outputs)
 
     def forward(self, images: Tensor) -> Tensor:

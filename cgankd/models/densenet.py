@@ -1,7 +1,7 @@
 """DenseNet121 (Huang et al. 2017) for small images: growth 32, a 3x3 stem.
 
-N images of side S -> features (N, 1024), the mean of the last map. New channels stand in front of the old ones, as in
-the published networks; torchvision's stand behind.
+N images of side S -> features (N, 1024), the mean of the last map. New channels stand in front of
+the old ones, as in the published networks; torchvision's stand behind.
 """
 
 import torch
@@ -29,8 +29,9 @@ class DenseLayer(nn.Module):
 
 
 class DenseNet(nn.Module):
-    """(N, 3, S, S) -> (N, 1024): between the stages a transition halves channels and side; the first twice from
-    S = 64 on."""
+    """(N, 3, S, S) -> (N, 1024): between the stages a transition halves channels and side; the
+    first twice from S = 64 on.
+    """
 
     def __init__(self, side: int) -> None:
         super().__init__()
@@ -53,5 +54,9 @@ class DenseNet(nn.Module):
 
 
 def _transition(channels: int) -> list[nn.Module]:
-    return [nn.BatchNorm2d(channels), nn.ReLU(inplace=True), nn.Conv2d(channels, channels // 2, 1, bias=False),
-            nn.AvgPool2d(2)]  # fmt: skip
+    return [
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(channels, channels // 2, 1, bias=False),
+        nn.AvgPool2d(2),
+    ]

@@ -1,8 +1,8 @@
 """EfficientNet-B0 (Tan and Le 2019) for small images, and in the form of ImageNet.
 
-N images of side S. For small images these are torchvision's blocks behind a stem that keeps the side, without the
-1280-wide layer; as published for cGAN-KD there is no stochastic depth: the reference code means to have it, but never
-raises its rate above 0.
+N images of side S. For small images these are torchvision's blocks behind a stem that keeps the
+side, without the 1280-wide layer; as published for cGAN-KD there is no stochastic depth: the
+reference code means to have it, but never raises its rate above 0.
 """
 
 from functools import partial
@@ -23,17 +23,28 @@ STAGES = (  # expansion, channels, blocks, kernel, stride of the first
 
 
 class EfficientNet(nn.Module):
-    """(N, 3, S, S) -> (N, 320): the side is halved four times; dropout of the mean of the last map."""
+    """(N, 3, S, S) -> (N, 320): the side is halved four times; dropout of the mean of the last
+    map.
+    """
 
     def __init__(self) -> None:
-        from torchvision.models.efficientnet import MBConv, MBConvConfig  # here: it takes as long as importing torch
+        from torchvision.models.efficientnet import (
+            MBConv,
+            MBConvConfig,
+        )  # here: it takes as long as importing torch
 
         super().__init__()
         inputs = 32
-        layers: list[nn.Module] = [nn.Conv2d(3, inputs, 3, padding=1, bias=False), nn.BatchNorm2d(inputs), nn.SiLU()]
+        layers: list[nn.Module] = [
+            nn.Conv2d(3, inputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(inputs),
+            nn.SiLU(),
+        ]
         for expansion, outputs, num_blocks, kernel, stride in STAGES:
             for index in range(num_blocks):
-                config = MBConvConfig(expansion, kernel, 1 if index else stride, inputs, outputs, num_layers=1)
+                config = MBConvConfig(
+                    expansion, kernel, 1 if index else stride, inputs, outputs, num_layers=1
+                )
                 layers.append(MBConv(config, stochastic_depth_prob=0.0, norm_layer=nn.BatchNorm2d))
                 inputs = outputs
         self.layers = nn.Sequential(*layers)
@@ -45,10 +56,14 @@ class EfficientNet(nn.Module):
 
 
 class SameConv(nn.Conv2d):
-    """A convolution padded as TensorFlow's "same": of an odd number of rows and columns the last gets one more."""
+    """A convolution padded as TensorFlow's "same": of an odd number of rows and columns the last
+    gets one more.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
-        (height, top), (width, left) = (self._padding(input.shape[axis], axis - 2) for axis in (2, 3))
+        (height, top), (width, left) = (
+            self._padding(input.shape[axis], axis - 2) for axis in (2, 3)
+        )
         padded = F.pad(input, (left, width - left, top, height - top))
         return F.conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
 
@@ -74,8 +89,14 @@ def make_imagenet_efficientnet() -> Any:
         for name, layer in parent.named_children():
             if isinstance(layer, nn.Conv2d):
                 if layer.stride == (2, 2):
-                    layer = SameConv(layer.in_channels, layer.out_channels, layer.kernel_size[0], 2,
-                                     groups=layer.groups, bias=False)  # fmt: skip
+                    layer = SameConv(
+                        layer.in_channels,
+                        layer.out_channels,
+                        layer.kernel_size[0],
+                        2,
+                        groups=layer.groups,
+                        bias=False,
+                    )
                     setattr(parent, name, layer)
                 layer.reset_parameters()
     return network

@@ -1,4 +1,5 @@
-"""The label embedding of CcGAN (Ding et al. 2021, improved label input): images -> h -> label and label -> h.
+"""The label embedding of CcGAN (Ding et al. 2021, improved label input): images -> h -> label and
+label -> h.
 
 N images, labels in [0, 1], embeddings h (N, E) >= 0.
 """
@@ -10,18 +11,32 @@ from cgankd.models.cnn import Normalisation, make_head, make_trunk
 
 
 class ImageEmbedding(nn.Module):
-    """Images (N, 3, S, S) -> h (N, E); `label(h)` (N, 1) reads the label back, if published `rectified`."""
+    """Images (N, 3, S, S) -> h (N, E); `label(h)` (N, 1) reads the label back, if published
+    `rectified`.
+    """
 
-    def __init__(self, *, trunk: str, side: int, size: int, mean: list[float], std: list[float],
-                 rectified: bool = False) -> None:  # fmt: skip
+    def __init__(
+        self,
+        *,
+        trunk: str,
+        side: int,
+        size: int,
+        mean: list[float],
+        std: list[float],
+        rectified: bool = False,
+    ) -> None:
         super().__init__()
         self.normalise = Normalisation(mean, std)
         self.trunk = make_trunk(trunk, side)
         features = self.trunk.num_features
         self.embed = nn.Sequential(
-            nn.Linear(features, features), nn.BatchNorm1d(features), nn.ReLU(),
-            nn.Linear(features, size), nn.BatchNorm1d(size), nn.ReLU(),
-        )  # fmt: skip
+            nn.Linear(features, features),
+            nn.BatchNorm1d(features),
+            nn.ReLU(),
+            nn.Linear(features, size),
+            nn.BatchNorm1d(size),
+            nn.ReLU(),
+        )
         self.label = make_head(size, 1, None, rectified=rectified)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -43,7 +58,9 @@ class LabelEmbedding(nn.Module):
 
 
 class ClassIndex(nn.Module):
-    """Classes (N,) -> classes (N,): a class is its own condition; `num_classes` sizes what embeds it."""
+    """Classes (N,) -> classes (N,): a class is its own condition; `num_classes` sizes what embeds
+    it.
+    """
 
     def __init__(self, *, num_classes: int) -> None:
         super().__init__()

@@ -1,7 +1,9 @@
-"""MobileNetV2 (Sandler et al. 2018): for small images, as cGAN-KD's classes use it, and in the form of ImageNet.
+"""MobileNetV2 (Sandler et al. 2018): for small images, as cGAN-KD's classes use it, and in the form
+of ImageNet.
 
-N images of side S -> features (N, 1280), the mean of the last map. Unlike torchvision's the first has ReLU for ReLU6,
-an expansion in every block, and a shortcut, if need be a convolution, beside every block of stride 1.
+N images of side S -> features (N, 1280), the mean of the last map. Unlike torchvision's the first
+has ReLU for ReLU6, an expansion in every block, and a shortcut, if need be a convolution, beside
+every block of stride 1.
 """
 
 from typing import Any
@@ -21,12 +23,15 @@ class InvertedBlock(nn.Module):
         self.layers = nn.Sequential(
             *_convolve(inputs, wide),
             *_convolve(wide, wide, 3, stride, groups=wide),
-            nn.Conv2d(wide, outputs, 1, bias=False), nn.BatchNorm2d(outputs),
-        )  # fmt: skip
+            nn.Conv2d(wide, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
         self.has_shortcut = stride == 1
         self.shortcut: nn.Module = nn.Identity()
         if stride == 1 and inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.layers(x)
@@ -52,17 +57,26 @@ class MobileNet(nn.Module):
         return self.layers(images).mean((2, 3))
 
 
-def _convolve(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    return [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-            nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]  # fmt: skip
+def _convolve(
+    inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1
+) -> list[nn.Module]:
+    return [
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    ]
 
 
 def make_imagenet_mobilenet() -> Any:
     """(N, 3, S, S) -> (N, 1280) after dropout: torchvision's, which halves the side five times."""
-    from torchvision.models import MobileNetV2  # here: importing it takes as long as importing torch
+    from torchvision.models import (
+        MobileNetV2,
+    )  # here: importing it takes as long as importing torch
 
     network: Any = MobileNetV2(dropout=0.2)
     network.classifier[1] = nn.Identity()
     network.num_features = 1280
-    network.head_deviation = 0.01  # of the initial weights of what stands behind it, whose biases are 0
+    network.head_deviation = (
+        0.01  # of the initial weights of what stands behind it, whose biases are 0
+    )
     return network

@@ -1,7 +1,8 @@
-"""Residual networks for small images (He et al. 2016): depth 8, 20, 110 of any width, and 18, 34, 50.
+"""Residual networks for small images (He et al. 2016): depth 8, 20, 110 of any width, and 18, 34,
+50.
 
-N images of side S -> features (N, num_features), the mean of the last map. With 10 classes at S = 32, depth 8, 20
-and 110 have 78,042, 272,474 and 1,730,714 parameters.
+N images of side S -> features (N, num_features), the mean of the last map. With 10 classes at S =
+32, depth 8, 20 and 110 have 78,042, 272,474 and 1,730,714 parameters.
 """
 
 from typing import Any
@@ -31,7 +32,9 @@ class Block(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """As `Block`, with a 3x3 convolution between two 1x1 ones, which make the map a quarter as wide for it."""
+    """As `Block`, with a 3x3 convolution between two 1x1 ones, which make the map a quarter as wide
+    for it.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int, *, rectified: bool = True) -> None:
         super().__init__()
@@ -52,7 +55,9 @@ class Bottleneck(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """(N, 3, S, S) -> (N, 64 width): three stages of (depth - 2) / 6 blocks, the side halved twice (section 4.2)."""
+    """(N, 3, S, S) -> (N, 64 width): three stages of (depth - 2) / 6 blocks, the side halved twice
+    (section 4.2).
+    """
 
     def __init__(self, depth: int, width: float = 1.0) -> None:
         super().__init__()
@@ -73,7 +78,9 @@ class CifarResNet(nn.Module):
         return self.blocks(self.stem(images)).mean((2, 3))
 
 
-STAGES: dict[int, tuple[Any, int, tuple[int, ...]]] = {  # block, widening of the stages, blocks of each
+STAGES: dict[
+    int, tuple[Any, int, tuple[int, ...]]
+] = {  # block, widening of the stages, blocks of each
     18: (Block, 1, (2, 2, 2, 2)),
     34: (Block, 1, (3, 4, 6, 3)),
     50: (Bottleneck, 4, (3, 4, 6, 3)),
@@ -81,9 +88,11 @@ STAGES: dict[int, tuple[Any, int, tuple[int, ...]]] = {  # block, widening of th
 
 
 class ResNet(nn.Module):
-    """(N, 3, S, S) -> (N, 512 or 2048): four stages behind a 3x3 stem; the first halves the side from S = 64 on.
+    """(N, 3, S, S) -> (N, 512 or 2048): four stages behind a 3x3 stem; the first halves the side
+    from S = 64 on.
 
-    With `uda`, blocks but the last of each stage are not rectified: so the published networks of BLKD+UDA compute.
+    With `uda`, blocks but the last of each stage are not rectified: so the published networks of
+    BLKD+UDA compute.
     """
 
     def __init__(self, depth: int, side: int, *, uda: bool = False) -> None:

@@ -1,8 +1,9 @@
 """SAGAN-type networks for a continuous label (Zhang et al. 2019, as cGAN-KD has them for ages).
 
-Beside `sngan`: both networks are spectrally normalised, each attends to itself once, at half the side of the images,
-and the discriminator's shortcuts see rectified maps. The published batch norms move a thousandth or less per step, so
-that of a short run they would know the first weights only: here they move as everywhere else.
+Beside `sngan`: both networks are spectrally normalised, each attends to itself once, at half the
+side of the images, and the discriminator's shortcuts see rectified maps. The published batch norms
+move a thousandth or less per step, so that of a short run they would know the first weights only:
+here they move as everywhere else.
 """
 
 import itertools
@@ -11,11 +12,20 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cgankd.models.blocks import DownBlock, SelfAttention, UpBlock, initialise, num_doublings, spectral
+from cgankd.models.blocks import (
+    DownBlock,
+    SelfAttention,
+    UpBlock,
+    initialise,
+    num_doublings,
+    spectral,
+)
 
 
 class SaganGenerator(nn.Module):
-    """z (N, latent), h (N, E) -> images (N, 3, S, S) in [-1, 1]; attention before the last block."""
+    """z (N, latent), h (N, E) -> images (N, 3, S, S) in [-1, 1]; attention before the
+    last block.
+    """
 
     def __init__(self, *, size: int, latent: int, width: int, embedding: int) -> None:
         super().__init__()
@@ -42,8 +52,9 @@ class SaganGenerator(nn.Module):
 
 
 class SaganDiscriminator(nn.Module):
-    """Images (N, 3, S, S) in [-1, 1], h (N, E) -> scores (N,), by projection on the flattened 4x4 map; attention
-    after the first block."""
+    """Images (N, 3, S, S) in [-1, 1], h (N, E) -> scores (N,), by projection on the flattened 4x4
+    map; attention after the first block.
+    """
 
     def __init__(self, *, size: int, width: int, embedding: int) -> None:
         super().__init__()
@@ -52,9 +63,13 @@ class SaganDiscriminator(nn.Module):
         self.blocks = nn.Sequential(
             DownBlock(3, width, down=True, first=True, convolution=conv),
             SelfAttention(width, conv, bias=True),
-            *(DownBlock(inputs, outputs, down=outputs < widths[-1], rectified=True, convolution=conv)
-              for inputs, outputs in itertools.pairwise(widths)),
-        )  # fmt: skip
+            *(
+                DownBlock(
+                    inputs, outputs, down=outputs < widths[-1], rectified=True, convolution=conv
+                )
+                for inputs, outputs in itertools.pairwise(widths)
+            ),
+        )
         self.score = spectral(nn.Linear)(widths[-1] * 16, 1)
         self.project = spectral(nn.Linear)(embedding, widths[-1] * 16, bias=False)
         initialise(self, lambda weight: nn.init.xavier_uniform_(weight), bias=True)

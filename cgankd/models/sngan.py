@@ -1,7 +1,7 @@
 """SNGAN-type networks for a continuous label, as CcGAN uses them (Ding et al. 2021).
 
-N images of side S, conditioned on an embedding h (N, E) of the label. The widths double towards 4x4, where the
-map is 4 x 4 x (S / 4) `width` wide; only the discriminator is spectrally normalised.
+N images of side S, conditioned on an embedding h (N, E) of the label. The widths double towards
+4x4, where the map is 4 x 4 x (S / 4) `width` wide; only the discriminator is spectrally normalised.
 """
 
 import itertools
@@ -38,7 +38,9 @@ class SnganGenerator(nn.Module):
 
 
 class SnganDiscriminator(nn.Module):
-    """Images (N, 3, S, S) in [-1, 1], h (N, E) -> scores (N,), by projection on the flattened 4x4 map."""
+    """Images (N, 3, S, S) in [-1, 1], h (N, E) -> scores (N,), by projection on the flattened 4x4
+    map.
+    """
 
     def __init__(self, *, size: int, width: int, embedding: int) -> None:
         super().__init__()
@@ -46,10 +48,12 @@ class SnganDiscriminator(nn.Module):
         conv = spectral(nn.Conv2d)
         widths = [3, *(width << power for power in range(depth))]
         self.blocks = nn.Sequential(
-            *(DownBlock(inputs, outputs, down=True, first=inputs == 3, convolution=conv)
-              for inputs, outputs in itertools.pairwise(widths)),
+            *(
+                DownBlock(inputs, outputs, down=True, first=inputs == 3, convolution=conv)
+                for inputs, outputs in itertools.pairwise(widths)
+            ),
             DownBlock(widths[-1], 2 * widths[-1], down=False, convolution=conv),
-        )  # fmt: skip
+        )
         features = 2 * widths[-1] * 16
         self.score = spectral(nn.Linear)(features, 1)
         self.project = spectral(nn.Linear)(embedding, features, bias=False)
@@ -61,7 +65,9 @@ class SnganDiscriminator(nn.Module):
 
 
 def _xavier(module: Any) -> None:
-    """Xavier-uniform: gain sqrt(2) for 3x3 convolutions inside blocks, 1 for all else but conditional norms."""
+    """Xavier-uniform: gain sqrt(2) for 3x3 convolutions inside blocks, 1 for all else but
+    conditional norms.
+    """
     initialise(module, lambda weight: nn.init.xavier_uniform_(weight))
     for block in module.blocks:
         for conv in (block.conv1, block.conv2):

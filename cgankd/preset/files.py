@@ -1,6 +1,7 @@
 """Presets on disk: found by name or path, read with what they extend, changed, checked, written.
 
-Whatever the tables do not know is refused, with the file, the key, the value and the nearest known key.
+Whatever the tables do not know is refused, with the file, the key, the value and the nearest known
+key.
 """
 
 import re
@@ -12,9 +13,9 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from cgankd.errors import IN_USE, USAGE, UserError
+from cgankd.preset.base import Table
 from cgankd.preset.kinds import NAME, did_you_mean
-from cgankd.preset.tables import Table
-from cgankd.preset.whole import Preset
+from cgankd.preset.preset import Preset
 from cgankd.runs import write_bytes
 
 MAX_FILE = 1 << 20
@@ -33,7 +34,8 @@ def names() -> list[str]:
 
 
 def load(source: str | Path, changes: list[str] | None = None) -> Preset:
-    """The checked preset `source` (a name or a TOML file) with `changes` of the form table.key=value.
+    """The checked preset `source` (a name or a TOML file) with `changes` of the form
+    table.key=value.
 
     UserError with the file, the key, the value and the nearest known key when anything is wrong.
     """
@@ -62,12 +64,16 @@ def text(source: str | Path) -> str:
 
 
 def copy(source: str | Path, path: Path) -> None:
-    """Writes the preset to a new file to edit, named after that file; what it extends by name it still extends."""
+    """Writes the preset to a new file to edit, named after that file; what it extends by name it
+    still extends.
+    """
     if path.exists():
         raise UserError(f"{path} exists", IN_USE, "name another file, or remove it first")
     if path.suffix != ".toml" or not NAME.fullmatch(path.stem):
         raise UserError(f"{path}: expected a file name such as mine.toml, in lower case", USAGE)
-    written = re.sub(r'^name = ".*"', f'name = "{path.stem}"', text(source), count=1, flags=re.MULTILINE)
+    written = re.sub(
+        r'^name = ".*"', f'name = "{path.stem}"', text(source), count=1, flags=re.MULTILINE
+    )
     write_bytes(path, written.encode())
 
 
@@ -79,7 +85,11 @@ def _find(source: str | Path) -> Path:
         return path
     path = folder() / f"{source}.toml"
     if not NAME.fullmatch(source) or not path.is_file():
-        raise UserError(f"unknown preset {source!r}{did_you_mean(source, names())}", USAGE, "or name a .toml file")
+        raise UserError(
+            f"unknown preset {source!r}{did_you_mean(source, names())}",
+            USAGE,
+            "or name a .toml file",
+        )
     return path
 
 
@@ -113,7 +123,11 @@ def _parse(text: bytes, where: str) -> dict[str, Any]:
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     def merged(key: str, value: Any) -> Any:
         inherited = base.get(key)
-        return _merge(inherited, value) if isinstance(inherited, dict) and isinstance(value, dict) else value
+        return (
+            _merge(inherited, value)
+            if isinstance(inherited, dict) and isinstance(value, dict)
+            else value
+        )
 
     return {**base, **{key: merged(key, value) for key, value in over.items()}}
 
@@ -121,7 +135,9 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 def _apply(tables: dict[str, Any], change: str) -> None:
     key, equals, text = change.partition("=")
     if not equals or not re.fullmatch(r"[\w.]+", key.strip()):
-        raise UserError(f"--set {change}: expected table.key=value, e.g. --set gan.steps=2000", USAGE)
+        raise UserError(
+            f"--set {change}: expected table.key=value, e.g. --set gan.steps=2000", USAGE
+        )
     try:
         value = tomli.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
@@ -145,22 +161,32 @@ def _explain(path: Path, error: ValidationError) -> str:
         ]
         key = ".".join(parts) or "preset"
         if fault["type"] == "extra_forbidden":
-            lines.append(f"unknown key {key}{did_you_mean(parts[-1], _keys(parts[:-1], but=parts[-1]))}")
+            lines.append(
+                f"unknown key {key}{did_you_mean(parts[-1], _keys(parts[:-1], but=parts[-1]))}"
+            )
         elif fault["type"] == "missing":
             lines.append(f"{key} is missing")
         else:
             message = fault["msg"].removeprefix("Value error, ")
-            found = "" if isinstance(fault["input"], dict | Table) else f" (found {fault['input']!r})"
+            found = (
+                "" if isinstance(fault["input"], dict | Table) else f" (found {fault['input']!r})"
+            )
             lines.append(f"{key}: {message}{found}" if parts else message)
-    return f"preset {path.stem if path.parent == folder() else path}: " + "\n  ".join(dict.fromkeys(lines))
+    return f"preset {path.stem if path.parent == folder() else path}: " + "\n  ".join(
+        dict.fromkeys(lines)
+    )
 
 
 def _keys(parents: list[str], but: str) -> list[str]:
-    """The keys known in a table, for `did_you_mean`; not the one of another table in the same place."""
+    """The keys known in a table, for `did_you_mean`; not the one of another table in the same
+    place.
+    """
     models: list[type[BaseModel]] = [Preset]
     for part in parents:
         if not part.isdigit():  # the place in a list of tables
-            models = [table for model in models for table in _tables(model.model_fields[part].annotation)]
+            models = [
+                table for model in models for table in _tables(model.model_fields[part].annotation)
+            ]
     return [key for model in models for key in model.model_fields if key != but]
 
 

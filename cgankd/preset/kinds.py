@@ -19,15 +19,26 @@ GanName = Literal["biggan", "sngan", "sagan"]
 RatioName = Literal["mlp3", "mlp5", "mlp7", "mlp9"]
 MethodName = Literal["nokd", "blkd", "takd", "sskd", "blkd+uda"]
 STEPPED = ("rc49", "utkface")  # sources of a continuous label that know their step
-OWN_SIZES = ("tiny-imagenet", "utkface", "h5", "folder", "csv")  # sources that may decide how many images are for what
+OWN_SIZES = (
+    "tiny-imagenet",
+    "utkface",
+    "h5",
+    "folder",
+    "csv",
+)  # sources that may decide how many images are for what
 CLASS_METHODS = ("sskd", "blkd+uda")  # methods for class labels only
 
 
 def check_cnn(name: str) -> str:
-    """A network of the table, at another width with a suffix: resnet8, resnet8_x0_25 (a quarter as wide)."""
+    """A network of the table, at another width with a suffix: resnet8, resnet8_x0_25 (a quarter as
+    wide).
+    """
     base, _, width = name.partition("_x")
     if base not in get_args(CnnName) or (width and not re.fullmatch(r"\d+(_\d+)?", width)):
-        raise ValueError(f"unknown network{did_you_mean(base, get_args(CnnName))}, at another width e.g. resnet8_x0_25")
+        raise ValueError(
+            f"unknown network{did_you_mean(base, get_args(CnnName))}, at another width e.g. "
+            "resnet8_x0_25"
+        )
     if width and base not in ANY_WIDTH:
         raise ValueError(f"{base} has one width; {', '.join(ANY_WIDTH)} have any")
     return name
@@ -38,7 +49,9 @@ def check_method(name: str) -> str:
     name = {"fake": "nokd+fake"}.get(name, name)
     base = name.removesuffix("+fake")
     if base not in get_args(MethodName):
-        raise ValueError(f"unknown method{did_you_mean(base, get_args(MethodName))}, each also with +fake")
+        raise ValueError(
+            f"unknown method{did_you_mean(base, get_args(MethodName))}, each also with +fake"
+        )
     return name
 
 
@@ -77,10 +90,19 @@ Weight = Annotated[float, Field(ge=0, le=1000)]
 Error = Annotated[float, Field(ge=0, le=10**6)]
 Distinct = AfterValidator(check_distinct)
 Nfake = (
-    Count | Annotated[list[Annotated[int, Field(ge=0, le=10**8)]], Field(min_length=1, max_length=100), Distinct] | None
+    Count
+    | Annotated[
+        list[Annotated[int, Field(ge=0, le=10**8)]], Field(min_length=1, max_length=100), Distinct
+    ]
+    | None
 )
 Head = Annotated[
     Annotated[int, Field(ge=1, le=8192)] | None,
-    Field(description="width of two hidden layers before the output, each with batch norm and ReLU; absent: none"),
+    Field(
+        description="width of two hidden layers before the output, each with batch norm and ReLU; "
+        "absent: none"
+    ),
 ]
-Seeds = Annotated[list[Annotated[int, Field(ge=0, le=2**31)]], Field(min_length=1, max_length=1000), Distinct]
+Seeds = Annotated[
+    list[Annotated[int, Field(ge=0, le=2**31)]], Field(min_length=1, max_length=1000), Distinct
+]

@@ -4,12 +4,14 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from cgankd.preset.base import Table
 from cgankd.preset.kinds import Cnn, Distinct, Error, Method
-from cgankd.preset.tables import Table
 
 
 class PublishedResult(Table):
-    """A line of a published table: the test errors of one student by method, and that of its teacher."""
+    """A line of a published table: the test errors of one student by method, and that of its
+    teacher.
+    """
 
     teacher: Cnn
     teacher_error: Error
@@ -28,7 +30,9 @@ class PublishedCurves(Table):
     def _lengths(self) -> "PublishedCurves":
         for student, errors in self.errors.items():
             if len(errors) != len(self.counts):
-                raise ValueError(f"{len(self.counts)} counts, but {len(errors)} errors of {student}")
+                raise ValueError(
+                    f"{len(self.counts)} counts, but {len(errors)} errors of {student}"
+                )
         return self
 
 

@@ -1,7 +1,8 @@
 """Decoded images of many files, kept so that not every stage decodes them again.
 
-They stand in the user's cache folder, one HDF5 per place and size, which is replaced when any file has another
-size or time than when it was read, and may be deleted at any time. `cgankd data prepare` makes a file to keep.
+They stand in the user's cache folder, one HDF5 per place and size, which is replaced when any file
+has another size or time than when it was read, and may be deleted at any time. `cgankd data
+prepare` makes a file to keep.
 """
 
 import os
@@ -10,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import PIL
 
-from cgankd import console, hdf5, runs
+from cgankd import console, runs
 from cgankd.errors import UserError
 from cgankd.preset import Data
+from cgankd.runs import hdf5
 from cgankd.sources import pictures
 
 MIN_FILES = 2000  # fewer are decoded each time
@@ -26,7 +28,9 @@ def folder() -> Path:
 
 def state_of(files: list[Path]) -> list[tuple[str, int, int]]:
     """Name, size and time of each file: while they stand, so do the contents."""
-    return [(str(file), found.st_size, found.st_mtime_ns) for file in files for found in [file.stat()]]
+    return [
+        (str(file), found.st_size, found.st_mtime_ns) for file in files for found in [file.stat()]
+    ]
 
 
 def decoded(place: Path, paths: list[Path], settings: Data) -> tuple[np.ndarray, np.ndarray]:

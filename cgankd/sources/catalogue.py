@@ -7,11 +7,29 @@ from typing import Any
 import numpy as np
 
 from cgankd.preset import Data
-from cgankd.sources import cifar10, csv_file, digits, folder, h5, labels, rc49, splits, tiny_imagenet, utkface
+from cgankd.sources import (
+    cifar10,
+    csv_file,
+    digits,
+    folder,
+    h5,
+    labels,
+    rc49,
+    splits,
+    tiny_imagenet,
+    utkface,
+)
 from cgankd.sources.source import Source
 
-READERS = {"cifar10": cifar10, "tiny-imagenet": tiny_imagenet, "rc49": rc49, "utkface": utkface, "h5": h5,
-           "folder": folder, "csv": csv_file}  # fmt: skip
+READERS = {
+    "cifar10": cifar10,
+    "tiny-imagenet": tiny_imagenet,
+    "rc49": rc49,
+    "utkface": utkface,
+    "h5": h5,
+    "folder": folder,
+    "csv": csv_file,
+}
 DIGITS = {"digits": digits.digits, "digits-angle": digits.digits_angle}
 
 
@@ -27,11 +45,15 @@ def load(settings: Data, seed: int) -> Source:
     train = source.rows["train"]
     if settings.protocol == "paper":  # validation rows are training rows too
         train = np.union1d(train, source.rows["validation"])
-    return replace(source, rows={**source.rows, "train": splits.repeated(source.labels, train, settings, seed)})
+    return replace(
+        source, rows={**source.rows, "train": splits.repeated(source.labels, train, settings, seed)}
+    )
 
 
 def known_label(settings: Data) -> dict[str, Any] | None:
-    """The facts of the label that no data need be read for; of Tiny-ImageNet the number of classes without names."""
+    """The facts of the label that no data need be read for; of Tiny-ImageNet the number of classes
+    without names.
+    """
     if number := labels.asked(settings):
         return number
     match settings.source:
@@ -46,7 +68,10 @@ def known_label(settings: Data) -> dict[str, Any] | None:
         case "cifar10":
             return {"kind": "class", "classes": cifar10.CLASSES}
         case "tiny-imagenet":
-            return {"kind": "class", "classes": [str(label) for label in range(tiny_imagenet.NUM_CLASSES)]}
+            return {
+                "kind": "class",
+                "classes": [str(label) for label in range(tiny_imagenet.NUM_CLASSES)],
+            }
     return None
 
 

@@ -1,6 +1,8 @@
-"""CIFAR-10: torchvision's files, downloaded where no path is given, or an HDF5 in a published layout.
+"""CIFAR-10: torchvision's files, downloaded where no path is given, or an HDF5 in a published
+layout.
 
-The training rows of torchvision's files are those of the published C-10K, C-20K and C-50K, whatever the seed.
+The training rows of torchvision's files are those of the published C-10K, C-20K and C-50K, whatever
+the seed.
 """
 
 import sys
@@ -23,15 +25,20 @@ NUM_TRAIN = 50_000
 
 
 def read(settings: Data) -> Found:
-    """The images of data.path, else of torchvision's download; a file without test images gets those of the latter."""
+    """The images of data.path, else of torchvision's download; a file without test images gets
+    those of the latter.
+    """
     path = _place(settings)
     if path is None:
         return original(_downloaded(), settings)
     if path.is_dir():
         return original(root_of(path), settings)
     if not path.exists():
-        raise UserError(f"data.path = {settings.path} not found", DATA, f"{h5.EXPECTED}, or the folder {BATCHES}; "
-                        "without data.path CIFAR-10 is downloaded")  # fmt: skip
+        raise UserError(
+            f"data.path = {settings.path} not found",
+            DATA,
+            f"{h5.EXPECTED}, or the folder {BATCHES}; without data.path CIFAR-10 is downloaded",
+        )
     found = h5.read(settings, CLASSES)
     return found if "test" in found.rows else found.with_test(_test_of_download(path, settings))
 
@@ -45,7 +52,8 @@ def files(settings: Data) -> list[Path]:
 
 
 def published_rows(num_train: int, num_validation: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of sub-train and sub-valid in torchvision's order, shuffled by numpy's legacy generator of seed 2020.
+    """The rows of sub-train and sub-valid in torchvision's order, shuffled by numpy's legacy
+    generator of seed 2020.
 
     C-N are the first N of the order, so C-10K lies within C-20K; their classes are not balanced.
     """
@@ -68,8 +76,12 @@ def original(root: Path, settings: Data) -> Found:
     parts = [_load(root, train) for train in (True, False)]
     images = pictures.fit_all(np.concatenate([images for images, _ in parts]), settings.size)
     train, validation = published_rows(*settings.numbers)
-    rows = {"pool": np.arange(len(parts[0][0])), "train": train, "validation": validation,
-            "test": np.arange(len(parts[0][0]), len(images))}  # fmt: skip
+    rows = {
+        "pool": np.arange(len(parts[0][0])),
+        "train": train,
+        "validation": validation,
+        "test": np.arange(len(parts[0][0]), len(images)),
+    }
     labels = np.concatenate([labels for _, labels in parts])
     return Found(images, labels, {"kind": "class", "classes": CLASSES}, rows)
 
@@ -86,8 +98,11 @@ def _load(root: Path, train: bool) -> tuple[np.ndarray, np.ndarray]:
             warnings.simplefilter("ignore")  # numpy's, about the age of the pickles
             data = CIFAR10(root, train=train)
     except RuntimeError as error:
-        raise UserError(f"{root / BATCHES}: files are missing, or are not those of CIFAR-10", DATA,
-                        f"remove the folder, and unpack {URL} anew in its place") from error  # fmt: skip
+        raise UserError(
+            f"{root / BATCHES}: files are missing, or are not those of CIFAR-10",
+            DATA,
+            f"remove the folder, and unpack {URL} anew in its place",
+        ) from error
     return np.ascontiguousarray(data.data.transpose(0, 3, 1, 2)), np.array(data.targets, np.int64)
 
 
@@ -100,7 +115,10 @@ def _downloaded() -> Path:
 
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".tmp-", dir=root) as fresh, redirect_stdout(sys.stderr):
+        with (
+            tempfile.TemporaryDirectory(prefix=".tmp-", dir=root) as fresh,
+            redirect_stdout(sys.stderr),
+        ):
             CIFAR10(fresh, download=True)
             if not (root / BATCHES).is_dir():  # another process may have been faster
                 (Path(fresh) / BATCHES).rename(root / BATCHES)
@@ -118,7 +136,8 @@ def _test_of_download(path: Path, settings: Data) -> Found:
         return original(_downloaded(), settings)
     except UserError as error:
         raise UserError(
-            f"{path} holds no test images, data.test names none, and torchvision's are not to be had: {error}",
+            f"{path} holds no test images, data.test names none, and torchvision's are not to be "
+            f"had: {error}",
             DATA,
             f"name an HDF5 with images_test, labels_test in data.test, or {error.hint}",
         ) from error

@@ -1,6 +1,8 @@
-"""A CSV with the columns file and label, and if it likes split (train, validation or test) and type.
+"""A CSV with the columns file and label, and if it likes split (train, validation or test) and
+type.
 
-Files are relative to the CSV. Labels are names of classes or, with data.range, numbers. Types are names.
+Files are relative to the CSV. Labels are names of classes or, with data.range, numbers. Types are
+names.
 """
 
 import csv
@@ -14,7 +16,9 @@ from cgankd.preset import Data
 from cgankd.sources import cache, labels, pictures
 from cgankd.sources.source import SPLITS, Found
 
-EXPECTED = "expected a first line file,label (or file,label,split), then a line such as images/1.jpg,rose"
+EXPECTED = (
+    "expected a first line file,label (or file,label,split), then a line such as images/1.jpg,rose"
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,9 @@ def read(settings: Data) -> Found:
     values, names = _values([row for row in rows if row.split != "test"], rows, settings, path)
     parts = {part: np.flatnonzero(split == part) for part in SPLITS if part in split}
     parts["pool"] = np.flatnonzero(split != "test")
-    checked, label = labels.checked(values, parts["pool"], str(path), names=names, number=labels.asked(settings))
+    checked, label = labels.checked(
+        values, parts["pool"], str(path), names=names, number=labels.asked(settings)
+    )
     return Found(images, checked, label, parts, _types(rows))
 
 
@@ -55,8 +61,11 @@ def table(path: Path) -> list[Row]:
         with path.open(newline="", encoding="utf-8-sig") as text:
             reader = csv.DictReader(text, strict=True)
             if missing := {"file", "label"} - set(reader.fieldnames or []):
-                raise UserError(f"{path}: no column {', '.join(sorted(missing))} (found: {reader.fieldnames})", DATA,
-                                EXPECTED)  # fmt: skip
+                raise UserError(
+                    f"{path}: no column {', '.join(sorted(missing))} (found: {reader.fieldnames})",
+                    DATA,
+                    EXPECTED,
+                )
             rows = [_row(path, reader.line_num, line) for line in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: not readable as CSV ({error})", DATA, EXPECTED) from error
@@ -65,14 +74,19 @@ def table(path: Path) -> list[Row]:
     lines: dict[Path, int] = {}
     for row in rows:
         if lines.setdefault(row.file, row.line) != row.line:
-            raise UserError(f"{path}: {row.file} stands in line {lines[row.file]} and again in line {row.line}", DATA,
-                            "keep one, or an image to test on may be one to train on")  # fmt: skip
+            raise UserError(
+                f"{path}: {row.file} stands in line {lines[row.file]} and again in line {row.line}",
+                DATA,
+                "keep one, or an image to test on may be one to train on",
+            )
     return rows
 
 
 def _row(path: Path, line: int, values: dict[str, str | None]) -> Row:
     where = f"{path}, line {line}"
-    file, label, split, kind = ((values.get(key) or "").strip() for key in ("file", "label", "split", "type"))
+    file, label, split, kind = (
+        (values.get(key) or "").strip() for key in ("file", "label", "split", "type")
+    )
     for key, value in (("file", file), ("label", label), ("type", kind or "type" not in values)):
         if not value:
             raise UserError(f"{where}: {key} is empty", DATA, EXPECTED)
@@ -91,29 +105,45 @@ def _rows(settings: Data) -> tuple[Path, list[Row]]:
     return path, rows
 
 
-def _values(trained: list[Row], rows: list[Row], settings: Data, path: Path) -> tuple[np.ndarray, list[str] | None]:
-    """The labels of rows as numbers; and the names of the classes, those of the rows that are no test rows."""
+def _values(
+    trained: list[Row], rows: list[Row], settings: Data, path: Path
+) -> tuple[np.ndarray, list[str] | None]:
+    """The labels of rows as numbers; and the names of the classes, those of the rows that are no
+    test rows.
+    """
     numbers = [number(row.label) for row in rows]
     if settings.range:
         if None in numbers:
             wrong = rows[numbers.index(None)]
-            raise UserError(f"{path}, line {wrong.line}: {wrong.label!r} is no number, as data.range asks for", DATA)
+            raise UserError(
+                f"{path}, line {wrong.line}: {wrong.label!r} is no number, as data.range asks for",
+                DATA,
+            )
         return np.array(numbers, np.float64), None
-    fraction = next((row for row in trained if (value := number(row.label)) is not None and value % 1), None)
+    fraction = next(
+        (row for row in trained if (value := number(row.label)) is not None and value % 1), None
+    )
     if fraction and None not in numbers:
-        raise UserError(f"{path}, line {fraction.line}: the label {fraction.label} is a fraction, not a class", DATA,
-                        labels.NO_CLASS)  # fmt: skip
+        raise UserError(
+            f"{path}, line {fraction.line}: the label {fraction.label} is a fraction, not a class",
+            DATA,
+            labels.NO_CLASS,
+        )
     if not trained:
         raise UserError(f"{path}: there are no images to train on, all are test images", DATA)
     names = _sorted({row.label for row in trained})
     places = {name: index for index, name in enumerate(names)}
     if (unknown := next((row for row in rows if row.label not in places), None)) is not None:
-        raise UserError(f"{path}: the test has the class {unknown.label!r}, which no training row has", DATA)
+        raise UserError(
+            f"{path}: the test has the class {unknown.label!r}, which no training row has", DATA
+        )
     return np.array([places[row.label] for row in rows], np.int64), names
 
 
 def _types(rows: list[Row]) -> np.ndarray | None:
-    """int64 (N,): the places of the rows' types among all; None where not all of the tables have that column."""
+    """int64 (N,): the places of the rows' types among all; None where not all of the tables have
+    that column.
+    """
     names = _sorted({row.type for row in rows})
     places = {name: index for index, name in enumerate(names)}
     return None if "" in places else np.array([places[row.type] for row in rows], np.int64)

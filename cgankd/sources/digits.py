@@ -19,7 +19,9 @@ def digits(settings: Data, seed: int) -> Source:
 
 
 def digits_angle(settings: Data, seed: int) -> Source:
-    """The same digits, each turned counter-clockwise by one angle of [0, 90) degrees, which is its label."""
+    """The same digits, each turned counter-clockwise by one angle of [0, 90) degrees, which is its
+    label.
+    """
     from scipy.ndimage import rotate
 
     rng = np.random.default_rng([seed, 0xDA7A])
@@ -27,7 +29,10 @@ def digits_angle(settings: Data, seed: int) -> Source:
     order = rng.permutation(len(images))
     rows = _split(order, settings)
     angles = rng.uniform(0, 90, len(images)).astype(np.float32)
-    turned = [rotate(image, float(angle), reshape=False, order=1) for image, angle in zip(images, angles, strict=True)]
+    turned = [
+        rotate(image, float(angle), reshape=False, order=1)
+        for image, angle in zip(images, angles, strict=True)
+    ]
     return Source(_three_channels(np.stack(turned)), angles, rows, ANGLE, types)
 
 
@@ -37,7 +42,9 @@ def _handwritten(size: int) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import load_digits
 
     data = load_digits()
-    images = zoom(data.images / 16, (1, size / 8, size / 8), order=1, grid_mode=True, mode="grid-constant")
+    images = zoom(
+        data.images / 16, (1, size / 8, size / 8), order=1, grid_mode=True, mode="grid-constant"
+    )
     return np.clip(images, 0, 1), data.target.astype(np.int64)
 
 
@@ -51,23 +58,30 @@ def _split(order: np.ndarray, settings: Data) -> dict[str, np.ndarray]:
     ends = np.cumsum(settings.numbers)
     if ends[-1] >= len(order):
         raise UserError(
-            f"data.num_train + data.num_validation = {ends[-1]}, but {settings.source} has {len(order)} images",
+            f"data.num_train + data.num_validation = {ends[-1]}, but {settings.source} has "
+            f"{len(order)} images",
             DATA,
             "ask for fewer, so that some are left for the test",
         )
     return {split: np.sort(part) for split, part in zip(SPLITS, np.split(order, ends), strict=True)}
 
 
-def _stratified(labels: np.ndarray, settings: Data, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _stratified(
+    labels: np.ndarray, settings: Data, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
     """Splits with the same number of every class."""
     classes, counts = np.unique(labels, return_counts=True)
     for key in ("num_train", "num_validation"):
         if getattr(settings, key) % len(classes):
-            raise UserError(f"data.{key} = {getattr(settings, key)} is no multiple of {len(classes)} classes", DATA)
+            raise UserError(
+                f"data.{key} = {getattr(settings, key)} is no multiple of {len(classes)} classes",
+                DATA,
+            )
     per_class = sum(settings.numbers) // len(classes)
     if per_class >= counts.min():
         raise UserError(
-            f"{per_class} images per class asked for training and validation, but the rarest class has {counts.min()}",
+            f"{per_class} images per class asked for training and validation, but the rarest "
+            f"class has {counts.min()}",
             DATA,
             "lower data.num_train or data.num_validation",
         )

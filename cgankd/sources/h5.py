@@ -1,8 +1,8 @@
 """HDF5 files: any layout that LAYOUTS names, with the splits and test images that it holds.
 
-Images are uint8 (N, 3, H, W), or (N, 1, H, W) for grey, and labels (N,), of integers or, with data.range, numbers.
-Indices, test arrays and types (N,), of integers, may be absent. `class_names`, which `cgankd data prepare` writes, is a
-JSON list in uint8.
+Images are uint8 (N, 3, H, W), or (N, 1, H, W) for grey, and labels (N,), of integers or, with
+data.range, numbers. Indices, test arrays and types (N,), of integers, may be absent. `class_names`,
+which `cgankd data prepare` writes, is a JSON list in uint8.
 """
 
 import json
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from cgankd.errors import DATA, UserError
-from cgankd.hdf5 import Reader
 from cgankd.preset import Data
+from cgankd.runs.hdf5 import Reader
 from cgankd.sources import labels, pictures
 from cgankd.sources.source import Found
 
@@ -42,30 +42,71 @@ class Layout:
 
 LAYOUTS = (
     # the published CIFAR-10 files, and what `cgankd data prepare` writes
-    Layout("images_train", "labels_train", train="subtrain_indx", validation="subvalid_indx",
-           test_images="images_test", test_labels="labels_test", types="types_train", test_types="types_test"),
+    Layout(
+        "images_train",
+        "labels_train",
+        train="subtrain_indx",
+        validation="subvalid_indx",
+        test_images="images_test",
+        test_labels="labels_test",
+        types="types_train",
+        test_types="types_test",
+    ),
     # those of BigGAN, and the published Tiny-ImageNet
-    Layout("imgs", "labels", train="indx_subtrain", validation="indx_subvalid",
-           test_images="imgs_val", test_labels="labels_val"),
+    Layout(
+        "imgs",
+        "labels",
+        train="indx_subtrain",
+        validation="indx_subvalid",
+        test_images="imgs_val",
+        test_labels="labels_val",
+    ),
     # the published RC-49: angles with an odd last digit, some for training, and the others
-    Layout("images_odd", "labels_odd", "indx_odd_train", "indx_odd_subtrain", "indx_odd_subvalid", "indx_odd_rest",
-           "images_even", "labels_even", "types_odd", "types_even"),
+    Layout(
+        "images_odd",
+        "labels_odd",
+        "indx_odd_train",
+        "indx_odd_subtrain",
+        "indx_odd_subvalid",
+        "indx_odd_rest",
+        "images_even",
+        "labels_even",
+        "types_odd",
+        "types_even",
+    ),
     # the published UTKFace, and plain files
-    Layout("images", "labels", "indx_train", "indx_subtrain", "indx_subvalid", "indx_test",
-           "images_test", "labels_test", "types", "types_test"),
+    Layout(
+        "images",
+        "labels",
+        "indx_train",
+        "indx_subtrain",
+        "indx_subvalid",
+        "indx_test",
+        "images_test",
+        "labels_test",
+        "types",
+        "types_test",
+    ),
     # fake data sets
     Layout("fake_images", "fake_labels"),
-)  # fmt: skip
+)
 
 
-def read(settings: Data, names: list[str] | None = None, number: dict[str, Any] | None = None) -> Found:
+def read(
+    settings: Data, names: list[str] | None = None, number: dict[str, Any] | None = None
+) -> Found:
     """The images of data.path, with those of data.test where it has no test images.
 
-    `names` are of the classes, `number` are the facts of a continuous label, where the source knows them.
+    `names` are of the classes, `number` are the facts of a continuous label, where the source knows
+    them.
     """
     path = Path(settings.path or "").expanduser()
     if not path.is_file():
-        raise UserError(f"data.path = {settings.path} not found", DATA, f"{EXPECTED}, or another known layout; {MAKE}")
+        raise UserError(
+            f"data.path = {settings.path} not found",
+            DATA,
+            f"{EXPECTED}, or another known layout; {MAKE}",
+        )
     found = read_file(path, settings.size)
     where = str(path)
     if settings.test and "test" not in found.rows:
@@ -74,8 +115,13 @@ def read(settings: Data, names: list[str] | None = None, number: dict[str, Any] 
             raise UserError(f"data.test = {settings.test} not found", DATA, EXPECTED)
         found = found.with_test(read_file(test, settings.size))
         where = f"{path} and {test}"
-    values, label = labels.checked(found.labels, found.rows["pool"], where, names=names or found.label.get("classes"),
-                                   number=number or labels.asked(settings))  # fmt: skip
+    values, label = labels.checked(
+        found.labels,
+        found.rows["pool"],
+        where,
+        names=names or found.label.get("classes"),
+        number=number or labels.asked(settings),
+    )
     return replace(found, labels=values, label=label)
 
 
@@ -85,7 +131,9 @@ def files(settings: Data) -> list[Path]:
 
 
 def read_file(path: Path, size: int) -> Found:
-    """One file, its labels as it holds them; UserError when its layout is unknown, or is not kept by its arrays."""
+    """One file, its labels as it holds them; UserError when its layout is unknown, or is not kept
+    by its arrays.
+    """
     with Reader(path) as file:
         known = file.names()
         layout = layout_of(file)
@@ -119,7 +167,11 @@ def layout_of(file: Reader) -> Layout:
             return layout
     pairs = "; ".join(f"{layout.images}, {layout.labels}" for layout in LAYOUTS)
     found = ", ".join(known[:8]) or "nothing"
-    raise UserError(f"{file.path}: no images with labels (found: {found})", DATA, f"known names are {pairs}; {MAKE}")
+    raise UserError(
+        f"{file.path}: no images with labels (found: {found})",
+        DATA,
+        f"known names are {pairs}; {MAKE}",
+    )
 
 
 def _images(file: Reader, name: str, size: int) -> np.ndarray:
@@ -128,16 +180,24 @@ def _images(file: Reader, name: str, size: int) -> np.ndarray:
     if not num:
         raise UserError(f"{where} is empty", DATA)
     if shape[2] in (1, 3) and shape[0] not in (1, 3):
-        raise UserError(f"{where} has shape {data.shape}, with the channels last", DATA,
-                        "store images.transpose(0, 3, 1, 2)")  # fmt: skip
+        raise UserError(
+            f"{where} has shape {data.shape}, with the channels last",
+            DATA,
+            "store images.transpose(0, 3, 1, 2)",
+        )
     if shape[0] not in (1, 3):
-        raise UserError(f"{where} has shape {data.shape}, expected (N, 3, S, S), or (N, 1, S, S) for grey", DATA)
+        raise UserError(
+            f"{where} has shape {data.shape}, expected (N, 3, S, S), or (N, 1, S, S) for grey", DATA
+        )
     if data.dtype != np.uint8:
         _refuse_pixels(where, file.read(name, 4, "uif", slice(SAMPLE)))
     images = file.read(name, 4, "u")
     if images.max() <= 1:
-        raise UserError(f"{where}: no pixel is above {images.max()} of 255", DATA,
-                        "images in [0, 1] are stored as numpy.rint(255 * images).astype('uint8')")  # fmt: skip
+        raise UserError(
+            f"{where}: no pixel is above {images.max()} of 255",
+            DATA,
+            "images in [0, 1] are stored as numpy.rint(255 * images).astype('uint8')",
+        )
     return pictures.fit_all(images, size)
 
 
@@ -150,14 +210,21 @@ def _refuse_pixels(where: str, sample: np.ndarray) -> None:
         convert = "255 * images"
     else:
         convert = "127.5 * (images + 1)"
-    raise UserError(f"{where} is {sample.dtype} in [{low:g}, {high:g}], expected uint8 in 0..255", DATA,
-                    f"store numpy.rint({convert}).clip(0, 255).astype('uint8')")  # fmt: skip
+    raise UserError(
+        f"{where} is {sample.dtype} in [{low:g}, {high:g}], expected uint8 in 0..255",
+        DATA,
+        f"store numpy.rint({convert}).clip(0, 255).astype('uint8')",
+    )
 
 
 def _column(file: Reader, name: str, num: int, kinds: str) -> np.ndarray:
     values = file.read(name, 1, kinds)
     if len(values) != num:
-        raise UserError(f"{file.path}: {num} images, but {len(values)} values in {name}", DATA, "make the file again")
+        raise UserError(
+            f"{file.path}: {num} images, but {len(values)} values in {name}",
+            DATA,
+            "make the file again",
+        )
     return values
 
 
@@ -165,7 +232,9 @@ def _indices(file: Reader, name: str, num: int) -> np.ndarray:
     rows = file.read(name, 1, "ui").astype(np.int64)
     if len(rows) and not (0 <= rows.min() and rows.max() < num):
         found = f"{rows.min()}..{rows.max()}"
-        raise UserError(f"{file.path}: {name} holds {found}, but there are {num} images, counted from 0", DATA)
+        raise UserError(
+            f"{file.path}: {name} holds {found}, but there are {num} images, counted from 0", DATA
+        )
     if len(np.unique(rows)) < len(rows):
         raise UserError(f"{file.path}: {name} names images twice", DATA, "make the file again")
     return rows
@@ -177,5 +246,7 @@ def _names(file: Reader) -> list[str]:
     except ValueError:
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise UserError(f"{file.path}: {CLASS_NAMES} is no JSON list of names", DATA, "make the file again")
+        raise UserError(
+            f"{file.path}: {CLASS_NAMES} is no JSON list of names", DATA, "make the file again"
+        )
     return names

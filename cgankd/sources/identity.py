@@ -1,4 +1,6 @@
-"""Which data a run is about: the digest of its content, read anew only when a file or a setting has changed."""
+"""Which data a run is about: the digest of its content, read anew only when a file or a setting has
+changed.
+"""
 
 import json
 import time
@@ -9,7 +11,9 @@ from cgankd import runs
 from cgankd.preset import Data
 from cgankd.sources import cache, catalogue, splits
 
-FRESH = 5.0  # seconds for which files that were looked at count as unchanged: a stage asks for each of its students
+# seconds for which files that were looked at count as unchanged: a stage asks for each of its
+# students
+FRESH = 5.0
 
 
 def identify(settings: Data, seed: int, run: runs.Run) -> str:
@@ -43,7 +47,9 @@ def fingerprint(settings: str, clock: int) -> str:
 
 @lru_cache(maxsize=4)
 def describe(settings: str, seed: int, state: str) -> dict[str, Any]:
-    """What data.json records of a source; `state` tells the same settings apart when files have changed."""
+    """What data.json records of a source; `state` tells the same settings apart when files have
+    changed.
+    """
     asked = Data.model_validate(json.loads(settings))
     source = catalogue.load(asked, seed)
     rows = {split: {"num": len(rows), **source.seen(split)} for split, rows in source.rows.items()}

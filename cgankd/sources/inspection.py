@@ -1,4 +1,6 @@
-"""What a file or folder of images holds, for people: `inspect` lists it with its problems, `verify` stops at one."""
+"""What a file or folder of images holds, for people: `inspect` lists it with its problems, `verify`
+stops at one.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,9 +12,20 @@ from typing import Any
 import numpy as np
 
 from cgankd.errors import DATA, UserError
-from cgankd.hdf5 import Reader
 from cgankd.preset import Data
-from cgankd.sources import cifar10, csv_file, folder, h5, labels, pictures, rc49, splits, tiny_imagenet, utkface
+from cgankd.runs.hdf5 import Reader
+from cgankd.sources import (
+    cifar10,
+    csv_file,
+    folder,
+    h5,
+    labels,
+    pictures,
+    rc49,
+    splits,
+    tiny_imagenet,
+    utkface,
+)
 from cgankd.sources.source import Found
 
 SHOWN = 12  # classes, sizes or problems of a kind that are listed
@@ -20,8 +33,15 @@ SHOWN = 12  # classes, sizes or problems of a kind that are listed
 
 def inspect(path: Path) -> dict[str, Any]:
     """What `path` holds and what is wrong with it; `source` is the word for data.source."""
-    look = {"h5": _file, "rc49": _file, "csv": _table, "folder": _folder, "tiny-imagenet": _tiny_imagenet,
-            "cifar10": _cifar10, "utkface": _utkface}  # fmt: skip
+    look = {
+        "h5": _file,
+        "rc49": _file,
+        "csv": _table,
+        "folder": _folder,
+        "tiny-imagenet": _tiny_imagenet,
+        "cifar10": _cifar10,
+        "utkface": _utkface,
+    }
     source = source_of(path)
     facts: dict[str, Any] = {"path": str(path), "source": source, "problems": []}
     with _noted(facts):
@@ -35,7 +55,12 @@ def lines(facts: dict[str, Any]) -> list[str]:
     shown += [(key, _counts(facts[key])) for key in ("images", "sizes") if key in facts]
     shown += [("classes", _classes(facts["classes"]))] if facts.get("classes") else []
     if "numbers" in facts:
-        shown.append(("labels", "{distinct:,} distinct numbers in [{min:g}, {max:g}]".format(**facts["numbers"])))
+        shown.append(
+            (
+                "labels",
+                "{distinct:,} distinct numbers in [{min:g}, {max:g}]".format(**facts["numbers"]),
+            )
+        )
     shown += [("types", str(facts["types"]))] if "types" in facts else []
     shown += [("problem", problem) for problem in facts["problems"]] or [("problems", "none found")]
     width = max(len(key) for key, _ in shown) + 2
@@ -43,34 +68,52 @@ def lines(facts: dict[str, Any]) -> list[str]:
 
 
 def verify(path: Path, bounds: Sequence[float] | None) -> dict[str, Any]:
-    """Checks the whole of an HDF5 file: images, labels, indices, and that no test image is one to train on.
+    """Checks the whole of an HDF5 file: images, labels, indices, and that no test image is one to
+    train on.
 
-    `bounds` are those of a continuous label; files that cgankd made know theirs. UserError at the first fault.
+    `bounds` are those of a continuous label; files that cgankd made know theirs. UserError at the
+    first fault.
     """
     with Reader(path) as file:
         made = file.attributes()
     number = rc49.LABEL if rc49.is_one(path) else _number(made)
     if bounds:
-        number = {"kind": "continuous", "unit": "", **(number or {}), "min": bounds[0], "max": bounds[1]}
+        number = {
+            "kind": "continuous",
+            "unit": "",
+            **(number or {}),
+            "min": bounds[0],
+            "max": bounds[1],
+        }
     found = _read(path)
-    _, label = labels.checked(found.labels, found.rows["pool"], str(path), names=found.label.get("classes"),
-                              number=number)  # fmt: skip
+    _, label = labels.checked(
+        found.labels, found.rows["pool"], str(path), names=found.label.get("classes"), number=number
+    )
     splits.check_disjoint(found, str(path))
     if twice := duplicates(found):
         row, other = twice[0]
         raise UserError(
-            f"{path}: {len(twice)} test images are images to train on too, pixel for pixel: row {row} of all images is "
+            f"{path}: {len(twice)} test images are images to train on too, pixel for pixel: row "
+            f"{row} of all images is "
             f"row {other}",
             DATA,
             "drop them from one of the two",
         )
-    return {"path": str(path), "images": {part: len(rows) for part, rows in found.rows.items()}, "label": label}
+    return {
+        "path": str(path),
+        "images": {part: len(rows) for part, rows in found.rows.items()},
+        "label": label,
+    }
 
 
 def source_of(path: Path) -> str:
     """Which source reads `path`."""
     if not path.exists():
-        raise UserError(f"{path} not found", DATA, "name an HDF5 file, a CSV, or a folder of class folders of images")
+        raise UserError(
+            f"{path} not found",
+            DATA,
+            "name an HDF5 file, a CSV, or a folder of class folders of images",
+        )
     if path.is_file():
         return "csv" if path.suffix.lower() == ".csv" else "rc49" if rc49.is_one(path) else "h5"
     if (cifar10.root_of(path) / cifar10.BATCHES).is_dir():
@@ -110,7 +153,11 @@ def _read(path: Path) -> Found:
 
 def _number(made: dict[str, Any]) -> dict[str, Any] | None:
     """The facts of a continuous label by the attributes of a file; None where there are none."""
-    facts = {key: float(made[key]) for key in ("min", "max", "step") if isinstance(made.get(key), int | float)}
+    facts = {
+        key: float(made[key])
+        for key in ("min", "max", "step")
+        if isinstance(made.get(key), int | float)
+    }
     if not {"min", "max"} <= set(facts) or facts.get("step", 1) <= 0:
         return None
     return {"kind": "continuous", "unit": str(made.get("unit", "")), **facts}
@@ -164,7 +211,11 @@ def _utkface(path: Path, facts: dict[str, Any]) -> None:
     faces, left_out = utkface.listing(path)
     facts["images"] = {"all": len(faces), **left_out}
     ages = np.array([face.age for face in faces], np.float64)
-    facts["numbers"] = {"distinct": len(np.unique(ages)), "min": ages.min().item(), "max": ages.max().item()}
+    facts["numbers"] = {
+        "distinct": len(np.unique(ages)),
+        "min": ages.min().item(),
+        "max": ages.max().item(),
+    }
     facts["types"] = len({face.race for face in faces})
     _look_at([face.file for face in faces], facts)
 
@@ -184,18 +235,26 @@ def _look_at(files: list[Path], facts: dict[str, Any]) -> None:
     facts["problems"] += [f"and {len(broken) - SHOWN} more images"] if len(broken) > SHOWN else []
 
 
-def _labels(values: np.ndarray, pool: np.ndarray, names: list[str] | None, path: Path, facts: dict[str, Any]) -> None:
+def _labels(
+    values: np.ndarray, pool: np.ndarray, names: list[str] | None, path: Path, facts: dict[str, Any]
+) -> None:
     """Counts of classes, or the range of labels that are no integers."""
     finite = values[np.isfinite(values)]
     distinct, counts = np.unique(finite, return_counts=True)
     if (distinct != np.rint(distinct)).any():
-        facts["numbers"] = {"distinct": len(distinct), "min": float(distinct[0]), "max": float(distinct[-1])}
+        facts["numbers"] = {
+            "distinct": len(distinct),
+            "min": float(distinct[0]),
+            "max": float(distinct[-1]),
+        }
         with _noted(facts):
             labels.as_numbers(values, {"min": distinct[0], "max": distinct[-1]}, str(path))
         return
     named = dict(enumerate(names or []))
-    facts["classes"] = {named.get(int(label), f"{label:g}"): int(count)
-                        for label, count in zip(distinct, counts, strict=True)}  # fmt: skip
+    facts["classes"] = {
+        named.get(int(label), f"{label:g}"): int(count)
+        for label, count in zip(distinct, counts, strict=True)
+    }
     with _noted(facts):
         labels.checked(values, pool, str(path), names=names)
 

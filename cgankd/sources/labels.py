@@ -1,4 +1,6 @@
-"""Labels as files hold them -> checked classes or numbers; every fault ends in one message with a remedy."""
+"""Labels as files hold them -> checked classes or numbers; every fault ends in one message with a
+remedy.
+"""
 
 from typing import Any
 
@@ -20,12 +22,19 @@ def asked(settings: Data) -> dict[str, Any] | None:
     return {"kind": "continuous", "min": low, "max": high, "unit": settings.unit, **step}
 
 
-def checked(labels: np.ndarray, pool: np.ndarray, where: str, *, names: list[str] | None = None,
-            number: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:  # fmt: skip
-    """Numbers (N,) -> the labels of a source and what they mean; `pool` are the rows that are no test rows.
+def checked(
+    labels: np.ndarray,
+    pool: np.ndarray,
+    where: str,
+    *,
+    names: list[str] | None = None,
+    number: dict[str, Any] | None = None,
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Numbers (N,) -> the labels of a source and what they mean; `pool` are the rows that are no
+    test rows.
 
-    Without the facts `number` int64 classes 0..C-1, all of them in the pool; with them float32 in their unit.
-    UserError naming `where` and what was found.
+    Without the facts `number` int64 classes 0..C-1, all of them in the pool; with them float32 in
+    their unit. UserError naming `where` and what was found.
     """
     if not len(pool):
         raise UserError(f"{where}: there are no images to train on", DATA)
@@ -38,7 +47,9 @@ def checked(labels: np.ndarray, pool: np.ndarray, where: str, *, names: list[str
 
 
 def as_classes(labels: np.ndarray, where: str) -> np.ndarray:
-    """int64 (N,) of integers, which may be stored as floats, as the published unfiltered fakes are."""
+    """int64 (N,) of integers, which may be stored as floats, as the published unfiltered fakes
+    are.
+    """
     _finite(labels, where)
     if labels.dtype.kind == "f" and (broken := np.flatnonzero(labels != np.rint(labels))).size:
         found = f"{labels[broken[0]]:g} in row {broken[0]}"
@@ -51,13 +62,18 @@ def num_classes(labels: np.ndarray, where: str) -> int:
     distinct = np.unique(labels)
     found = f"{where}: labels are {distinct[0]}..{distinct[-1]}"
     if distinct[0] != 0:
-        convert = f"subtract {distinct[0]} from all of them" if len(distinct) == np.ptp(distinct) + 1 else _renumber()
+        convert = (
+            f"subtract {distinct[0]} from all of them"
+            if len(distinct) == np.ptp(distinct) + 1
+            else _renumber()
+        )
         raise UserError(f"{found}, but classes are numbered from 0", DATA, f"{convert}; {NO_CLASS}")
     gaps = np.flatnonzero(distinct != np.arange(len(distinct)))
     if gaps.size:
         missing = distinct[-1] + 1 - len(distinct)
         raise UserError(
-            f"{found}, but {missing} classes in between have no images, the first of them {gaps[0]}",
+            f"{found}, but {missing} classes in between have no images, the first of them "
+            f"{gaps[0]}",
             DATA,
             f"{_renumber()}; {NO_CLASS}",
         )
@@ -69,20 +85,31 @@ def check_names(labels: np.ndarray, pool: np.ndarray, names: list[str], where: s
     wrong = np.flatnonzero((labels < 0) | (labels >= len(names)))
     if wrong.size:
         found = f"{labels[wrong[0]]} in row {wrong[0]}"
-        raise UserError(f"{where}: label {found} is outside 0..{len(names) - 1}, the {len(names)} classes", DATA,
-                        _renumber())  # fmt: skip
+        raise UserError(
+            f"{where}: label {found} is outside 0..{len(names) - 1}, the {len(names)} classes",
+            DATA,
+            _renumber(),
+        )
     if len(names) < 2:
-        raise UserError(f"{where}: all {len(pool)} images are of one class, {names[0]}", DATA,
-                        "give at least two classes")  # fmt: skip
+        raise UserError(
+            f"{where}: all {len(pool)} images are of one class, {names[0]}",
+            DATA,
+            "give at least two classes",
+        )
     empty = np.flatnonzero(np.bincount(pool, minlength=len(names)) == 0)
     if empty.size:
         known = ", ".join(names[label] for label in empty[:5])
-        raise UserError(f"{where}: {len(empty)} of {len(names)} classes have no images to train on: {known}", DATA,
-                        "add images, or drop the class")  # fmt: skip
+        raise UserError(
+            f"{where}: {len(empty)} of {len(names)} classes have no images to train on: {known}",
+            DATA,
+            "add images, or drop the class",
+        )
 
 
 def as_numbers(labels: np.ndarray, number: dict[str, Any], where: str) -> np.ndarray:
-    """float32 (N,) of numbers within [min, max] that are not all equal; with a step equal multiples are bit-equal."""
+    """float32 (N,) of numbers within [min, max] that are not all equal; with a step equal multiples
+    are bit-equal.
+    """
     _finite(labels, where)
     if "step" in number:
         labels = multiples(labels, number["step"], where)
@@ -91,23 +118,29 @@ def as_numbers(labels: np.ndarray, number: dict[str, Any], where: str) -> np.nda
     if outside.size:
         raise UserError(
             f"{where}: {len(outside)} of {len(labels)} labels lie outside [{low:g}, {high:g}], "
-            f"the first {labels[outside[0]]:g} in row {outside[0]}; all lie in [{labels.min():g}, {labels.max():g}]",
+            f"the first {labels[outside[0]]:g} in row {outside[0]}; all lie in [{labels.min():g}, "
+            f"{labels.max():g}]",
             DATA,
             "drop these rows, or widen data.range",
         )
     if labels.min() == labels.max():
-        raise UserError(f"{where}: all {len(labels)} labels are {labels[0]:g}: there is nothing to learn", DATA)
+        raise UserError(
+            f"{where}: all {len(labels)} labels are {labels[0]:g}: there is nothing to learn", DATA
+        )
     return labels.astype(np.float32)
 
 
 def multiples(labels: np.ndarray, step: float, where: str) -> np.ndarray:
-    """float64 (N,): labels rounded to multiples of `step`; UserError for one further off than a tenth of it."""
+    """float64 (N,): labels rounded to multiples of `step`; UserError for one further off than a
+    tenth of it.
+    """
     _finite(labels, where)
     values = labels.astype(np.float64)
     rounded = np.rint(values / step) * step
     if (broken := np.flatnonzero(np.abs(values - rounded) > TOLERANCE * step)).size:
         raise UserError(
-            f"{where}: {len(broken)} of {len(labels)} labels are no multiples of the step {step:g}, the first "
+            f"{where}: {len(broken)} of {len(labels)} labels are no multiples of the step "
+            f"{step:g}, the first "
             f"{values[broken[0]]:g} in row {broken[0]}",
             DATA,
             "correct these rows, or data.step",
@@ -117,7 +150,9 @@ def multiples(labels: np.ndarray, step: float, where: str) -> np.ndarray:
 
 def _finite(labels: np.ndarray, where: str) -> None:
     if labels.dtype.kind == "f" and (broken := np.flatnonzero(~np.isfinite(labels))).size:
-        found = f"{len(broken)} of {len(labels)} labels are no numbers, the first in row {broken[0]}"
+        found = (
+            f"{len(broken)} of {len(labels)} labels are no numbers, the first in row {broken[0]}"
+        )
         raise UserError(f"{where}: {found}", DATA, "drop these rows, or correct them")
 
 

@@ -1,8 +1,8 @@
 """Image files and arrays of any shape -> uint8 (3, S, S): RGB, square, of one side.
 
-Grey becomes three equal channels and transparency is dropped; photos are turned upright as their EXIF says; what
-is not square is cut to the square in its middle; what has another side is resized, antialiased (bicubic).
-Nothing is changed in an RGB image of the right shape.
+Grey becomes three equal channels and transparency is dropped; photos are turned upright as their
+EXIF says; what is not square is cut to the square in its middle; what has another side is resized,
+antialiased (bicubic). Nothing is changed in an RGB image of the right shape.
 """
 
 import os
@@ -22,26 +22,54 @@ from cgankd import console
 from cgankd.errors import DATA, UserError
 
 MAX_PIXELS = 1 << 26  # of one image: more is no photograph but a decompression bomb
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # no format that starts another program
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "BMP",
+    "GIF",
+    "TIFF",
+    "PPM",
+)  # no format that starts another program
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 BLOCK = 1024  # files decoded between two looks at the progress
-DAMAGED = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, LookupError, TypeError,
-           AttributeError, ArithmeticError, RuntimeError, MemoryError, Image.DecompressionBombError)  # fmt: skip
+DAMAGED = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+    Image.DecompressionBombError,
+)
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def images_in(folder: Path) -> list[Path]:
     """The image files of a folder by name, hidden ones left out."""
-    return sorted(path for path in folder.iterdir()
-                  if path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file())  # fmt: skip
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
+    )
 
 
 def inside(folder: Path, name: str, where: str) -> Path:
     """The file `name` of a folder; UserError where a list of files tries to lead out of it."""
     path = Path(name)
     if path.is_absolute() or path.drive or ".." in path.parts or "\0" in name:
-        raise UserError(f"{where}: {name!r} leads out of {folder}, which is refused", DATA, "name files relative to it")
+        raise UserError(
+            f"{where}: {name!r} leads out of {folder}, which is refused",
+            DATA,
+            "name files relative to it",
+        )
     return folder / path
 
 
@@ -55,14 +83,18 @@ def opened(path: Path) -> Iterator[Image.Image]:
             yield image
     except DAMAGED as error:
         raise UserError(
-            f"{path}: not a readable image ({error})", DATA, "replace it, or leave it out with data.skip_broken = true"
+            f"{path}: not a readable image ({error})",
+            DATA,
+            "replace it, or leave it out with data.skip_broken = true",
         ) from error
 
 
 def read(path: Path, size: int) -> np.ndarray:
     """An image file as uint8 (3, size, size)."""
     with opened(path) as image:
-        image.draft(None, (2 * size, 2 * size))  # spares a JPEG the decoding of details that the resizing drops
+        image.draft(
+            None, (2 * size, 2 * size)
+        )  # spares a JPEG the decoding of details that the resizing drops
         return fit(rgb(ImageOps.exif_transpose(image)), size)
 
 
@@ -76,7 +108,9 @@ def rgb(image: Image.Image) -> Image.Image:
 
 
 def fit(image: Image.Image, size: int) -> np.ndarray:
-    """An RGB image as (3, size, size): the square in its middle, resized where its side is another."""
+    """An RGB image as (3, size, size): the square in its middle, resized where its side is
+    another.
+    """
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     if image.size != (size, size):
@@ -85,8 +119,12 @@ def fit(image: Image.Image, size: int) -> np.ndarray:
     return np.asarray(image).transpose(2, 0, 1)
 
 
-def read_all(paths: Sequence[Path], size: int, *, skip_broken: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Image files as uint8 (n, 3, size, size), and which of `paths` they are: all, or those that could be read."""
+def read_all(
+    paths: Sequence[Path], size: int, *, skip_broken: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Image files as uint8 (n, 3, size, size), and which of `paths` they are: all, or those that
+    could be read.
+    """
 
     def attempt(path: Path) -> np.ndarray | UserError:
         try:
@@ -112,7 +150,9 @@ def read_all(paths: Sequence[Path], size: int, *, skip_broken: bool) -> tuple[np
         if not kept:
             raise faults[0]
         first = "; ".join(str(fault) for fault in faults[:3])
-        console.warn(f"{len(faults)} of {len(paths)} images cannot be read and are left out: {first}")
+        console.warn(
+            f"{len(faults)} of {len(paths)} images cannot be read and are left out: {first}"
+        )
     return images[: len(kept)], np.array(kept, np.int64)
 
 
@@ -149,7 +189,9 @@ def fit_all(images: np.ndarray, size: int) -> np.ndarray:
 
 
 def _each(values: Sequence[T], make: Callable[[T], R], take: Callable[[int, R], None]) -> None:
-    """Makes something of each value in threads, since Pillow works outside Python's lock, and takes it in order."""
+    """Makes something of each value in threads, since Pillow works outside Python's lock, and takes
+    it in order.
+    """
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         warnings.simplefilter("ignore")  # of odd metadata, and of sizes, which are checked here
         with console.progress("images", len(values)) as show:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cgankd import __version__, hdf5
+from cgankd import __version__
 from cgankd.errors import IN_USE, UserError
 from cgankd.preset import Data
+from cgankd.runs import hdf5
 from cgankd.sources import catalogue, h5
 from cgankd.sources.source import Source
 
@@ -27,8 +28,13 @@ def prepare(settings: Data, seed: int, path: Path) -> None:
 
 
 def arrays(source: Source) -> dict[str, np.ndarray]:
-    """The arrays of the file. Training and validation rows are kept apart there, also under the published protocol."""
-    train, validation = np.setdiff1d(source.rows["train"], source.rows["validation"]), source.rows["validation"]
+    """The arrays of the file. Training and validation rows are kept apart there, also under the
+    published protocol.
+    """
+    train, validation = (
+        np.setdiff1d(source.rows["train"], source.rows["validation"]),
+        source.rows["validation"],
+    )
     used, test = np.union1d(train, validation), source.rows["test"]
     names = json.dumps(source.label.get("classes")).encode()
     return {
@@ -38,6 +44,10 @@ def arrays(source: Source) -> dict[str, np.ndarray]:
         "subvalid_indx": np.searchsorted(used, validation),
         "images_test": source.images[test],
         "labels_test": source.labels[test],
-        **({} if source.types is None else {"types_train": source.types[used], "types_test": source.types[test]}),
+        **(
+            {}
+            if source.types is None
+            else {"types_train": source.types[used], "types_test": source.types[test]}
+        ),
         **({h5.CLASS_NAMES: np.frombuffer(names, np.uint8)} if "classes" in source.label else {}),
     }

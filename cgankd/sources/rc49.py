@@ -1,7 +1,8 @@
 """RC-49: 49 chairs, each rendered at every angle between 0 and 90 degrees in steps of a tenth.
 
-The public file holds all of them. Training and validation images have an odd last digit; the test is all others, so
-that half of its angles were never seen. The published files for 25, 15 and 5 images per angle come with such splits.
+The public file holds all of them. Training and validation images have an odd last digit; the test
+is all others, so that half of its angles were never seen. The published files for 25, 15 and 5
+images per angle come with such splits.
 """
 
 from dataclasses import replace
@@ -11,25 +12,37 @@ from typing import Any
 import numpy as np
 
 from cgankd.errors import DATA, UserError
-from cgankd.hdf5 import Reader
 from cgankd.preset import Data
+from cgankd.runs.hdf5 import Reader
 from cgankd.sources import h5, labels
 from cgankd.sources.source import Found
 
-LABEL: dict[str, Any] = {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees", "step": 0.1}
+LABEL: dict[str, Any] = {
+    "kind": "continuous",
+    "min": 0.0,
+    "max": 90.0,
+    "unit": "degrees",
+    "step": 0.1,
+}
 PLACE = Path("data") / "RC-49_64x64.h5"
 NO_CHAIR = 6  # the type that the public files leave out
 FETCH = (
-    "expected the authors' RC-49_64x64.h5 (images uint8 (N, 3, 64, 64), labels (N,) in degrees, types (N,), "
-    "indx_train), or their RC-49_64x64_25.h5 (images_odd, labels_odd, types_odd, the same with even, indx_odd_train, "
-    "indx_odd_subtrain, indx_odd_subvalid, indx_odd_rest), as github.com/UBCDingXin/cGAN-KD says; put it there, or "
-    "name it in data.path. `cgankd data prepare -p rc49-r25 --to FILE.h5` then writes the splits as one file, if you "
+    "expected the authors' RC-49_64x64.h5 (images uint8 (N, 3, 64, 64), labels (N,) in degrees, "
+    "types (N,), "
+    "indx_train), or their RC-49_64x64_25.h5 (images_odd, labels_odd, types_odd, the same with "
+    "even, indx_odd_train, "
+    "indx_odd_subtrain, indx_odd_subvalid, indx_odd_rest), as github.com/UBCDingXin/cGAN-KD says; "
+    "put it there, or "
+    "name it in data.path. `cgankd data prepare -p rc49-r25 --to FILE.h5` then writes the splits "
+    "as one file, if you "
     "like one"
 )
 
 
 def read(settings: Data) -> Found:
-    """The data set in data.path: the public file, a published one with splits, or one that cgankd made."""
+    """The data set in data.path: the public file, a published one with splits, or one that cgankd
+    made.
+    """
     path = _place(settings)
     if not path.is_file():
         raise UserError(f"rc49: {path} not found", DATA, FETCH)
@@ -48,11 +61,17 @@ def is_full(path: Path) -> bool:
     """Whether this HDF5 file has the layout of the public one, without splits."""
     with Reader(path) as file:
         names = set(file.names())
-    return {"images", "labels"} <= names and not {"indx_subtrain", "indx_test", "images_test"} & names
+    return {"images", "labels"} <= names and not {
+        "indx_subtrain",
+        "indx_test",
+        "images_test",
+    } & names
 
 
 def is_one(path: Path) -> bool:
-    """Whether a file, of any kind, is the public one, by its name too, or a published one with splits."""
+    """Whether a file, of any kind, is the public one, by its name too, or a published one with
+    splits.
+    """
     try:
         return _is_published(path) or (is_full(path) and path.name.startswith(PLACE.name[:5]))
     except UserError:
@@ -60,7 +79,9 @@ def is_one(path: Path) -> bool:
 
 
 def of_angles(found: Found, path: Path) -> Found:
-    """All images of the public file between 0 and 90 degrees; of odd ones what is left belongs to the test."""
+    """All images of the public file between 0 and 90 degrees; of odd ones what is left belongs to
+    the test.
+    """
     angles = labels.multiples(found.labels, LABEL["step"], str(path))
     kept = np.flatnonzero((angles > LABEL["min"]) & (angles < LABEL["max"]))
     values, label = labels.checked(angles[kept], kept, str(path), number=LABEL)

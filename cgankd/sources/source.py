@@ -1,7 +1,8 @@
 """A data set, before and after its rows are split.
 
-N images of side S: images uint8 (N, 3, S, S); labels int64 (N,) classes or float32 (N,) in the label's unit; types
-int64 (N,), where the source knows any: a second class, such as a chair's model, that no network is told.
+N images of side S: images uint8 (N, 3, S, S); labels int64 (N,) classes or float32 (N,) in the
+label's unit; types int64 (N,), where the source knows any: a second class, such as a chair's model,
+that no network is told.
 """
 
 import hashlib
@@ -32,7 +33,9 @@ class Source:
         return bool(np.isin(self.rows["validation"], self.rows["train"]).any())
 
     def digest(self) -> str:
-        """Of the content: pixels, labels, splits, the meaning of the label, and the types if there are any."""
+        """Of the content: pixels, labels, splits, the meaning of the label, and the types if there
+        are any.
+        """
         total = hashlib.sha256(runs.digest(self.label).encode())
         types = [] if self.types is None else [self.types]
         for array in (self.images, self.labels, *(self.rows[split] for split in SPLITS), *types):
@@ -46,12 +49,15 @@ class Source:
         return {**facts, "leaky": True} if self.leaky and split == "train" else facts
 
     def check_unseen(self, seen: dict[str, Any], name: str) -> None:
-        """UserError where `name` may have seen validation rows, unless the protocol of this data allows just that."""
+        """UserError where `name` may have seen validation rows, unless the protocol of this data
+        allows just that.
+        """
         known = [split for split in SPLITS if self.seen(split) == seen]
         overlap = known and np.isin(self.rows["validation"], self.rows[known[0]]).any()
         if not known or (overlap and not self.leaky):
             raise UserError(
-                f"{name} was trained on rows that may include the validation rows, so rho cannot be chosen on them",
+                f"{name} was trained on rows that may include the validation rows, so rho cannot "
+                "be chosen on them",
                 DATA,
                 "build it again on this split with --rebuild",
             )
@@ -61,8 +67,9 @@ class Source:
 class Found:
     """What a reader finds: labelled images, and which of them may be drawn for what.
 
-    `rows` holds `pool`, the rows for training and validation, and where the source fixes them `train`,
-    `validation` and `test`. Without `test` the test rows are what is left of the pool, with `left_is_test` these too.
+    `rows` holds `pool`, the rows for training and validation, and where the source fixes them
+    `train`, `validation` and `test`. Without `test` the test rows are what is left of the pool,
+    with `left_is_test` these too.
     """
 
     images: np.ndarray
@@ -73,12 +80,19 @@ class Found:
     left_is_test: bool = False
 
     def with_test(self, test: "Found") -> "Found":
-        """This with the rows of another file as its test rows: those that are test rows there, else all."""
+        """This with the rows of another file as its test rows: those that are test rows there, else
+        all.
+        """
         rows = test.rows.get("test", test.rows["pool"])
         images = np.concatenate([self.images, test.images[rows]])
         labels = np.concatenate([self.labels, test.labels[rows]])
         types = None
         if self.types is not None and test.types is not None:
             types = np.concatenate([self.types, test.types[rows]])
-        return replace(self, images=images, labels=labels, types=types,
-                       rows={**self.rows, "test": np.arange(len(self.images), len(images))})  # fmt: skip
+        return replace(
+            self,
+            images=images,
+            labels=labels,
+            types=types,
+            rows={**self.rows, "test": np.arange(len(self.images), len(images))},
+        )

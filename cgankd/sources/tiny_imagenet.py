@@ -1,7 +1,8 @@
 """Tiny-ImageNet: its official folder, or the published HDF5.
 
-The folder has 100,000 training images of 200 classes, which are split, and 10,000 validation images, which are the
-test here as in the published results. The published file leaves out the grey ones; here they get three channels.
+The folder has 100,000 training images of 200 classes, which are split, and 10,000 validation
+images, which are the test here as in the published results. The published file leaves out the grey
+ones; here they get three channels.
 """
 
 import re
@@ -13,8 +14,11 @@ from cgankd.sources import folder, h5, pictures
 from cgankd.sources.source import Found
 
 NUM_CLASSES = 200
-FETCH = ("unpack http://cs231n.stanford.edu/tiny-imagenet-200.zip and name its folder (wnids.txt, train/, val/), "
-         "or a published tiny-imagenet-200.h5 (imgs, labels, imgs_val, labels_val), in data.path")  # fmt: skip
+FETCH = (
+    "unpack http://cs231n.stanford.edu/tiny-imagenet-200.zip and name its folder (wnids.txt, "
+    "train/, val/), "
+    "or a published tiny-imagenet-200.h5 (imgs, labels, imgs_val, labels_val), in data.path"
+)
 
 
 def read(settings: Data) -> Found:
@@ -44,7 +48,11 @@ def listing(path: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
 def _place(settings: Data) -> Path:
     path = Path(settings.path or "").expanduser()
     if settings.path is None or not path.exists():
-        found = "data.path is missing" if settings.path is None else f"data.path = {settings.path} not found"
+        found = (
+            "data.path is missing"
+            if settings.path is None
+            else f"data.path = {settings.path} not found"
+        )
         raise UserError(f"tiny-imagenet: {found}", DATA, FETCH)
     return path
 
@@ -55,21 +63,27 @@ def _train(path: Path) -> dict[str, list[Path]]:
     if wrong := [name for name in names if not re.fullmatch(r"n\d+", name)]:
         raise UserError(f"{path / 'wnids.txt'}: {wrong[0]!r} is no name of a class", DATA, FETCH)
     folders = {name: path / "train" / name / "images" for name in names}
-    classes = {name: pictures.images_in(place) if place.is_dir() else [] for name, place in folders.items()}
+    classes = {
+        name: pictures.images_in(place) if place.is_dir() else [] for name, place in folders.items()
+    }
     if empty := [name for name, images in classes.items() if not images]:
         raise UserError(f"{folders[empty[0]]} holds no images", DATA, FETCH)
     return classes
 
 
 def _test(path: Path) -> dict[str, list[Path]]:
-    """The files of each class of val_annotations.txt, whose lines are a file, its class, and a box."""
+    """The files of each class of val_annotations.txt, whose lines are a file, its class, and a
+    box.
+    """
     classes: dict[str, list[Path]] = {}
     annotations, known = path / "val" / "val_annotations.txt", set(_lines(path / "wnids.txt"))
     for number, line in enumerate(_lines(annotations), 1):
         name, _, label = line.partition("\t")
         label = label.split("\t")[0]
         if label not in known:
-            raise UserError(f"{annotations}, line {number}: {label!r} is no class of wnids.txt", DATA, FETCH)
+            raise UserError(
+                f"{annotations}, line {number}: {label!r} is no class of wnids.txt", DATA, FETCH
+            )
         file = pictures.inside(path / "val" / "images", name, f"{annotations}, line {number}")
         classes.setdefault(label, []).append(file)
     return dict(sorted(classes.items()))

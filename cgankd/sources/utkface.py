@@ -1,4 +1,5 @@
-"""UTKFace: faces with their age in years, 1 to 60; a folder of the aligned and cropped pictures, or an HDF5.
+"""UTKFace: faces with their age in years, 1 to 60; a folder of the aligned and cropped pictures, or
+an HDF5.
 
 Pictures are named age_gender_race_date, and may stand in folders inside.
 """
@@ -19,16 +20,26 @@ from cgankd.sources import cache as decoding
 from cgankd.sources import h5, labels, pictures
 from cgankd.sources.source import Found
 
-LABEL: dict[str, Any] = {"kind": "continuous", "min": 0.0, "max": 60.0, "unit": "years", "step": 1.0}
+LABEL: dict[str, Any] = {
+    "kind": "continuous",
+    "min": 0.0,
+    "max": 60.0,
+    "unit": "years",
+    "step": 1.0,
+}
 AGES = range(1, 61)
 NAME = re.compile(r"(\d{1,3})_[01]_([0-4])_\d{4,}.*\.jpe?g", re.IGNORECASE)
 PLACE = Path("data") / "UTKFace"
 LOOK = 100  # files whose names tell what a folder is
 FETCH = (
-    "expected a folder of the aligned and cropped faces of UTKFace (age_gender_race_date.jpg, also in folders inside), "
-    "or the authors' UTKFace_64x64_proptrain_0.8_propsubtrain_0.8.h5 (images uint8 (N, 3, 64, 64), labels (N,) in "
-    "years, indx_train, indx_test, indx_subtrain, indx_subvalid), as github.com/UBCDingXin/cGAN-KD says; put it there, "
-    "or name it in data.path. `cgankd data prepare --to FILE.h5` then writes the splits as one file, if you like one"
+    "expected a folder of the aligned and cropped faces of UTKFace (age_gender_race_date.jpg, "
+    "also in folders inside), "
+    "or the authors' UTKFace_64x64_proptrain_0.8_propsubtrain_0.8.h5 (images uint8 (N, 3, 64, "
+    "64), labels (N,) in "
+    "years, indx_train, indx_test, indx_subtrain, indx_subvalid), as "
+    "github.com/UBCDingXin/cGAN-KD says; put it there, "
+    "or name it in data.path. `cgankd data prepare --to FILE.h5` then writes the splits as one "
+    "file, if you like one"
 )
 
 
@@ -48,7 +59,10 @@ def read(settings: Data) -> Found:
         return h5.read(settings.model_copy(update={"path": str(path)}), number=LABEL)
     faces, left_out = listing(path)
     if any(left_out.values()):
-        _say(f"{path}: {len(faces)} pictures, left out " + ", ".join(f"{n} {why}" for why, n in left_out.items()))
+        _say(
+            f"{path}: {len(faces)} pictures, left out "
+            + ", ".join(f"{n} {why}" for why, n in left_out.items())
+        )
     images, kept = decoding.decoded(path, [face.file for face in faces], settings)
     faces = [faces[row] for row in kept]
     ages = np.array([face.age for face in faces], np.float64)
@@ -67,13 +81,29 @@ def listing(path: Path) -> tuple[list[Face], dict[str, int]]:
     """The faces that count, and how many pictures are left out for which reason."""
     if not path.is_dir():
         raise UserError(f"utkface: {path} not found", DATA, FETCH)
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in pictures.SUFFIXES and file.name[0] != ".")
-    named = [Face(file, int(match[1]), int(match[2])) for file in found if (match := NAME.fullmatch(file.name))]
+    found = sorted(
+        file
+        for file in path.rglob("*")
+        if file.suffix.lower() in pictures.SUFFIXES and file.name[0] != "."
+    )
+    named = [
+        Face(file, int(match[1]), int(match[2]))
+        for file in found
+        if (match := NAME.fullmatch(file.name))
+    ]
     faces = [face for face in named if face.age in AGES]
     if not faces:
-        raise UserError(f"utkface: {path} holds {len(found)} pictures, but none is named as those of UTKFace, of an "
-                        f"age of {AGES[0]} to {AGES[-1]}", DATA, FETCH)  # fmt: skip
-    return faces, {"of other ages": len(named) - len(faces), "of other names": len(found) - len(named)}
+        raise UserError(
+            f"utkface: {path} holds {len(found)} pictures, but none is named as those of UTKFace, "
+            "of an "
+            f"age of {AGES[0]} to {AGES[-1]}",
+            DATA,
+            FETCH,
+        )
+    return faces, {
+        "of other ages": len(named) - len(faces),
+        "of other names": len(found) - len(named),
+    }
 
 
 def is_one(path: Path) -> bool:

@@ -3,11 +3,11 @@
 from typing import Any
 
 from cgankd import console, plan
-from cgankd.engine import Machine
 from cgankd.plan import Call, Student
 from cgankd.preset import Preset
 from cgankd.runs import Artefact, Run, read_json
-from cgankd.students import School, train_all
+from cgankd.stages.students import School, train_all
+from cgankd.training.machine import Machine
 
 
 def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
@@ -16,12 +16,17 @@ def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
     if call.ablation:
         groups = {"ablation": plan.ablation_students(preset, run, call)}
     else:
-        groups = {method: plan.method_rows(method, preset, run, call) for method in plan.methods(preset, call)}
+        groups = {
+            method: plan.method_rows(method, preset, run, call)
+            for method in plan.methods(preset, call)
+        }
     _note(groups, preset, run)
     artefacts = dict(zip(groups, plan.artefacts("distill", preset, run, call), strict=True))
     open_groups = {name: rows for name, rows in groups.items() if artefacts[name].state() != "done"}
     machine.barrier()
-    students = [student for rows in open_groups.values() for row in rows.values() for student in row]
+    students = [
+        student for rows in open_groups.values() for row in rows.values() for student in row
+    ]
     for batch in (plan.previous(students), list(dict.fromkeys(students))):
         train_all("students", batch, school, machine)
     if machine.is_main:
@@ -35,7 +40,9 @@ def _note(groups: dict[str, dict[str, list[Student]]], preset: Preset, run: Run)
     with_fakes = [name for name in groups if name.endswith("+fake")]
     students = [student for name in with_fakes for row in groups[name].values() for student in row]
     if students and not any(student.view for student in students):
-        console.warn(f"rho is none, or distill.nfake 0: {', '.join(with_fakes)} train without fakes")
+        console.warn(
+            f"rho is none, or distill.nfake 0: {', '.join(with_fakes)} train without fakes"
+        )
     elif (
         students
         and not any(student.fakes for student in students)
@@ -43,11 +50,18 @@ def _note(groups: dict[str, dict[str, list[Student]]], preset: Preset, run: Run)
         and run.rho.exists()
         and read_json(run.rho)["rho"] is None
     ):
-        console.warn("no fakes were better than any rho on validation rows: +fake methods are not recommended")
+        console.warn(
+            "no fakes were better than any rho on validation rows: +fake methods are not "
+            "recommended"
+        )
 
 
-def _write(artefact: Artefact, rows: dict[str, list[Student]], school: School, machine: Machine) -> None:
-    members = [_member(row, student, school) for row, students in rows.items() for student in students]
+def _write(
+    artefact: Artefact, rows: dict[str, list[Student]], school: School, machine: Machine
+) -> None:
+    members = [
+        _member(row, student, school) for row, students in rows.items() for student in students
+    ]
     distill, task = school.preset.distill, school.task
     facts: dict[str, Any] = {
         "metric": task.metric,

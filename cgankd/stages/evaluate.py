@@ -1,4 +1,6 @@
-"""evaluate: how far the fakes of a continuous label are from real images, and from the labels asked for."""
+"""evaluate: how far the fakes of a continuous label are from real images, and from the labels asked
+for.
+"""
 
 import math
 from dataclasses import replace
@@ -8,29 +10,36 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cgankd import checkpoint, console, designs, plan, sources
-from cgankd.data import Batches, Images, images_of
-from cgankd.engine import Machine, fit_objective
+from cgankd import console, plan, sources
+from cgankd.data.batches import Batches, Images, images_of, outputs_of
 from cgankd.fakes import Pool, View
+from cgankd.fakes.windows import Group, compare, evenly, over
 from cgankd.methods.nokd import Nokd
-from cgankd.metrics import outputs_of
-from cgankd.models import make_network
-from cgankd.networks import load_network, save_network
+from cgankd.models import architectures, make_network
+from cgankd.models.saved import load_network, save_network
 from cgankd.preset import Preset
 from cgankd.randomness import seed_everything
 from cgankd.runs import Artefact, Run, read_json, verify_files
 from cgankd.sources import Source
 from cgankd.task import make_task
-from cgankd.windows import Group, compare, evenly, over
+from cgankd.training import checkpoint
+from cgankd.training.loop import fit_objective
+from cgankd.training.machine import Machine
 
 REAL = "real (validation)"
 
 
 def run(preset: Preset, run: Run, machine: Machine) -> None:
-    """Scores the views of the pool and, to compare with, validation images in the place of fakes."""
+    """Scores the views of the pool and, to compare with, validation images in the place
+    of fakes.
+    """
     artefact, settings = plan.evaluation(preset, run), preset.evaluate
     assert settings, "the artefact was asked for with its table"
-    source, pool, judge = sources.load(preset.data, preset.seed), Pool(run.pool), run.teacher(preset.generate.teacher)
+    source, pool, judge = (
+        sources.load(preset.data, preset.seed),
+        Pool(run.pool),
+        run.teacher(preset.generate.teacher),
+    )
     radius = settings.radius / (source.label["max"] - source.label["min"])
     verify_files(run.dre, "fit-dre")
     verify_files(judge, "train-teacher")
@@ -42,8 +51,14 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
         extractor = load_network(run.dre.parent, "features", machine.device)
         teacher = load_network(judge.parent, "network", machine.device)
         pairs = _pairs(source, pool, plan.evaluated(preset), teacher, classifier, machine)
-        rows = _rows(pairs, evenly(settings.centers, radius), radius, np.unique(pool.columns["labels"]).tolist(),
-                     extractor, preset.seed)  # fmt: skip
+        rows = _rows(
+            pairs,
+            evenly(settings.centers, radius),
+            radius,
+            np.unique(pool.columns["labels"]).tolist(),
+            extractor,
+            preset.seed,
+        )
         described = read_json(run.dre.parent / "features.json")
         artefact.finish(
             sorted(artefact.folder.glob("types.*")) if classifier else [],
@@ -64,35 +79,64 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
     machine.barrier()
 
 
-def _classifier(source: Source, artefact: Artefact, preset: Preset, machine: Machine) -> tuple[
-        nn.Module | None, dict[str, Any] | None]:  # fmt: skip
-    """A classifier of the types of images, and what is known of it; none where there is no table or no types."""
-    settings, folder, seed = preset.evaluate.types if preset.evaluate else None, artefact.folder, preset.seed
+def _classifier(
+    source: Source, artefact: Artefact, preset: Preset, machine: Machine
+) -> tuple[nn.Module | None, dict[str, Any] | None]:
+    """A classifier of the types of images, and what is known of it; none where there is no table or
+    no types.
+    """
+    settings, folder, seed = (
+        preset.evaluate.types if preset.evaluate else None,
+        artefact.folder,
+        preset.seed,
+    )
     if settings is None or source.types is None:
         return None, None
     known, types = np.unique(source.types, return_inverse=True)
-    typed = replace(source, labels=types.astype(np.int64), label={"kind": "class", "classes": known.tolist()})
+    typed = replace(
+        source, labels=types.astype(np.int64), label={"kind": "class", "classes": known.tolist()}
+    )
     task = make_task(typed.label)
-    real, validation = (images_of(typed, split, task).to(machine.device) for split in ("train", "validation"))
+    real, validation = (
+        images_of(typed, split, task).to(machine.device) for split in ("train", "validation")
+    )
     if machine.found(folder / "types.json"):
         network = load_network(folder, "types", machine.device)
     else:
-        design = designs.cnn(settings.network, real.side, task.outputs, real.normalisation())
+        design = architectures.cnn(settings.network, real.side, task.outputs, real.normalisation())
         seed_everything(seed, "types", "weights")
         network = make_network(design)
         batches = Batches(real, settings.batch, seed=seed, stream="types", share=machine.share)
-        fit_objective(Nokd(task, network), batches, settings, folder=folder / "types-training", name="types",
-                      seed=seed, recipe=artefact.digest, machine=machine)  # fmt: skip
+        fit_objective(
+            Nokd(task, network),
+            batches,
+            settings,
+            folder=folder / "types-training",
+            name="types",
+            seed=seed,
+            recipe=artefact.digest,
+            machine=machine,
+        )
         if machine.is_main:
             save_network(folder, "types", network, design)
         machine.barrier()
-    facts = {"network": settings.network, "num": task.outputs, "maximum": math.log(task.outputs),
-             "validation": task.score(outputs_of(network, validation), validation.labels)}  # fmt: skip
+    facts = {
+        "network": settings.network,
+        "num": task.outputs,
+        "maximum": math.log(task.outputs),
+        "validation": task.score(outputs_of(network, validation), validation.labels),
+    }
     return network, facts
 
 
-def _pairs(source: Source, pool: Pool, views: dict[str, View], teacher: nn.Module, classifier: nn.Module | None,
-           machine: Machine) -> dict[str, tuple[Group, Group]]:  # fmt: skip
+def _pairs(
+    source: Source,
+    pool: Pool,
+    views: dict[str, View],
+    teacher: nn.Module,
+    classifier: nn.Module | None,
+    machine: Machine,
+) -> dict[str, tuple[Group, Group]]:
     """What each row of the table compares: real images, which are training images, and fakes."""
     train, validation = (source.rows[split] for split in ("train", "validation"))
     real = _real(source, train, teacher, classifier, machine)
@@ -102,8 +146,14 @@ def _pairs(source: Source, pool: Pool, views: dict[str, View], teacher: nn.Modul
     return {REAL: (others, unseen), **{name: (real, fake) for name, fake in fakes.items()}}
 
 
-def _rows(pairs: dict[str, tuple[Group, Group]], centers: list[float], radius: float, asked: list[float],
-          extractor: nn.Module, seed: int) -> list[dict[str, Any]]:  # fmt: skip
+def _rows(
+    pairs: dict[str, tuple[Group, Group]],
+    centers: list[float],
+    radius: float,
+    asked: list[float],
+    extractor: nn.Module,
+    seed: int,
+) -> list[dict[str, Any]]:
     """The rows of the table: scores in windows, and of each label asked for by itself."""
 
     def features(images: Tensor) -> Tensor:
@@ -113,19 +163,26 @@ def _rows(pairs: dict[str, tuple[Group, Group]], centers: list[float], radius: f
     with console.progress("fakes compared with real images", len(pairs)) as show:
         for name, (real, fake) in pairs.items():
             shared: dict[str, Any] = {"features": features, "like": pairs[REAL][1], "seed": seed}
-            rows.append({
-                "row": name,
-                "num": len(fake),
-                "label_score": None if fake.errors is None else over(fake.errors.tolist()),
-                "sliding": compare(real, fake, centers, radius, **shared),
-                "intra": compare(real, fake, asked, 0.0, **shared),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "row": name,
+                    "num": len(fake),
+                    "label_score": None if fake.errors is None else over(fake.errors.tolist()),
+                    "sliding": compare(real, fake, centers, radius, **shared),
+                    "intra": compare(real, fake, asked, 0.0, **shared),
+                }
+            )
             show(len(rows), "")
     return rows
 
 
-def _real(source: Source, rows: np.ndarray, teacher: nn.Module, classifier: nn.Module | None,
-          machine: Machine) -> Group:  # fmt: skip
+def _real(
+    source: Source,
+    rows: np.ndarray,
+    teacher: nn.Module,
+    classifier: nn.Module | None,
+    machine: Machine,
+) -> Group:
     task = make_task(source.label)
     images = images_of(replace(source, rows={"these": rows}), "these", task).to(machine.device)
     errors = task.errors(outputs_of(teacher, images), images.labels)
@@ -133,20 +190,34 @@ def _real(source: Source, rows: np.ndarray, teacher: nn.Module, classifier: nn.M
     return Group(images.pixels, everything, images.labels, errors, _types(images, classifier))
 
 
-def _fakes(pool: Pool, views: dict[str, View], classifier: nn.Module | None, machine: Machine) -> dict[str, Group]:
-    """The fakes of each view, over one copy of their images. Errors count against the labels asked for, and are
-    left out where the labels are the judge's own."""
+def _fakes(
+    pool: Pool, views: dict[str, View], classifier: nn.Module | None, machine: Machine
+) -> dict[str, Group]:
+    """The fakes of each view, over one copy of their images. Errors count against the labels asked
+    for, and are left out where the labels are the judge's own.
+    """
     chosen = {name: pool.rows(view) for name, view in views.items()}
     every = np.unique(np.concatenate(list(chosen.values())))
-    images = Images(torch.from_numpy(pool.images(every)), torch.from_numpy(every)).to(machine.device)
+    images = Images(torch.from_numpy(pool.images(every)), torch.from_numpy(every)).to(
+        machine.device
+    )
     types = _types(images, classifier)
     groups = {}
     for name, view in views.items():
         rows = torch.from_numpy(np.searchsorted(every, chosen[name])).to(machine.device)
         labels = torch.from_numpy(pool.labels(view, chosen[name])).to(machine.device)
-        errors = torch.from_numpy(pool.columns["errors"][chosen[name]]) if view.relabel == "keep" else None
-        groups[name] = Group(images.pixels, rows, labels, None if errors is None else errors.to(machine.device),
-                             None if types is None else types[rows])  # fmt: skip
+        errors = (
+            torch.from_numpy(pool.columns["errors"][chosen[name]])
+            if view.relabel == "keep"
+            else None
+        )
+        groups[name] = Group(
+            images.pixels,
+            rows,
+            labels,
+            None if errors is None else errors.to(machine.device),
+            None if types is None else types[rows],
+        )
     return groups
 
 

@@ -4,12 +4,12 @@ import statistics
 from typing import Any
 
 from cgankd import console, plan
-from cgankd.engine import Machine
 from cgankd.preset import Preset
 from cgankd.runs import Run, read_json
-from cgankd.scores import spread, standard_error
 from cgankd.sources import Source
-from cgankd.students import School, train_all
+from cgankd.stages.students import School, train_all
+from cgankd.statistics import spread, standard_error
+from cgankd.training.machine import Machine
 
 
 def run(preset: Preset, run: Run, machine: Machine) -> None:
@@ -24,9 +24,15 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
         members = []
         for student in students:
             record = plan.student_artefact(student, preset, run).record
-            members.append({"rho": student.view.rho if student.view else None, "network": student.network,
-                            "seed": student.seed, "validation": read_json(record)["validation"],
-                            "student": record.parent.name})  # fmt: skip
+            members.append(
+                {
+                    "rho": student.view.rho if student.view else None,
+                    "network": student.network,
+                    "seed": student.seed,
+                    "validation": read_json(record)["validation"],
+                    "student": record.parent.name,
+                }
+            )
         chosen = choose(members)
         facts: dict[str, Any] = {
             "metric": school.task.metric,
@@ -35,14 +41,22 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
             "leaky": school.source.leaky,  # whether networks upstream have seen these rows
         }
         artefact.finish(made_on=machine.facts, members=members, **chosen, **facts)
-        rows = [[_name(row["rho"]), *(_number(row[key]) for key in ("mean", "deviation"))] for row in chosen["table"]]
-        console.table(f"validation {school.task.metric} ({school.task.unit})", ["rho", "mean", "deviation"], rows)
+        rows = [
+            [_name(row["rho"]), *(_number(row[key]) for key in ("mean", "deviation"))]
+            for row in chosen["table"]
+        ]
+        console.table(
+            f"validation {school.task.metric} ({school.task.unit})",
+            ["rho", "mean", "deviation"],
+            rows,
+        )
         console.say(f"rho: {_name(chosen['rho'])}")
     machine.barrier()
 
 
 def check_rows(made: dict[str, Any], source: Source, protocol: str, name: str) -> None:
-    """UserError where what is recorded of `name` does not show that the validation rows may choose rho.
+    """UserError where what is recorded of `name` does not show that the validation rows may choose
+    rho.
 
     Nobody knows the rows of imported networks; the published protocol lets networks see them all.
     """
@@ -51,16 +65,28 @@ def check_rows(made: dict[str, Any], source: Source, protocol: str, name: str) -
 
 
 def choose(members: list[dict[str, Any]]) -> dict[str, Any]:
-    """The largest rho within one standard error of the best, and None where no fakes are better than any rho.
+    """The largest rho within one standard error of the best, and None where no fakes are better
+    than any rho.
 
-    The score of a candidate is the mean over seeds and networks; its standard error is that over seeds.
+    The score of a candidate is the mean over seeds and networks; its standard error is that over
+    seeds.
     """
     by_seed: dict[float | None, dict[int, list[float]]] = {}
     for member in members:
-        by_seed.setdefault(member["rho"], {}).setdefault(member["seed"], []).append(member["validation"])
-    groups = {rho: [statistics.fmean(scores) for scores in seeds.values()] for rho, seeds in by_seed.items()}
+        by_seed.setdefault(member["rho"], {}).setdefault(member["seed"], []).append(
+            member["validation"]
+        )
+    groups = {
+        rho: [statistics.fmean(scores) for scores in seeds.values()]
+        for rho, seeds in by_seed.items()
+    }
     table: list[dict[str, Any]] = [
-        {"rho": rho, "mean": statistics.fmean(scores), "deviation": spread(scores)[1], "num": len(scores)}
+        {
+            "rho": rho,
+            "mean": statistics.fmean(scores),
+            "deviation": spread(scores)[1],
+            "num": len(scores),
+        }
         for rho, scores in groups.items()
     ]
     with_fakes = [row for row in table if row["rho"] is not None]
@@ -69,7 +95,12 @@ def choose(members: list[dict[str, Any]]) -> dict[str, Any]:
     best_rho = max(row["rho"] for row in with_fakes if row["mean"] <= best["mean"] + (error or 0.0))
     without = next((row for row in table if row["rho"] is None), None)
     none_wins = without is not None and without["mean"] < best["mean"]
-    return {"rho": None if none_wins else best_rho, "best_rho": best_rho, "standard_error": error, "table": table}
+    return {
+        "rho": None if none_wins else best_rho,
+        "best_rho": best_rho,
+        "standard_error": error,
+        "table": table,
+    }
 
 
 def _name(rho: float | None) -> str:

@@ -1,0 +1,1 @@
+"""The command `cgankd`. torch is imported only when something is built."""

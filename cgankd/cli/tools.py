@@ -1,0 +1,110 @@
+"""The commands around the chain: data sets and presets."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cgankd.cli.options import (
+    Json,
+    Quiet,
+    Seed,
+    Sets,
+    _changes,
+    _quieten,
+    _result,
+)
+
+data_app = typer.Typer(help="Look at images, and bring them into one file.", no_args_is_help=True)
+presets_app = typer.Typer(help="List, show and copy presets.", no_args_is_help=True)
+
+
+@data_app.command("inspect")
+def inspect_data(
+    path: Annotated[Path, typer.Argument(help="An HDF5 file, a CSV, or a folder of images.")],
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """List what a file or folder holds, and its problems."""
+    from cgankd.sources import inspection
+
+    _quieten(quiet)
+    facts = inspection.inspect(path)
+    _result("data inspect", inspection.lines(facts), json, facts)
+
+
+@data_app.command("prepare")
+def prepare_data(
+    to: Annotated[Path, typer.Option("--to", help="The HDF5 file to write.")],
+    preset: Annotated[
+        str, typer.Option("--preset", "-p", help="Preset name or TOML file.")
+    ] = "digits",
+    set: Sets = [],  # noqa: B006 - typer makes a new one
+    seed: Seed = -1,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the images of a preset as one HDF5 file with splits, for the source h5. Prints its
+    path.
+    """
+    from cgankd import preset as presets
+    from cgankd.sources.prepare import prepare
+
+    _quieten(quiet)
+    settings = presets.load(preset, _changes(set, seed))
+    prepare(settings.data, settings.seed, to)
+    _result("data prepare", [str(to)], json, str(to))
+
+
+@data_app.command("verify")
+def verify_data(
+    file: Annotated[Path, typer.Argument(help="An HDF5 file.")],
+    bounds: Annotated[
+        tuple[float, float] | None,
+        typer.Option("--range", help="Of a continuous label: smallest and largest value."),
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check a whole HDF5 file: images, labels, splits, test images among the others. Prints its
+    path.
+    """
+    from cgankd.sources import inspection
+
+    _quieten(quiet)
+    facts = inspection.verify(file, bounds)
+    _result("data verify", [str(file)], json, facts)
+
+
+@presets_app.command("ls")
+def list_presets(json: Json = False) -> None:
+    """List the presets that come with cgankd."""
+    from cgankd import preset
+
+    _result("presets ls", preset.names(), json)
+
+
+@presets_app.command("show")
+def show_preset(
+    name: Annotated[str, typer.Argument(help="Preset name or TOML file.")], json: Json = False
+) -> None:
+    """Print a preset as it is written; `run --dry-run` prints every value."""
+    from cgankd import preset
+
+    settings = preset.load(name).model_dump() if json else None
+    _result("presets show", [preset.text(name).rstrip()], json, settings)
+
+
+@presets_app.command("cp")
+def copy_preset(
+    name: Annotated[str, typer.Argument(help="Preset name or TOML file.")],
+    file: Annotated[
+        Path, typer.Argument(help="The TOML file to write; the copy is named after it.")
+    ],
+    json: Json = False,
+) -> None:
+    """Copy a preset to edit. Prints the path of the copy."""
+    from cgankd import preset
+
+    preset.copy(name, file)
+    _result("presets cp", [str(file)], json, str(file))

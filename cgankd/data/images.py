@@ -1,0 +1,144 @@
+"""Images in their two forms, and the random changes made to them in training.
+
+N images of side S: uint8 (N, 3, S, S) in files and memory, float (N, 3, S, S) in [-1, 1] inside
+networks. The random changes work on whole batches on any device and draw from torch's global
+generator.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 -> float in [-1, 1]."""
+    return images.float().div_(127.5).sub_(1)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Float in [-1, 1] -> uint8, rounded; the original truncates, which darkens by half a grey
+    level.
+    """
+    return images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+
+
+def augment(images: Tensor, policy: Sequence[str]) -> Tensor:
+    """Applies `crop` (zero-padded by an eighth of the side) and `flip` (left to right, half of
+    them) to floats.
+    """
+    for name in policy:
+        images = {"crop": crop, "flip": flip}[name](images)
+    return images
+
+
+class Augmented(nn.Module):
+    """An objective that sees its images through random changes."""
+
+    def __init__(self, objective: nn.Module, policy: Sequence[str]) -> None:
+        super().__init__()
+        self.objective, self.policy = objective, policy
+
+    def forward(self, images: Tensor, *labels: Tensor) -> dict[str, Tensor]:
+        return self.objective(augment(images, self.policy), *labels)
+
+
+def autoaugment(images: Tensor) -> Tensor:
+    """AutoAugment's policy for CIFAR-10 (Cubuk et al. 2019) on floats in [-1, 1]; mid-grey comes
+    in.
+
+    torchvision draws once per call, so each image is a call of its own.
+    """
+    from torchvision.transforms.v2 import AutoAugment, AutoAugmentPolicy
+
+    change = AutoAugment(AutoAugmentPolicy.CIFAR10, fill=128)
+    return to_float(torch.stack([change(image) for image in to_uint8(images)]))
+
+
+def flip(images: Tensor) -> Tensor:
+    """Mirrors each image left to right with probability 1/2."""
+    chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
+    return torch.where(chosen, images.flip(3), images)
+
+
+def crop(images: Tensor) -> Tensor:
+    """Shifts each image by up to an eighth of its side along each axis; what comes in is black
+    (-1).
+    """
+    return _shift(images, round(images.shape[-1] / 8), fill=-1.0)
+
+
+def diffaugment(images: Tensor, policy: Sequence[str]) -> Tensor:
+    """Differentiable augmentation (Zhao et al. 2020) of floats in [-1, 1]: color, translation,
+    cutout.
+
+    Each image has draws of its own; zero, mid-grey, comes in where translation and cutout leave a
+    hole.
+    """
+    for name in policy:
+        images = {"color": _color, "translation": _translation, "cutout": _cutout}[name](images)
+    return images
+
+
+def _color(images: Tensor) -> Tensor:
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.rand(len(images), 1, 1, 1, device=images.device) * (high - low) + low
+
+    images = images + uniform(-0.5, 0.5)
+    mean = images.mean(1, keepdim=True)
+    images = (images - mean) * uniform(0, 2) + mean
+    mean = images.mean((1, 2, 3), keepdim=True)
+    return (images - mean) * uniform(0.5, 1.5) + mean
+
+
+def _translation(images: Tensor) -> Tensor:
+    return _shift(images, int(images.shape[-1] * 0.125 + 0.5), fill=0.0)
+
+
+def _cutout(images: Tensor) -> Tensor:
+    num, _, side, _ = images.shape
+    hole = int(side * 0.5 + 0.5)
+    centre = torch.randint(0, side + (1 - hole % 2), (2, num, 1), device=images.device)
+    distance = torch.arange(side, device=images.device) - (centre - hole // 2)
+    inside = (distance >= 0) & (distance < hole)  # (2, N, S)
+    return images * ~(inside[0, :, None, :, None] & inside[1, :, None, None, :])
+
+
+def _shift(images: Tensor, reach: int, fill: float) -> Tensor:
+    """Moves each image by independent integers of [-reach, reach] along both axes."""
+    num, _channels, side, _ = images.shape
+    padded = F.pad(images, (reach, reach, reach, reach), value=fill)
+    start = torch.randint(0, 2 * reach + 1, (2, num, 1), device=images.device)
+    index = start + torch.arange(side, device=images.device)  # (2, N, S)
+    sample = torch.arange(num, device=images.device).view(-1, 1, 1)
+    return padded.permute(0, 2, 3, 1)[sample, index[0, :, :, None], index[1, :, None, :]].permute(
+        0, 3, 1, 2
+    )
+
+
+def save_grid(path: Path, images: Tensor, columns: int) -> None:
+    """Writes uint8 images as one PNG, row by row; a picture for people, replaced whole."""
+    import io
+
+    from PIL import Image
+
+    from cgankd.runs import write_bytes
+
+    num, channels, side, _ = images.shape
+    rows = -(-num // columns)
+    grid = torch.zeros(rows * columns, channels, side, side, dtype=torch.uint8)
+    grid[:num] = images
+    sheet = (
+        grid.view(rows, columns, channels, side, side)
+        .permute(0, 3, 1, 4, 2)
+        .reshape(rows * side, -1, channels)
+    )
+    buffer = io.BytesIO()
+    picture = Image.fromarray(sheet.numpy())
+    zoom = max(1, 32 // side)
+    picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST).save(
+        buffer, "PNG"
+    )
+    write_bytes(path, buffer.getvalue())

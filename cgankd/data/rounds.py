@@ -1,0 +1,58 @@
+"""Batches of a GAN: what one generator step and its discriminator steps need."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cgankd.data.batches import Batches, Images, Share
+from cgankd.randomness import generator
+from cgankd.task import Task
+
+
+@dataclass(frozen=True)
+class Critique:
+    """What one discriminator step needs; the fakes are drawn for `fake_labels` and judged as
+    `judged_labels`.
+    """
+
+    images: Tensor
+    labels: Tensor
+    fake_labels: Tensor
+    judged_labels: Tensor
+    weights: Tensor
+    fake_weights: Tensor
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one generator step needs: its discriminator steps, then the labels to generate."""
+
+    critiques: list[Critique]
+    labels: Tensor
+
+
+class ClassRounds:
+    """Rounds for class labels: real images with their classes, fakes of uniformly drawn classes."""
+
+    def __init__(
+        self, images: Images, size: int, critic_steps: int, task: Task, *, seed: int, share: Share
+    ) -> None:
+        self.batches = Batches(images, size, seed=seed, stream="gan", share=share)
+        self.critic_steps, self.num_classes, self.seed = critic_steps, task.outputs, seed
+
+    def __call__(self, step: int) -> Round:
+        critiques = []
+        for part in range(self.critic_steps):
+            images, labels = self.batches(step * self.critic_steps + part)
+            fake_labels = self._draw(labels, step, part)
+            ones = torch.ones(len(labels), device=labels.device)
+            critiques.append(Critique(images, labels, fake_labels, fake_labels, ones, ones))
+        return Round(critiques, self._draw(labels, step, self.critic_steps))
+
+    def _draw(self, like: Tensor, *name: int) -> Tensor:
+        size, share = self.batches.size, self.batches.share
+        draws = generator(self.seed, "gan labels", *name)
+        return torch.randint(self.num_classes, (size,), generator=draws)[share.slice].to(
+            like.device
+        )

@@ -1,0 +1,31 @@
+"""Fakes: the pool on disk and what is selected of it; how it is drawn is in `sampling`, with
+torch.
+"""
+
+from cgankd.fakes.pool import (
+    COLUMNS,
+    SMALL,
+    FakeFile,
+    Fakes,
+    Pool,
+    View,
+    export,
+    first_accepted,
+    identify,
+    read_shard,
+    write_shard,
+)
+
+__all__ = [
+    "COLUMNS",
+    "SMALL",
+    "FakeFile",
+    "Fakes",
+    "Pool",
+    "View",
+    "export",
+    "first_accepted",
+    "identify",
+    "read_shard",
+    "write_shard",
+]

@@ -1,0 +1,278 @@
+"""Drawing the fake pool: draw, accept by the density ratio, score by the teacher.
+
+Sample p of label l depends on (seed, l, p) alone. Sampling goes in rounds: which samples a round
+holds follows from the acceptances of the rounds before, and a round is cut into fixed shards and
+these into fixed blocks, so the pool does not depend on processes or interruptions; a shard that
+stands is not made again.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cgankd import console, runs, signals
+from cgankd.data.images import to_float, to_uint8
+from cgankd.errors import DIVERGED, STOPPED, UserError
+from cgankd.fakes.pool import read_shard, write_shard
+from cgankd.fakes.ratio import bounds, effective_share
+from cgankd.preset import Generate, Random, Spread
+from cgankd.randomness import generator
+from cgankd.task import Task
+from cgankd.training.machine import Machine
+
+SHARD_BYTES = 8 << 20  # of images
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """The networks that make and judge fakes."""
+
+    task: Task
+    generator: Any
+    condition: nn.Module
+    features: nn.Module
+    ratio: nn.Module
+    teacher: nn.Module
+    labels: Tensor  # (L,): all labels to generate
+    seed: int
+    device: torch.device
+
+    @torch.no_grad()
+    def draw(
+        self, stream: str, label: np.ndarray, number: np.ndarray, block: int
+    ) -> dict[str, Tensor]:
+        """Samples `number` of labels `label` (indices), at most `block`: pixels, density ratios,
+        acceptance draws.
+
+        Always computes a whole block, since floating-point sums depend on the shape.
+        """
+        num = len(label)
+        padded = np.arange(block).clip(max=num - 1)
+        draws = [self._numbers(stream, int(label[row]), int(number[row])) for row in padded]
+        numbers = torch.stack(draws).to(self.device)
+        labels = self.labels[torch.from_numpy(label[padded])].to(self.device)
+        condition = self.condition(labels)
+        pixels = to_uint8(self.generator(numbers[:, 1:], condition))
+        seen = to_float(pixels)
+        ratios = self.ratio(self.features(seen), condition).float()
+        outputs = self.teacher(seen).float()
+        columns = {
+            "pixels": pixels,
+            "ratios": ratios,
+            "uniform": numbers[:, 0],
+            "labels": labels,
+            "outputs": outputs,
+        }
+        return {name: column[:num] for name, column in columns.items()}
+
+    def _numbers(self, stream: str, label: int, number: int) -> Tensor:
+        draws = generator(self.seed, stream, label, number)
+        uniform = torch.rand(1, generator=draws)
+        return torch.cat([uniform, torch.randn(self.generator.latent, generator=draws)])
+
+
+def labels_of(task: Task, settings: Generate, seed: int) -> Tensor:
+    """The labels (L,) to generate, increasing and distinct, as networks take them."""
+    match settings.labels:
+        case Random(random=num):
+            return _uniform(num, generator(seed, "labels to generate"))
+        case Spread(values=values):
+            return task.grid(values)
+        case asked:
+            return task.grid(asked)
+
+
+def _uniform(num: int, draws: torch.Generator) -> Tensor:
+    """The first `num` distinct numbers of a stream in [0, 1), sorted: float32 has few enough to
+    meet one twice.
+    """
+    drawn = torch.rand(num + 64 + num**2 // 2**22, generator=draws).numpy()
+    first = np.sort(np.unique(drawn, return_index=True)[1])[:num]
+    return torch.from_numpy(np.sort(drawn[first]))
+
+
+def fit_bounds(sampler: Sampler, settings: Generate, file: Path, machine: Machine) -> np.ndarray:
+    """The bound of each label (L,), from a burn-in of its class or its range of labels; kept in
+    `file`.
+    """
+    num_labels = len(sampler.labels)
+    num_groups = min(settings.bound_bins, num_labels) if settings.labels else num_labels
+    group_of = np.arange(num_labels) * num_groups // num_labels
+    if machine.is_main and not file.exists():
+        found = []
+        with console.progress("burn-in", num_groups) as show:
+            for group in range(num_groups):
+                members = np.flatnonzero(group_of == group)
+                found.append(_burn_in(sampler, settings, members))
+                show(group + 1, "")
+        runs.write_json(file, {"bounds": found})
+    machine.barrier()
+    return np.asarray(runs.read_json(file)["bounds"])[group_of]
+
+
+def _burn_in(sampler: Sampler, settings: Generate, members: np.ndarray) -> float:
+    numbers = np.arange(settings.burn_in)
+    label = members[numbers % len(members)]
+    parts = [
+        sampler.draw(
+            "burn-in",
+            label[start : start + settings.block],
+            numbers[start : start + settings.block],
+            settings.block,
+        )["ratios"]
+        for start in range(0, len(numbers), settings.block)
+    ]
+    bound = bounds(torch.cat(parts)[None], settings.bound_quantile).item()
+    if not (bound > 0 and math.isfinite(bound)):
+        names = sampler.task.name(sampler.labels[members[0]].item())
+        raise UserError(
+            f"the density ratio is {bound} for the fakes of label {names}: none could be accepted",
+            DIVERGED,
+            "raise dre.penalty, or train the GAN for longer",
+        )
+    return bound
+
+
+def draw_pool(
+    sampler: Sampler, settings: Generate, folder: Path, machine: Machine
+) -> tuple[list[Path], np.ndarray]:
+    """Draws until every label has its accepted images; the shards and the bounds (L,).
+
+    UserError(STOPPED) at a signal, with all whole shards kept; UserError(DIVERGED) naming a label
+    that would need more than `max_proposals` proposals per image.
+    """
+    bound = fit_bounds(sampler, settings, folder / "bounds.json", machine)
+    num_labels, wanted = len(sampler.labels), settings.per_label
+    side = int(
+        sampler.draw("burn-in", np.zeros(1, int), np.zeros(1, int), settings.block)["pixels"].shape[
+            -1
+        ]
+    )
+    shard_rows = max(1, SHARD_BYTES // (3 * side * side) // settings.block) * settings.block
+    proposed, accepted = np.zeros(num_labels, int), np.zeros(num_labels, int)
+    shards: list[Path] = []
+    with signals.deferred(), console.progress("fakes accepted", num_labels * wanted) as show:
+        while (accepted < wanted).any():
+            label, number = _next_round(proposed, accepted, wanted, settings.max_proposals, sampler)
+            starts = range(0, len(label), shard_rows)
+            names = [folder / f"pool-{len(shards) + index:05d}.h5" for index in range(len(starts))]
+            for index, (start, path) in enumerate(zip(starts, names, strict=True)):
+                if index % machine.num_processes == machine.rank and not path.exists():
+                    rows = slice(start, start + shard_rows)
+                    _draw_shard(sampler, settings, bound, label[rows], number[rows], path)
+                if signals.stop_requested():
+                    break
+            if machine.agree(signals.stop_requested())[0]:
+                raise UserError(
+                    "generate stopped", STOPPED, "whole shards are kept; the same command continues"
+                )
+            np.add.at(proposed, label, 1)
+            for path in names:
+                written = read_shard(path, ("labels", "accepted"))
+                taken = written["labels"][written["accepted"]]
+                accepted += np.bincount(_index(sampler, taken), minlength=num_labels)
+            shards += names
+            show(
+                int(accepted.clip(max=wanted).sum()),
+                f"{accepted.sum() / proposed.sum():.0%} of proposals",
+            )
+    return shards, bound
+
+
+def _index(sampler: Sampler, labels: np.ndarray) -> np.ndarray:
+    """Labels as written in shards -> their places in `sampler.labels`, which increase."""
+    return np.searchsorted(sampler.labels.numpy(), labels)
+
+
+def _next_round(
+    proposed: np.ndarray, accepted: np.ndarray, wanted: int, max_proposals: int, sampler: Sampler
+) -> tuple[np.ndarray, np.ndarray]:
+    """The labels and proposal numbers of the next round, labels interleaved so that no block has
+    one only.
+    """
+    missing = (wanted - accepted).clip(min=0)
+    limit = max_proposals * wanted
+    if (failed := np.flatnonzero((missing > 0) & (proposed >= limit))).size:
+        name = sampler.task.name(sampler.labels[int(failed[0])].item())
+        raise UserError(
+            f"label {name}: only {accepted[failed[0]]} of {wanted} images accepted in {limit} "
+            "proposals",
+            DIVERGED,
+            "raise dre.penalty or generate.max_proposals, or train the GAN for longer",
+        )
+    rate = np.where(proposed, accepted / proposed.clip(min=1), 1.0).clip(min=1 / max_proposals)
+    count = np.where(proposed, np.ceil(1.1 * missing / rate) + 8 * (missing > 0), missing).astype(
+        int
+    )
+    count = np.minimum(count, limit - proposed)
+    label = np.repeat(np.arange(len(count)), count)
+    place = np.arange(len(label)) - np.repeat(np.cumsum(count) - count, count)
+    order = np.lexsort((label, place))
+    return label[order], (place + proposed[label])[order]
+
+
+def _draw_shard(
+    sampler: Sampler,
+    settings: Generate,
+    bound: np.ndarray,
+    label: np.ndarray,
+    number: np.ndarray,
+    path: Path,
+) -> None:
+    """Computes a shard block by block and writes the rows that a pool keeps; gives up
+    at a signal.
+    """
+    parts: list[dict[str, np.ndarray]] = []
+    for start in range(0, len(label), settings.block):
+        if signals.stop_requested():
+            return
+        part = slice(start, start + settings.block)
+        drawn = sampler.draw("fake", label[part], number[part], settings.block)
+        ratios = drawn["ratios"].cpu().numpy().astype(np.float32)
+        accepted = drawn["uniform"].cpu().numpy() * bound[label[part]] < ratios
+        keep = accepted | (number[part] < settings.per_label)
+        rows = {
+            "images": drawn["pixels"].cpu().numpy(),
+            "labels": drawn["labels"].cpu().numpy(),
+            "proposals": number[part].astype(np.int64),
+            "accepted": accepted,
+            "ratios": ratios,
+            "outputs": drawn["outputs"].cpu().numpy(),
+            "errors": sampler.task.errors(drawn["outputs"], drawn["labels"])
+            .cpu()
+            .numpy()
+            .astype(np.float32),
+            "relabels": sampler.task.relabel(drawn["outputs"]).cpu().numpy(),
+        }
+        parts.append({name: column[keep] for name, column in rows.items()})
+    write_shard(path, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+
+def health(
+    sampler: Sampler, columns: dict[str, np.ndarray], per_label: int, bound: np.ndarray
+) -> list[dict[str, float]]:
+    """Per label over its first n proposals: acceptance, clipped share, effective sample share,
+    bound.
+    """
+    place = _index(sampler, columns["labels"])
+    raw = columns["proposals"] < per_label
+    rows = []
+    for index, label in enumerate(sampler.labels.tolist()):
+        mine = raw & (place == index)
+        ratios = columns["ratios"][mine]
+        rows.append(
+            {
+                "label": label,
+                "name": sampler.task.name(label),
+                "acceptance": float(columns["accepted"][mine].mean()),
+                "clipped": float((ratios > bound[index]).mean()),
+                "effective": effective_share(torch.from_numpy(ratios)),
+                "bound": float(bound[index]),
+            }
+        )
+    return rows

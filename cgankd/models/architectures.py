@@ -1,0 +1,103 @@
+"""What the networks of a preset are: descriptions for `make_network`, from settings and what the
+data tell.
+
+`outputs` is the number of classes, or 1 for a continuous label; `constants` are the mean and std of
+the real pixels.
+"""
+
+from typing import Any
+
+from cgankd.preset import Embedding, Preset
+
+Design = dict[str, Any]
+Constants = dict[str, list[float]]
+UNCHANGED: Constants = {"mean": [0.5] * 3, "std": [0.5] * 3}  # images stay in [-1, 1]
+
+
+def cnn(
+    trunk: str, side: int, outputs: int, constants: Constants, head: int | None = None
+) -> Design:
+    """A teacher, an assistant or a student; `head` is the width of hidden layers before the
+    output.
+    """
+    design = {"name": "cnn", "trunk": trunk, "side": side, "outputs": outputs, **constants}
+    return {**design, "head": head} if head else design
+
+
+def published_cnn(trunk: str, side: int, outputs: int, constants: Constants) -> Design:
+    """A teacher as it was published: of a continuous label with a head that ends in a ReLU, for
+    images in [-1, 1].
+    """
+    if outputs > 1:
+        return cnn(trunk, side, outputs, constants)
+    return {**cnn(trunk, side, outputs, UNCHANGED, 128), "rectified": True}
+
+
+def condition(settings: Embedding | None, outputs: int) -> Design:
+    """What labels become for GAN and ratio."""
+    if settings is None:
+        return {"name": "class-index", "num_classes": outputs}
+    return {"name": "label-embedding", "size": settings.size}
+
+
+def embedding(settings: Embedding, side: int, constants: Constants) -> Design:
+    """What the embedding of a continuous label is trained with."""
+    return {
+        "name": "image-embedding",
+        "trunk": settings.network,
+        "side": side,
+        "size": settings.size,
+        **constants,
+    }
+
+
+def published_embedding(settings: Embedding, side: int) -> Design:
+    """As it was published: it reads labels back through a ReLU, of images in [-1, 1]."""
+    return {**embedding(settings, side, UNCHANGED), "rectified": True}
+
+
+def generator(preset: Preset, outputs: int) -> Design:
+    """The generator, and with it what its discriminator has in common."""
+    gan = preset.gan
+    shared = gan.model_dump(include={"shared"}, exclude_none=True)
+    return {"name": gan.network, "latent": gan.latent, **discriminator(preset, outputs), **shared}
+
+
+def discriminator(preset: Preset, outputs: int) -> dict[str, Any]:
+    """The sizes of the discriminator."""
+    gan = preset.gan
+    sizes: dict[str, Any] = {"size": preset.data.size, "width": gan.width}
+    sizes |= {"embedding": gan.embedding.size} if gan.embedding else {"num_classes": outputs}
+    return sizes | gan.model_dump(include={"attention"}, exclude_none=True)
+
+
+def features(preset: Preset, outputs: int, constants: Constants) -> Design:
+    """The space of the density ratio: a CNN's wide layer for classes, a sparse autoencoder for a
+    continuous label.
+    """
+    settings, side = preset.dre.features, preset.data.size
+    if settings.network:
+        return {
+            "name": "cnn-features",
+            "trunk": settings.network,
+            "side": side,
+            "size": settings.size,
+            "outputs": outputs,
+            **constants,
+        }
+    return {"name": "sparse-encoder", "side": side, "width": settings.width, "size": settings.size}
+
+
+def ratio(preset: Preset, outputs: int) -> Design:
+    """The density ratio on those features."""
+    dre, embedding = preset.dre, preset.gan.embedding
+    return {
+        "name": "ratio",
+        "layers": dre.network,
+        "width": dre.width,
+        "features": dre.features.size,
+        "dropout": dre.dropout,
+        "output": dre.output,
+        "embedding": embedding.size if embedding else 0,
+        "num_classes": 0 if embedding else outputs,
+    }

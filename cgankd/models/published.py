@@ -1,0 +1,289 @@
+"""Published weights: the state dicts of the original code become networks of ours.
+
+Our modules and those of the file are put in one order (cgankd/layouts.py) and meet one by one;
+every pair must hold the same tensors in the same shapes, and none may be left over.
+"""
+
+import hashlib
+import io
+import itertools
+import re
+import warnings
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cgankd.errors import DATA, UserError
+from cgankd.models import make_network
+from cgankd.models.architectures import UNCHANGED, published_cnn
+from cgankd.models.cnn import TRUNKS
+from cgankd.models.published_names import LAYOUTS, WRAPPERS, Layout, kind, known_for, twin
+
+State = dict[str, Tensor]
+
+OURS_ALONE = "normalise."  # published networks are given normalised images
+ORIGINAL, U, V = (f"parametrizations.weight.{name}" for name in ("original", "0._u", "0._v"))
+OPTIONAL = (V, "num_batches_tracked")  # the first is computed, the second not read in eval mode
+KINDS = {
+    "u0": U,
+    "weight_orig": ORIGINAL,
+    "weight_u": U,
+    "weight_v": V,
+}  # of older spectral norms, by ours
+
+
+def load(weights: dict[str, str], design: dict[str, Any]) -> tuple[nn.Module, dict[str, str]]:
+    """The network of a design with the weights of {"file", "sha256"}, in eval mode, and their
+    origin.
+
+    UserError for a file that changed, that is more than tensors, or that does not fit: it names the
+    first tensor that differs, with both shapes.
+    """
+    file, sha256 = Path(weights["file"]), weights["sha256"]
+    state, wrapper = read(file, sha256)
+    try:
+        name, layout = _choose(state, wrapper, design, str(file))
+        network = _fill(state, layout, design, f"{file} ({name})").eval().requires_grad_(False)
+    except UserError as error:
+        raise UserError(
+            str(error), error.code, _better(state, wrapper, design) or error.hint
+        ) from error
+    return network, {"file": file.name, "sha256": sha256, "layout": name}
+
+
+def read(file: Path, sha256: str) -> tuple[State, str]:
+    """The tensors of a state dict, and the key they stand under (empty: none); nothing in the file
+    can run.
+    """
+    data = file.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise UserError(f"{file} has changed since this command began", DATA, "run it again")
+    try:
+        if zipfile.is_zipfile(io.BytesIO(data)):
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                assert sum(entry.file_size for entry in archive.infolist()) <= len(data), (
+                    "it is compressed"
+                )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about old pickles
+            found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a strange file makes of the reader, it holds no weights
+        # Not in torch's words: they advise to load the file without this check.
+        raise UserError(
+            f"{file}: not readable as tensors and nothing else ({type(error).__name__})",
+            DATA,
+            "it is damaged, or holds more than torch.load(weights_only=True) takes",
+        ) from error
+    wrapper = next((key for key in WRAPPERS if isinstance(found, dict) and key in found), "")
+    state = found[wrapper] if wrapper else found
+    if not isinstance(state, dict) or not state:
+        raise UserError(
+            f"{file}: expected tensors by name, at the top or under {', '.join(WRAPPERS)}", DATA
+        )
+    for key, value in state.items():
+        if not isinstance(key, str) or not _is_plain(value):
+            raise UserError(
+                f"{file}: {str(key)[:80]} is {type(value).__name__}, expected a tensor of numbers",
+                DATA,
+            )
+    return {key.removeprefix("module."): value.detach() for key, value in state.items()}, wrapper
+
+
+def _is_plain(value: Any) -> bool:
+    return (
+        type(value) in (Tensor, nn.Parameter)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_quantized
+        and not value.is_complex()
+    )
+
+
+def _choose(state: State, wrapper: str, design: dict[str, Any], where: str) -> tuple[str, Layout]:
+    """The layout of the file among those of the network."""
+    known = known_for(design)
+    if not known:
+        raise UserError(
+            f"{where}: no published weights are known for the network {kind(design)}", DATA
+        )
+    strange = {name: _strange(state, layout) for name, layout in known.items()}
+    named = {name: known[name] for name, key in strange.items() if key is None}
+    if not named:
+        raise UserError(
+            f"{where}: {next(iter(strange.values()))} is no tensor of {' or '.join(known)}",
+            DATA,
+            f"name weights of the network {kind(design)}",
+        )
+    fitting = {name: layout for name, layout in named.items() if wrapper in layout.wrappers}
+    if not fitting:
+        raise UserError(
+            f"{where}: its {wrapper} is that of {twin(named.values(), wrapper)}, whose forward "
+            "pass is "
+            f"not that of {kind(design)}",
+            DATA,
+            "networks of Distiller end in -uda here",
+        )
+    name, layout = next(iter(fitting.items()))
+    for key, value in layout.needs.items():
+        if design[key] != value:
+            raise UserError(
+                f"{where}: {name} was published with {key} = {value}, the preset has {design[key]}",
+                DATA,
+            )
+    return name, layout
+
+
+def _fill(state: State, layout: Layout, design: dict[str, Any], where: str) -> nn.Module:
+    """The network of a design with the tensors of a file."""
+    network = make_network(design)
+    own, filled = network.state_dict(), {}
+    for ours, theirs in _pairs(own, state, layout, where):
+        if not state[theirs].isfinite().all():
+            raise UserError(f"{where}: {theirs} is not finite", DATA)
+        filled[ours] = state[theirs].view_as(own[ours])
+    network.load_state_dict(own | filled | _iterated(filled))
+    return network
+
+
+def _better(state: State, wrapper: str, design: dict[str, Any]) -> str:
+    """Which network a file that was refused holds, as a hint; empty where it is the one asked for,
+    or unknown.
+    """
+    named = {
+        name: layout
+        for name, layout in LAYOUTS.items()
+        if wrapper in layout.wrappers and not _strange(state, layout)
+    }
+    for layout in named.values():
+        classes = len(
+            state.get(f"{layout.order.split()[-1]}.bias", ())
+        )  # the last module is the classifier
+        for trunk, side in itertools.product(
+            TRUNKS, dict.fromkeys([design.get("side", 32), 32, 64])
+        ):
+            other = published_cnn(
+                trunk, side, classes or 1, UNCHANGED
+            )  # a regressor's head has no module of that name
+            if re.fullmatch(layout.networks, kind(other)) and _fits(state, layout, other):
+                asked = all(
+                    design.get(key) == other.get(key)
+                    for key in ("trunk", "side", "outputs", "head")
+                )
+                labels = f"{classes} classes" if classes else "a continuous label"
+                return "" if asked else f"it fits {trunk} for images of side {side} and {labels}"
+    return (
+        f"its names are those of {' or '.join(named)}"
+        if named and not named.keys() & known_for(design)
+        else ""
+    )
+
+
+def _strange(state: State, layout: Layout) -> str | None:
+    """The first tensor whose name is not of the layout."""
+    return next(
+        (key for key in state if layout.place(_split(_modern(key, state, layout))[0]) is None), None
+    )
+
+
+def _fits(state: State, layout: Layout, design: dict[str, Any]) -> bool:
+    with torch.device("meta"):
+        own = make_network(design).state_dict()
+    try:
+        return len(list(_pairs(own, state, layout, ""))) > 0
+    except UserError:
+        return False
+
+
+def _modern(key: str, state: State, layout: Layout) -> str:
+    """A name with the kind of its tensor as we call it, and the layout's patterns applied."""
+    module, _, suffix = key.rpartition(".")
+    suffix = (
+        ORIGINAL if suffix == "weight" and f"{module}.u0" in state else KINDS.get(suffix, suffix)
+    )
+    return layout.rename(f"{module}.{suffix}")
+
+
+def _pairs(own: State, state: State, layout: Layout, where: str) -> Iterable[tuple[str, str]]:
+    """(our name, name in the file) for all tensors of both; UserError naming the first that
+    differs.
+    """
+    names = {
+        _modern(key, state, layout): key
+        for key in state
+        if not re.match(layout.unused, key) and not key.endswith(".sv0")
+    }
+    ours, found = (
+        _by_module(key for key in own if not key.startswith(OURS_ALONE)),
+        _by_module(names),
+    )
+    ordered = [
+        found[module] for module in sorted(found, key=lambda module: layout.place(module) or ())
+    ]
+    mine: dict[str, str]
+    other: dict[str, str]
+    for mine, other in itertools.zip_longest(ours.values(), ordered, fillvalue={}):
+        for suffix in [*mine, *(other.keys() - mine.keys())]:
+            expected = (
+                f"{tuple(own[mine[suffix]].shape)} for our {mine[suffix]}"
+                if suffix in mine
+                else "none"
+            )
+            if suffix in other:
+                theirs = names[other[suffix]]
+                if suffix not in mine or not _alike(own[mine[suffix]], state[theirs], suffix):
+                    raise UserError(
+                        f"{where}: {theirs} is {tuple(state[theirs].shape)}, expected {expected}",
+                        DATA,
+                        "are classes, side of the images and widths those of the preset?",
+                    )
+                yield mine[suffix], theirs
+            elif suffix not in OPTIONAL:
+                beside = f" beside {names[next(iter(other.values()))]}" if other else " at its end"
+                raise UserError(f"{where}: a tensor is missing{beside}, expected {expected}", DATA)
+
+
+def _alike(mine: Tensor, other: Tensor, suffix: str) -> bool:
+    # BigGAN keeps u as a matrix of one row, SAGAN a number as a vector of one.
+    shapes = [tuple(mine.shape), *([(1, *mine.shape)] if suffix == U or mine.ndim == 0 else [])]
+    return tuple(other.shape) in shapes and mine.is_floating_point() == other.is_floating_point()
+
+
+def _by_module(keys: Iterable[str]) -> dict[str, dict[str, str]]:
+    """{module: {kind of tensor: name}}, in the order of the names."""
+    modules: dict[str, dict[str, str]] = {}
+    for key in keys:
+        module, suffix = _split(key)
+        modules.setdefault(module, {})[suffix] = key
+    return modules
+
+
+def _split(key: str) -> tuple[str, str]:
+    """A name as module and kind of tensor; a parametrized weight is of one module."""
+    module, found, rest = key.partition(".parametrizations.")
+    return (
+        (module, f"parametrizations.{rest}")
+        if found
+        else (key.rpartition(".")[0], key.rpartition(".")[2])
+    )
+
+
+def _iterated(state: State) -> State:
+    """u and v where a file has u alone, so that the spectral norm in eval mode is the published
+    one.
+
+    BigGAN keeps u and computes v = u W and u = W v, each divided by its norm, at every evaluation,
+    to divide W by u W v; we divide by u W v with u and v as they are stored.
+    """
+    iterated = {}
+    for key in state:
+        module = key.removesuffix(U)
+        if module != key and module + V not in state:
+            matrix = state[module + ORIGINAL].float().flatten(1)
+            iterated[module + V] = v = F.normalize(state[key].float() @ matrix, dim=0)
+            iterated[key] = F.normalize(matrix @ v, dim=0)
+    return iterated

@@ -1,0 +1,69 @@
+"""Trained networks on disk: NAME.safetensors with the weights, NAME.json with what rebuilds the
+network.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import nn
+
+from cgankd import runs
+from cgankd.errors import DATA, UserError
+from cgankd.models import NETWORKS, make_network
+
+
+def save_network(
+    folder: Path, name: str, network: nn.Module, architecture: dict[str, Any]
+) -> list[Path]:
+    """Writes the network whole; returns the two files. Weights that are not finite are refused."""
+    state = {
+        key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()
+    }
+    bad = next((key for key, tensor in state.items() if not tensor.isfinite().all()), None)
+    if bad is not None:
+        raise UserError(
+            f"{folder / name}: the tensor {bad} is not finite, so it is not saved",
+            70,
+            "train again",
+        )
+    weights, description = folder / f"{name}.safetensors", folder / f"{name}.json"
+    runs.write_bytes(weights, save(state))
+    runs.write_json(description, architecture)
+    return [weights, description]
+
+
+def load_network(folder: Path, name: str, device: torch.device) -> nn.Module:
+    """The network `name` of `folder`, in eval mode and without gradients; UserError when it does
+    not fit.
+    """
+    weights, architecture = folder / f"{name}.safetensors", runs.read_json(folder / f"{name}.json")
+    if str(architecture.get("name")) not in NETWORKS:
+        raise UserError(f"{folder / name}.json: unknown network {architecture.get('name')!r}", DATA)
+    try:
+        network = make_network(architecture)
+        network.load_state_dict(load(weights.read_bytes()))
+    except (
+        OSError,
+        SafetensorError,
+        TypeError,
+        KeyError,
+        ValueError,
+        RuntimeError,
+        AttributeError,
+        AssertionError,
+    ) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{weights}: not the weights of {architecture['name']} ({reason})",
+            DATA,
+            "only safetensors files are read; build it again with --rebuild",
+        ) from error
+    return network.to(device).eval().requires_grad_(False)
+
+
+def num_parameters(network: nn.Module) -> int:
+    """How many numbers are trained."""
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,114 @@
+"""The table [data]: which images, and how they are split."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from cgankd.preset.base import Table
+from cgankd.preset.kinds import OWN_SIZES, STEPPED, Count, check_side
+
+
+class Data(Table):
+    """Which images, and how they are split. Validation rows are seen by no upstream network."""
+
+    source: Literal[
+        "digits",
+        "digits-angle",
+        "cifar10",
+        "tiny-imagenet",
+        "rc49",
+        "utkface",
+        "h5",
+        "folder",
+        "csv",
+    ]
+    path: str | None = Field(
+        default=None, description="the file or folder of the images, for sources that need one"
+    )
+    test: str | None = Field(
+        default=None, description="the file or folder of the test images, where `path` has none"
+    )
+    size: Annotated[int, Field(ge=8, le=1024), AfterValidator(check_side)] = Field(
+        default=16, description="side of the images in pixels"
+    )
+    num_train: Count | Literal["auto"] = Field(
+        description="training images, evenly of the classes or steps; auto: the data's own "
+        "splits, else 64 % of each"
+    )
+    num_validation: Count | Literal["auto"] = Field(
+        description="images that only choose settings; auto: 16 % of each"
+    )
+    num_test: Count | None = Field(
+        default=None, description="test images; default: all that the source has"
+    )
+    protocol: Literal["clean", "paper"] = Field(
+        default="clean", description="paper: validation rows are training rows too, as published"
+    )
+    range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = Field(
+        default=None,
+        description="smallest and largest value of a continuous label; absent for classes",
+    )
+    unit: str = Field(default="", max_length=32, description="of a continuous label, e.g. degrees")
+    step: Annotated[float, Field(gt=0, le=10**6)] | None = Field(
+        default=None,
+        description="smallest difference between labels; they are rounded to its multiples, so "
+        "that equal labels are "
+        "equal",
+    )
+    min_per_label: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        default=None,
+        description="training images of a class or step with fewer are repeated until it has as "
+        "many",
+    )
+    skip_broken: bool = Field(
+        default=False, description="leave out images that cannot be read, and count them"
+    )
+
+    @model_validator(mode="after")
+    def _label(self) -> "Data":
+        if self.range and not self.range[0] < self.range[1]:
+            raise ValueError("range: expected [smallest, largest]")
+        if self.range and self.source not in ("h5", "csv"):
+            raise ValueError(
+                f"range: only h5 and csv can hold a continuous label of your own, not {self.source}"
+            )
+        if self.step and not self.range:
+            raise ValueError(
+                "step: only a label with range has one of your own; rc49 and utkface know theirs"
+            )
+        if self.range and self.step and self.step > self.range[1] - self.range[0]:
+            raise ValueError(f"step: {self.step:g} is more than range is wide")
+        if self.min_per_label and self.continuous and not self.step and self.source not in STEPPED:
+            raise ValueError(
+                "min_per_label: of a continuous label step says which labels are equal, and it is "
+                "missing"
+            )
+        if self.test and self.source in STEPPED:
+            raise ValueError(f"test: {self.source} has test images of its own")
+        if self.source in ("h5", "folder", "csv") and self.path is None:
+            raise ValueError(f"path is missing: where are the images of the source {self.source}?")
+        return self
+
+    @model_validator(mode="after")
+    def _auto(self) -> "Data":
+        if (self.num_train == "auto") != (self.num_validation == "auto"):
+            raise ValueError(
+                "num_train and num_validation: auto stands for both of them or for neither"
+            )
+        if self.num_train == "auto" and self.source not in OWN_SIZES:
+            raise ValueError(
+                f"num_train: auto is for {', '.join(OWN_SIZES)}; {self.source} needs numbers"
+            )
+        return self
+
+    @property
+    def continuous(self) -> bool:
+        """Whether the label is a number rather than a class; known before data is read."""
+        return self.source in ("digits-angle", *STEPPED) or self.range is not None
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of the training and validation images; empty where the data decide."""
+        return [
+            number for number in (self.num_train, self.num_validation) if isinstance(number, int)
+        ]

@@ -1,0 +1,176 @@
+"""The tables [dre], [generate] and [evaluate]: the density ratio, the pool of fakes,
+their scores.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from cgankd.preset.base import Recipe, Table
+from cgankd.preset.gan import Width
+from cgankd.preset.kinds import (
+    MAX_LABELS,
+    Cnn,
+    Count,
+    Distinct,
+    Fraction,
+    RatioName,
+    Weight,
+)
+
+
+class Features(Recipe):
+    """The feature extractor of the density ratio: a CNN for classes, a sparse autoencoder for a
+    continuous label.
+    """
+
+    network: Cnn | None = Field(default=None, description="trunk of the CNN, for classes")
+    width: Annotated[int, Field(ge=1, le=1024)] = Field(
+        default=64, description="base channels of the autoencoder"
+    )
+    size: Annotated[int, Field(ge=16, le=65536, multiple_of=16)] = Field(
+        description="number of features"
+    )
+    sparsity: Weight = Field(
+        default=1e-3, description="weight of the mean feature in the autoencoder's loss"
+    )
+
+
+class Dre(Recipe):
+    """Conditional density ratio estimation with the softplus loss in feature space (cDRE-F-SP)."""
+
+    network: RatioName = "mlp5"
+    width: Annotated[int, Field(ge=8, le=8192, multiple_of=8)] = Field(
+        default=2048, description="first hidden width"
+    )
+    dropout: Fraction = 0.5
+    penalty: Weight = Field(
+        default=1e-3, description="lambda: weight of (mean ratio of fakes - 1)^2"
+    )
+    output: Literal["relu", "softplus"] = Field(
+        default="relu", description="what keeps the ratio positive"
+    )
+    vicinity: Width | None = Field(
+        default=None,
+        description="for a continuous label: real images of other labels; default: of the label "
+        "alone",
+    )
+    features: Features
+
+
+class Spread(Table):
+    """Evenly spaced labels in their unit, both ends included."""
+
+    first: float
+    last: float
+    step: Annotated[float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Spread":
+        steps = (self.last - self.first) / self.step
+        if not 0 <= steps <= MAX_LABELS or abs(steps - round(steps)) > 1e-6:
+            raise ValueError(
+                f"expected last = first + a whole number of steps, found {steps:.6g} steps"
+            )
+        return self
+
+    @property
+    def values(self) -> list[float]:
+        num = round((self.last - self.first) / self.step)
+        shares = [place / max(num, 1) for place in range(num + 1)]
+        return [
+            self.first * (1 - share) + self.last * share for share in shares
+        ]  # the ends are exact
+
+
+class Random(Table):
+    """Labels drawn uniformly from the whole range."""
+
+    random: Annotated[Count, Field(le=MAX_LABELS)] = Field(description="how many")
+
+
+def _shape(labels: Any) -> str:
+    """Which way of asking for labels a value is, so that a fault is named once."""
+    if isinstance(labels, dict | Table):
+        return (
+            "as-random" if isinstance(labels, Random) or "random" in dict(labels) else "as-spread"
+        )
+    return "as-list" if isinstance(labels, list) else "as-count"
+
+
+Values = Annotated[list[float], Field(min_length=1, max_length=MAX_LABELS), Distinct]
+
+
+Labels = Annotated[
+    Annotated[Count, Tag("as-count")]
+    | Annotated[Values, Tag("as-list")]
+    | Annotated[Spread, Tag("as-spread")]
+    | Annotated[Random, Tag("as-random")],
+    Discriminator(_shape),
+]
+
+
+class Generate(Table):
+    """The fake pool: draw, accept by the density ratio, score by the teacher."""
+
+    teacher: Cnn = Field(description="which of the teachers scores")
+    per_label: Count = Field(description="images to accept for each label")
+    labels: Labels | None = Field(
+        default=None,
+        description="for a continuous label: how many evenly spaced labels; or a list in the "
+        "label's unit; or "
+        "{first, last, step}, both ends included; or {random} of them, drawn uniformly",
+    )
+    block: Annotated[int, Field(ge=2, le=65536)] = Field(
+        default=256, description="images computed together"
+    )
+    burn_in: Count = Field(
+        default=1000, description="images per bound from which the bound of the ratio is taken"
+    )
+    bound_quantile: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.99, description="larger ratios are clipped"
+    )
+    bound_bins: Count = Field(
+        default=1, description="for a continuous label: ranges of labels with a bound of their own"
+    )
+    max_proposals: Count = Field(
+        default=100, description="proposals per image to accept after which a label has failed"
+    )
+
+    @property
+    def values(self) -> list[float]:
+        """The labels that are named, in their unit; none where their number is."""
+        if isinstance(self.labels, Spread):
+            return self.labels.values
+        return self.labels if isinstance(self.labels, list) else []
+
+    @property
+    def num_labels(self) -> int | None:
+        """How many labels of a continuous label are asked for."""
+        if isinstance(self.labels, Random):
+            return self.labels.random
+        return self.labels if isinstance(self.labels, int) else len(self.values) or None
+
+
+class Types(Recipe):
+    """The classifier of types: what the images of one label differ in, e.g. which digit
+    is turned.
+    """
+
+    network: Cnn
+
+
+class Evaluate(Table):
+    """Scores of the fakes of a continuous label in windows of it: distance to real images, label
+    score, diversity.
+    """
+
+    radius: Annotated[float, Field(gt=0, le=10**6)] = Field(
+        description="of a window, in the label's unit"
+    )
+    centers: Annotated[int, Field(ge=1, le=10**5)] = Field(
+        description="windows, evenly spaced over the label's range"
+    )
+    types: Types | None = Field(
+        default=None, description="for diversity, where the data have types"
+    )

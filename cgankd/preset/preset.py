@@ -1,0 +1,153 @@
+"""A whole preset, and what its tables must agree on."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from cgankd.errors import USAGE, UserError
+from cgankd.preset.base import Table
+from cgankd.preset.data import Data
+from cgankd.preset.fakes import Dre, Evaluate, Generate
+from cgankd.preset.gan import Gan
+from cgankd.preset.kinds import CLASS_METHODS, NAME
+from cgankd.preset.paper import Paper
+from cgankd.preset.students import Distill, Report, Rho, Teacher
+
+
+def check_applies(method: str, preset: "Preset") -> None:
+    """ValueError where the preset lacks what a method needs."""
+    base = method.removesuffix("+fake")
+    if base in CLASS_METHODS and preset.data.continuous:
+        raise ValueError(
+            f"{base} is for class labels; for a continuous label there are nokd, blkd and takd"
+        )
+    if base == "sskd" and not preset.distill.sskd:
+        raise ValueError("sskd needs the table [distill.sskd] with its [distill.sskd.head]")
+
+
+class Preset(Table):
+    """All settings of a run, as resolved."""
+
+    name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
+    seed: Annotated[int, Field(ge=0, le=2**31)] = 0
+    data: Data
+    gan: Gan
+    teacher: Teacher
+    dre: Dre
+    generate: Generate
+    evaluate: Evaluate | None = None
+    rho: Rho
+    distill: Distill
+    report: Report = Report()
+    paper: Paper = Paper()
+
+    @model_validator(mode="after")
+    def _teachers(self) -> "Preset":
+        for name in (self.generate.teacher, *(pair[0] for pair in self.distill.pairs)):
+            if name not in self.teacher.networks:
+                raise ValueError(
+                    f"teacher.networks lacks {name}, which generate.teacher or distill.pairs names"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _methods(self) -> "Preset":
+        for method in self.distill.methods:
+            try:
+                check_applies(method, self)
+            except ValueError as error:
+                raise ValueError(f"distill.methods: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _continuous(self) -> "Preset":
+        continuous = self.data.continuous
+        needed = {
+            "gan.embedding": self.gan.embedding,
+            "gan.vicinity": self.gan.vicinity,
+            "generate.labels": self.generate.labels,
+        }
+        for key, value in needed.items():
+            if (value is not None) != continuous:
+                kind = "continuous" if continuous else "class"
+                raise ValueError(
+                    f"{key} must be {'given' if continuous else 'absent'} for a {kind} label"
+                )
+        if (self.gan.network != "biggan") != continuous:
+            raise ValueError(
+                "gan.network: biggan takes class labels, sngan and sagan a continuous label"
+            )
+        if (self.dre.features.network is None) != continuous:
+            raise ValueError(
+                "dre.features.network: needed for class labels, absent for a continuous label"
+            )
+        only = {
+            "dre.vicinity": self.dre.vicinity is not None,
+            "distill.filter_bins": self.distill.filter_bins > 1,
+            'distill.relabel = "unclipped"': self.distill.relabel == "unclipped",
+        }
+        for key, found in only.items():
+            if found and not continuous:
+                raise ValueError(f"{key} is for a continuous label, and this one is a class")
+        return self
+
+    @model_validator(mode="after")
+    def _windows(self) -> "Preset":
+        if self.evaluate and not self.data.continuous:
+            raise ValueError(
+                "evaluate: for a continuous label only; metrics within classes are not there"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _maps(self) -> "Preset":
+        gan, side = self.gan, self.data.size
+        if gan.network != "biggan":
+            if gan.shared is not None or gan.attention is not None:
+                raise ValueError(
+                    f"gan.shared and gan.attention: only biggan has them, not {gan.network}"
+                )
+            return self
+        if side > 128:
+            raise ValueError(f"data.size: biggan draws images of side 8 to 128, not {side}")
+        parts = side.bit_length() - 2  # of z: one makes the 4x4 map, one enters at each doubling
+        if gan.shared is not None and gan.latent % parts:
+            raise ValueError(
+                f"gan.latent: with gan.shared z is cut into {parts} equal parts at side {side}, "
+                f"found {gan.latent}"
+            )
+        sides = [str(1 << power) for power in range(3, side.bit_length() - 1)]
+        if gan.attention is not None and str(gan.attention) not in sides:
+            known = f"has maps of side {', '.join(sides)}" if sides else "has none"
+            raise ValueError(
+                f"gan.attention: at side {side} biggan {known} in both networks, found "
+                f"{gan.attention}"
+            )
+        return self
+
+
+def check_labels(preset: Preset, label: dict[str, Any] | None) -> None:
+    """UserError where a label to generate, or a window, lies outside the range of `label`, as a
+    source describes it.
+    """
+    if not label or label["kind"] != "continuous":
+        return
+    low, high = label["min"], label["max"]
+    if preset.evaluate and 2 * preset.evaluate.radius > high - low:
+        raise UserError(
+            f"preset {preset.name}: evaluate.radius = {preset.evaluate.radius:g}, but the range "
+            "of the label is "
+            f"[{low:g}, {high:g}]",
+            USAGE,
+            f"a window is at most as wide: name at most {(high - low) / 2:g}",
+        )
+    outside = [value for value in preset.generate.values if not low <= value <= high]
+    if outside:
+        more = f" (and {len(outside) - 1} more)" if len(outside) > 1 else ""
+        raise UserError(
+            f"preset {preset.name}: generate.labels: {outside[0]:g}{more} lies outside [{low:g}, "
+            f"{high:g}], the range "
+            "of the label",
+            USAGE,
+            "networks know no labels outside: drop them, or widen data.range",
+        )

@@ -1,0 +1,133 @@
+"""The tables of teachers and students: [teacher], [rho], [distill], and [report]."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from cgankd.preset.base import Recipe, Table
+from cgankd.preset.kinds import (
+    Cnn,
+    Count,
+    Distinct,
+    Fraction,
+    Head,
+    Method,
+    Nfake,
+    Seeds,
+    Weight,
+    check_batch,
+)
+
+
+class Teacher(Recipe):
+    """The teachers: one filters and relabels the fakes, others may distil."""
+
+    networks: Annotated[list[Cnn], Field(min_length=1), Distinct]
+    head: Head = None
+
+    @model_validator(mode="after")
+    def _batch(self) -> "Teacher":
+        check_batch(self.head, self.batch)
+        return self
+
+
+class Rho(Table):
+    """The search for rho: the share of fakes that the teacher's error keeps."""
+
+    grid: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1), Distinct]
+    seeds: Seeds
+
+
+class Sskd(Table):
+    """Self-supervision knowledge distillation (Xu et al. 2020): weights, temperatures, share of
+    wrong rows kept.
+    """
+
+    label_weight: Weight = Field(default=0.1, description="of the loss on labels")
+    match_weight: Weight = Field(
+        default=0.9, description="of the KL to the teacher on upright images"
+    )
+    transform_weight: Weight = Field(
+        default=2.7, description="of the KL to the teacher on turned images"
+    )
+    similarity_weight: Weight = Field(default=10.0, description="of the KL between similarities")
+    match_temperature: Annotated[float, Field(gt=0, le=100)] = 4.0
+    transform_temperature: Annotated[float, Field(gt=0, le=100)] = 4.0
+    similarity_temperature: Annotated[float, Field(gt=0, le=100)] = 0.5
+    keep_transform: Fraction = Field(
+        default=1.0, description="share of the teacher's wrong rows that count"
+    )
+    keep_similarity: Fraction = Field(
+        default=0.75, description="share of the teacher's wrong similarities that count"
+    )
+    head: Recipe = Field(description="training of the teacher's projection head")
+
+
+class Uda(Table):
+    """BLKD on a plain and on an AutoAugment view (after Xie et al. 2020), averaged over the two."""
+
+    label_weight: Weight = Field(default=0.5, description="of the loss on labels")
+    match_weight: Weight = Field(default=0.5, description="of T^2 KL to the teacher")
+
+
+class Distill(Recipe):
+    """The students."""
+
+    methods: Annotated[list[Method], Field(min_length=1), Distinct]
+    pairs: Annotated[
+        list[Annotated[list[Cnn], Field(min_length=3, max_length=3)]], Field(min_length=1)
+    ] = Field(description="[teacher, assistant, student], the assistant for takd")
+    seeds: Seeds
+    rho: Annotated[float, Field(gt=0, le=1)] | Literal["selected", "none"] = "selected"
+    relabel: Literal["hard", "keep", "unclipped"] = Field(
+        default="hard",
+        description="labels of fakes: the teacher's, those asked for, or, for a continuous label, "
+        "the teacher's beyond "
+        "its range too",
+    )
+    filter_bins: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=1,
+        description="for a continuous label: equal ranges of it, in each of which the share rho "
+        "is kept",
+    )
+    nfake: Nfake = Field(
+        default=None,
+        description="fakes to draw, for classes balanced by label; a list: one row each; default: "
+        "all",
+    )
+    fake_share: Annotated[float, Field(gt=0, lt=1)] | Literal["proportional"] = Field(
+        default=0.5, description="share of fakes in a batch"
+    )
+    head: Head = None
+    budget: Literal["steps", "epochs"] = Field(
+        default="steps", description="what runs with and without fakes have in common"
+    )
+    epochs: Count | None = Field(default=None, description="for the budget `epochs`")
+    label_weight: Weight = Field(
+        default=0.5, description="blkd, takd: weight of the loss on labels"
+    )
+    match_weight: Weight = Field(
+        default=0.5, description="blkd, takd: weight of the loss on the teacher's outputs"
+    )
+    temperature: Annotated[float, Field(gt=0, le=100)] = Field(
+        default=5.0, description="of the softened distributions"
+    )
+    sskd: Sskd | None = Field(default=None, description="needed by the method sskd")
+    uda: Uda = Uda()
+
+    @model_validator(mode="after")
+    def _epochs(self) -> "Distill":
+        if (self.budget == "epochs") != (self.epochs is not None):
+            raise ValueError('budget = "epochs" and the key epochs go together')
+        if self.batch < 2 and self.fake_share != "proportional":
+            raise ValueError("batch: a batch of 1 cannot hold real and fake images")
+        check_batch(self.head, self.batch)
+        return self
+
+
+class Report(Table):
+    """The report."""
+
+    columns: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=10, description="fakes shown per label"
+    )

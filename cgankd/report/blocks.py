@@ -1,0 +1,136 @@
+"""A document as a list of blocks, and what makes HTML and Markdown of it; it knows nothing of what
+they say.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+TEMPLATE = Path(__file__).parent / "page.html.jinja"
+
+
+@dataclass(frozen=True)
+class Heading:
+    kind: ClassVar = "heading"
+    text: str
+    level: int = 3
+
+
+@dataclass(frozen=True)
+class Text:
+    kind: ClassVar = "text"
+    text: str
+    style: str = ""  # or note: smaller
+
+
+@dataclass(frozen=True)
+class Caution:
+    kind: ClassVar = "caution"
+    text: str
+
+
+@dataclass(frozen=True)
+class Code:
+    kind: ClassVar = "code"
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as shown: the first `names` columns are words, the rest numbers; marks are by row and
+    column.
+    """
+
+    kind: ClassVar = "table"
+    header: list[str]
+    rows: list[list[str]]
+    names: int = 1
+    marks: list[dict[int, str]] = field(default_factory=list)  # better, worse or chosen
+
+
+@dataclass(frozen=True)
+class Picture:
+    kind: ClassVar = "picture"
+    uri: str
+    caption: str
+    style: str = "chart"  # or pixels, which keep their colours on a dark page
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Images under one title: a strip, as a data URI or empty, for each label."""
+
+    title: str
+    strips: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Sheets:
+    kind: ClassVar = "sheets"
+    sheets: list[Sheet]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Folded:
+    kind: ClassVar = "folded"
+    text: str
+    blocks: "Sequence[Block]"
+
+
+Block = Heading | Text | Caution | Code | Table | Picture | Sheets | Folded
+
+
+def html(title: str, blocks: Sequence[Block]) -> str:
+    """One page that needs nothing from outside; every text is escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(TEMPLATE.read_text()).render(title=title, blocks=blocks)
+
+
+def markdown(blocks: Sequence[Block]) -> str:
+    """The blocks as Markdown; of figures only the captions."""
+    return "\n\n".join(map(_markdown, blocks)) + "\n"
+
+
+def _markdown(block: Block) -> str:
+    match block:
+        case Heading():
+            return f"{'#' * block.level} {_escaped(block.text)}"
+        case Text():
+            return _escaped(block.text)
+        case Caution():
+            return f"> **Caution:** {_escaped(block.text)}"
+        case Code():
+            return "\n".join(f"    {line}" for line in block.text.splitlines())
+        case Table():
+            return _markdown_table(block)
+        case Picture() | Sheets():
+            return f"*Figure in index.html: {_escaped(block.caption)}*"
+        case Folded():
+            return f"**{_escaped(block.text)}**\n\n{markdown(block.blocks).rstrip()}"
+
+
+def _markdown_table(table: Table) -> str:
+    marks = table.marks or [{} for _ in table.rows]
+    body = [
+        [
+            f"**{_escaped(cell)}**" if column in marked else _escaped(cell)
+            for column, cell in enumerate(row)
+        ]
+        for row, marked in zip(table.rows, marks, strict=True)
+    ]
+    rule = [":--" if column < table.names else "--:" for column in range(len(table.header))]
+    return "\n".join(
+        f"| {' | '.join(row)} |" for row in ([*map(_escaped, table.header)], rule, *body)
+    )
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return "".join(f"\\{letter}" if letter in "\\`*[]|" else letter for letter in text)

@@ -1,0 +1,145 @@
+"""Scores of students as plain values: their statistics, and what was published beside them.
+
+Scores are errors in the unit of the task: lower is better. A difference is paired: score of a
+student minus that of the student of the same network and seed without distillation and fakes
+(NOKD).
+"""
+
+import statistics
+from typing import Any
+
+from cgankd.preset import Paper
+from cgankd.statistics import spread, standard_error
+
+Record = dict[str, Any]
+
+CHAIN = ("teacher", "assistant", "student")
+
+
+def paired(scores: dict[int, float], baseline: dict[int, float]) -> Record:
+    """The mean difference over the seeds that both have, and its standard error."""
+    differences = [score - baseline[seed] for seed, score in scores.items() if seed in baseline]
+    if not differences:
+        return {"difference": None, "standard_error": None, "pairs": 0, "significant": False}
+    mean, error = statistics.fmean(differences), standard_error(differences)
+    significant = error is not None and abs(mean) > 2 * error
+    return {
+        "difference": mean,
+        "standard_error": error,
+        "pairs": len(differences),
+        "significant": significant,
+    }
+
+
+def compare(members: list[Record]) -> list[Record]:
+    """One row per method, teacher, assistant and student, in the order of the members."""
+    groups: dict[tuple[str, ...], list[Record]] = {}
+    for member in members:
+        groups.setdefault((member["row"], *_networks(member)), []).append(member)
+    baselines = {key[3]: _scores(group) for key, group in groups.items() if key[0] == "nokd"}
+    return [_row(key, group, baselines.get(key[3], {})) for key, group in groups.items()]
+
+
+def _row(key: tuple[str, ...], group: list[Record], baseline: dict[int, float]) -> Record:
+    scores, first = _scores(group), group[0]
+    mean, deviation = spread(list(scores.values()))
+    against = {} if key[0] == "nokd" else baseline
+    return {
+        **dict(zip(("method", *CHAIN), key, strict=True)),
+        "mean": mean,
+        "deviation": deviation,
+        "seeds": len(scores),
+        **{name: first[name] for name in ("parameters", "steps", "fakes", "rho")},
+        "nfake": first.get("nfake"),
+        "file": first.get("file", ""),
+        **paired(scores, against),
+        "scores": {str(seed): score for seed, score in scores.items()},
+    }
+
+
+def curves(members: list[Record]) -> list[Record]:
+    """Score against number of fakes, for each method and its networks where there are several
+    numbers beside none.
+    """
+    found: dict[tuple[str, ...], dict[int, list[Record]]] = {}
+    for member in members:
+        method = method_of(member["row"]).removesuffix("+fake") + "+fake"
+        found.setdefault((method, *_networks(member)), {}).setdefault(member["fakes"], []).append(
+            member
+        )
+    return [
+        {
+            **dict(zip(("method", *CHAIN), key, strict=True)),
+            "points": [_point(fakes, groups[fakes]) for fakes in sorted(groups)],
+        }
+        for key, groups in found.items()
+        if len(groups) > 2
+    ]
+
+
+def _point(fakes: int, group: list[Record]) -> Record:
+    scores = list(_scores(group).values())
+    return {
+        "fakes": fakes,
+        "mean": statistics.fmean(scores),
+        "standard_error": standard_error(scores),
+    }
+
+
+def _scores(group: list[Record]) -> dict[int, float]:
+    return {member["seed"]: member["test"] for member in group}
+
+
+def _networks(member: Record) -> tuple[str, ...]:
+    return member["teacher"], member["assistant"], member["network"]
+
+
+def method_of(row: str) -> str:
+    """The method of a row, which names the number of fakes, too, where there are several: nokd+fake
+    (1000).
+    """
+    return row.partition(" (")[0]
+
+
+def within(chain: tuple[str, ...], whole: tuple[str, ...]) -> bool:
+    """Whether the networks of `chain` are those of `whole`, or, where a method uses no teacher,
+    some of them.
+    """
+    return all(name in ("", other) for name, other in zip(chain, whole, strict=True))
+
+
+# What was published
+
+
+def published(row: Record, paper: Paper) -> list[float]:
+    """The distinct published errors of a row of the method table: tables of one publication may
+    differ.
+
+    A row that is one of several numbers of fakes is compared with the published number for as many.
+    """
+    method = method_of(row["method"])
+    if method != row["method"]:
+        curve = dict(published_curve(method, row["student"], paper))
+        return [curve[row["nfake"]]] if row["nfake"] in curve else []
+    chain = tuple(row[name] for name in CHAIN)
+    lines = [
+        line
+        for line in paper.results
+        if within(chain, (line.teacher, line.assistant or "", line.student))
+    ]
+    return list(dict.fromkeys(line.errors[method] for line in lines if method in line.errors))
+
+
+def published_curve(method: str, student: str, paper: Paper) -> list[tuple[int, float]]:
+    """The published (number of fakes, error) of a student; of nokd+fake alone."""
+    if paper.nfake is None or method != "nokd+fake" or student not in paper.nfake.errors:
+        return []
+    return list(zip(paper.nfake.counts, paper.nfake.errors[student], strict=True))
+
+
+def published_step(row: Record, paper: Paper) -> list[float]:
+    """The published error of a row of the ablation."""
+    steps = paper.ablation
+    if steps is None or steps.student != row["student"] or row["method"] not in steps.errors:
+        return []
+    return [steps.errors[row["method"]]]

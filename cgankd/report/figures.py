@@ -1,0 +1,389 @@
+"""The figures of the report as data URIs: charts are SVG, images of fakes are PNG. matplotlib stays
+in here.
+
+n images of side S are uint8 (n, 3, S, S); labels are shown in their unit.
+"""
+
+import base64
+import io
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import numpy as np
+
+from cgankd.fakes import Pool, View
+from cgankd.report.blocks import Sheet
+from cgankd.report.comparison import CHAIN
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#888888"
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": f"cycler('color', "
+    f"{[BLUE, ORANGE, GREEN, RED, '#cc79a7', '#56b4e9', '#a08000', '#444444']})",
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "svg.hashsalt": "cgankd",  # the same figure has the same bytes
+    "text.parse_math": False,  # names are not formulas
+}
+WIDTH = 9.0  # inches
+SHOWN_LABELS = 10
+SIDE = 32  # pixels that a small image is scaled up to
+GAP = 2
+
+
+def chart(draw: "Callable[P, Figure]") -> Callable[P, str]:
+    """Makes of a function that draws one that returns the drawing as a data URI."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> str:
+        from matplotlib import rc_context
+
+        buffer = io.BytesIO()
+        with rc_context(STYLE):
+            figure = draw(*args, **kwargs)
+            figure.savefig(
+                buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+            )
+        return data_uri(buffer.getvalue(), "image/svg+xml")
+
+    return drawn
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """Bytes as part of a page."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _panels(
+    num: int, height: float, columns: int = 1, *, width: float = WIDTH, **shared: Any
+) -> "tuple[Figure, list[Axes]]":
+    """A figure of `num` panels in rows of `columns`, `height` inches each."""
+    from matplotlib.figure import Figure
+
+    rows = -(-num // columns)
+    figure = Figure(figsize=(width, height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **shared).ravel()
+    for empty in axes[num:]:
+        empty.remove()
+    return figure, list(axes[:num])
+
+
+# Results
+
+
+@chart
+def students(rows: list[dict[str, Any]], axis: str) -> "Figure":
+    """The score of every student, one line per row of the method table, with the mean of NOKD."""
+    figure, (axes,) = _panels(1, 0.8 + 0.28 * len(rows))
+    baselines = {row["student"]: row["mean"] for row in rows if row["method"] == "nokd"}
+    for place, row in enumerate(rows):
+        scores = list(row["scores"].values())
+        axes.plot(
+            scores,
+            [place] * len(scores),
+            "o",
+            color=BLUE,
+            alpha=0.45,
+            markersize=5,
+            markeredgewidth=0,
+        )
+        axes.plot([row["mean"]], [place], "|", color="black", markersize=14, markeredgewidth=1.8)
+        if row["student"] in baselines:
+            axes.plot([baselines[row["student"]]] * 2, [place - 0.5, place + 0.5], "--", color=GREY)
+    axes.set_yticks(range(len(rows)), [_named(row, "method", *CHAIN) for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel(axis)
+    return figure
+
+
+@chart
+def search(table: list[dict[str, Any]], rho: float | None, axis: str) -> "Figure":
+    """The search for rho: mean and deviation per candidate, the chosen one filled."""
+    figure, (axes,) = _panels(1, 2.6, width=2.5 + 0.5 * len(table))
+    for place, row in enumerate(table):
+        chosen = row["rho"] == rho
+        deviation = row["deviation"] or 0  # one student has none
+        axes.errorbar(
+            [place],
+            [row["mean"]],
+            [deviation],
+            fmt="o",
+            color=BLUE if chosen else GREY,
+            capsize=3,
+            markersize=7,
+            markerfacecolor=BLUE if chosen else "white",
+        )
+    axes.set_xticks(
+        range(len(table)),
+        ["no fakes" if row["rho"] is None else f"{row['rho']:g}" for row in table],
+    )
+    axes.set_xlim(-0.5, len(table) - 0.5)
+    axes.set_xlabel("rho")
+    axes.set_ylabel(axis)
+    return figure
+
+
+@chart
+def curves(lines: list[dict[str, Any]], axis: str) -> "Figure":
+    """The error by the number of fakes: a panel per method, a line per chain of networks, published
+    points open.
+    """
+    methods = list(dict.fromkeys(line["method"] for line in lines))
+    figure, axes = _panels(len(methods), 3.0, columns=min(2, len(methods)))
+    for place, method in zip(axes, methods, strict=True):
+        for line in [line for line in lines if line["method"] == method]:
+            name = _named(line, *CHAIN)
+            fakes, means = ([point[key] for point in line["points"]] for key in ("fakes", "mean"))
+            bars = [
+                point["standard_error"] or 0 for point in line["points"]
+            ]  # a single seed has none
+            drawn, *_ = place.errorbar(
+                fakes, means, bars, fmt="o-", capsize=3, markersize=4, label=name
+            )
+            if line["published"]:
+                place.plot(
+                    *zip(*line["published"], strict=True),
+                    "o:",
+                    color=drawn.get_color(),
+                    markersize=4,
+                    markerfacecolor="white",
+                    label=f"{name}, published",
+                )
+        place.set_title(method)
+        place.set_xlabel("fakes")
+        place.legend(fontsize=7)
+    axes[0].set_ylabel(axis)
+    return figure
+
+
+@chart
+def losses(panels: dict[str, dict[str, list[tuple[int, float]]]]) -> "Figure":
+    """Losses by step: each logged batch faintly, and their running mean."""
+    figure, axes = _panels(len(panels), 2.1, columns=3)
+    for place, (title, lines) in zip(axes, panels.items(), strict=True):
+        for name, points in lines.items():
+            steps, values = np.array(points, dtype=float).T
+            (faint,) = place.plot(steps, values, alpha=0.2)
+            place.plot(steps, _smooth(values), color=faint.get_color(), label=name)
+        place.set_title(title)
+        place.legend(fontsize=7)
+    return figure
+
+
+def _named(row: dict[str, Any], *keys: str) -> str:
+    return " · ".join(row[key] for key in keys if row[key])
+
+
+def _smooth(values: np.ndarray, window: int = 11) -> np.ndarray:
+    """The running mean, over fewer values at the ends."""
+    kernel = np.ones(min(window, len(values)))
+    return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
+
+
+# The fake pool
+
+
+@chart
+def labels(pool: Pool, view: View) -> "Figure":
+    """How the labels of the fakes are distributed after each step of the method."""
+    keep, filtered = View(relabel="keep"), pool.rows(view)
+    steps = {
+        "raw": pool.labels(keep, pool.rows(View(subsample=False))),
+        "subsampled": pool.labels(keep, pool.rows(keep)),
+        "filtered": pool.labels(keep, filtered),
+        "relabelled": pool.labels(view, filtered),
+    }
+    names = [str(row["name"]) for row in pool.record["labels"]]
+    figure, axes = _panels(len(steps), 2.1, columns=4, sharey=True)
+    for place, (title, values) in zip(axes, steps.items(), strict=True):
+        place.set_title(f"{title} ({len(values):,})")
+        if is_continuous(pool):
+            place.hist(
+                _in_unit(pool, values.clip(0, 1)),
+                bins=30,
+                range=tuple(_in_unit(pool, np.array([0.0, 1.0]))),
+                color=BLUE,
+            )
+            place.set_xlabel(pool.record["label"]["unit"])
+        else:
+            place.bar(
+                range(len(names)), np.bincount(values, minlength=len(names)), color=BLUE, width=0.85
+            )
+            _name_ticks(place, names)
+    axes[0].set_ylabel("fakes")
+    return figure
+
+
+@chart
+def filtered(pool: Pool, view: View) -> "Figure":
+    """A continuous label before and after the filter: as asked for of the accepted and the kept,
+    and as given.
+
+    What the teacher gives beyond the range is counted in the bar at its end, here as in `labels`.
+    """
+    every, kept, keep = pool.rows(View()), pool.rows(view), View(relabel="keep")
+    figure, (axes,) = _panels(1, 2.4)
+    edges = _in_unit(pool, np.linspace(0, 1, 31))
+    asked, left, given = (
+        _in_unit(pool, pool.labels(*drawn)) for drawn in ((keep, every), (keep, kept), (view, kept))
+    )
+    axes.hist(asked, bins=list(edges), color=GREY, alpha=0.5, label="asked for, before the filter")
+    axes.hist(left, bins=list(edges), color=BLUE, label="asked for, after it")
+    axes.hist(
+        given.clip(edges[0], edges[-1]),
+        bins=list(edges),
+        histtype="step",
+        color=ORANGE,
+        label="given, after it",
+    )
+    axes.set_xlabel(f"label ({pool.record['label']['unit']})")
+    axes.set_ylabel("fakes")
+    axes.legend(fontsize=7)
+    return figure
+
+
+@chart
+def errors(pool: Pool, view: View) -> "Figure":
+    """The errors of the teacher on the subsampled fakes, and the largest one that a single filter
+    keeps.
+    """
+    values = pool.columns["errors"]
+    every, kept = values[pool.rows(View())], values[pool.rows(view)]
+    figure, (axes,) = _panels(1, 2.6)
+    skewed = every.max() > 100 * max(float(np.median(every)), 1e-9)
+    if skewed:
+        every, kept = np.maximum(every, 1e-6), np.maximum(kept, 1e-6)
+        axes.set_xscale("log")
+    space = np.geomspace if skewed else np.linspace
+    bins = space(every.min(), max(every.max(), every.min() * 1.01 + 1e-9), 61)
+    if len(kept) and view.bins == 1:
+        cut = kept.max()
+        bins[max(1, np.abs(bins - cut).argmin())] = np.nextafter(
+            cut, np.inf
+        )  # no bar on both sides of it
+        axes.axvline(float(cut), color=RED, linestyle="--", label=f"cut at {cut:.3g}")
+    axes.hist(every, bins=list(bins), color=GREY, alpha=0.5, label="all subsampled fakes")
+    axes.hist(kept, bins=list(bins), color=BLUE, label="kept by the filter")
+    axes.set_xlabel(f"error of the teacher ({pool.record['error_unit']})")
+    axes.set_ylabel("fakes")
+    axes.legend()
+    return figure
+
+
+@chart
+def acceptance(rows: list[dict[str, Any]]) -> "Figure":
+    """How much of the proposals each label accepts, and how healthy its density ratios are."""
+    figure, (axes,) = _panels(1, 2.4)
+    places = range(len(rows))
+    axes.bar(
+        places,
+        [row["acceptance"] for row in rows],
+        color=BLUE,
+        alpha=0.6,
+        width=0.85,
+        label="accepted",
+    )
+    axes.plot(
+        places,
+        [row["effective"] for row in rows],
+        "o",
+        color=GREEN,
+        markersize=4,
+        label="effective share",
+    )
+    axes.plot(
+        places, [row["clipped"] for row in rows], "x", color=RED, markersize=4, label="clipped"
+    )
+    axes.set_ylim(-0.03, 1.05)
+    axes.set_xlabel("label")
+    axes.set_ylabel("share of proposals")
+    _name_ticks(axes, [str(row["name"]) for row in rows])
+    figure.legend(loc="outside upper right", ncols=3)
+    return figure
+
+
+def sheets(pool: Pool, view: View, columns: int) -> list[Sheet]:
+    """Up to `columns` fakes per label at each step of the method, and of what the filter drops, if
+    any, the worst.
+    """
+    accepted, kept = pool.rows(View()), pool.rows(view)
+    dropped = np.setdiff1d(accepted, kept)
+    steps = {
+        "Raw: the first proposals": pool.rows(View(subsample=False)),
+        "Subsampled: accepted by the density ratio": accepted,
+        f"Filtered: kept at rho = {view.rho:g}": kept,
+        "Dropped by the filter, the worst first": dropped[
+            np.argsort(-pool.columns["errors"][dropped], kind="stable")
+        ],
+    }
+    values = np.unique(pool.columns["labels"])
+    names = [str(row["name"]) for row in pool.record["labels"]]
+    shown = np.unique(
+        np.linspace(0, len(values) - 1, min(SHOWN_LABELS, len(values))).round().astype(int)
+    )
+    picked = {
+        title: [rows[pool.columns["labels"][rows] == values[place]][:columns] for place in shown]
+        for title, rows in steps.items()
+    }
+    wanted = np.unique(np.concatenate([rows for strips in picked.values() for rows in strips]))
+    images = pool.images(wanted)
+    return [
+        Sheet(
+            title,
+            [
+                (names[place], _strip(images[np.searchsorted(wanted, rows)]))
+                for place, rows in zip(shown, strips, strict=True)
+            ],
+        )
+        for title, strips in picked.items()
+        if any(map(len, strips))
+    ]
+
+
+def _strip(images: np.ndarray) -> str:
+    """Images (n, 3, S, S) side by side, small ones scaled up with hard pixels."""
+    from matplotlib.image import imsave
+
+    if not len(images):
+        return ""
+    zoom = max(1, SIDE // images.shape[-1])
+    pixels = images.transpose(0, 2, 3, 1).repeat(zoom, axis=1).repeat(zoom, axis=2)
+    num, side = pixels.shape[:2]
+    strip = np.zeros((side, num, side + GAP, 4), np.uint8)  # transparent between the images
+    strip[:, :, :side, :3] = pixels.transpose(1, 0, 2, 3)
+    strip[:, :, :side, 3] = 255
+    buffer = io.BytesIO()
+    imsave(buffer, strip.reshape(side, -1, 4), format="png")
+    return data_uri(buffer.getvalue(), "image/png")
+
+
+def is_continuous(pool: Pool) -> bool:
+    return bool(pool.record["label"]["kind"] == "continuous")
+
+
+def _in_unit(pool: Pool, values: np.ndarray) -> np.ndarray:
+    low, high = pool.record["label"]["min"], pool.record["label"]["max"]
+    return low + values * (high - low)
+
+
+def _name_ticks(axes: "Axes", names: list[str]) -> None:
+    """Names under about ten of the places."""
+    places = range(0, len(names), max(1, round(len(names) / 10)))
+    words = any(len(name) > 4 for name in names)
+    axes.set_xticks(
+        places,
+        [names[place][:12] for place in places],
+        rotation=45 if words else 0,
+        ha="right" if words else "center",
+        rotation_mode="anchor",
+    )

@@ -1,0 +1,46 @@
+"""The run folder: its places, files that are whole or absent, records of what was made,
+the lock.
+"""
+
+from cgankd.runs.artefacts import (
+    FORMAT,
+    INPUTS,
+    STAGES,
+    Artefact,
+    content_of,
+    environment,
+    finished,
+    verify_files,
+)
+from cgankd.runs.files import (
+    digest,
+    file_digest,
+    read_json,
+    sweep,
+    sync_folder,
+    write_bytes,
+    write_json,
+    writing,
+)
+from cgankd.runs.folder import Run, locked
+
+__all__ = [
+    "FORMAT",
+    "INPUTS",
+    "STAGES",
+    "Artefact",
+    "Run",
+    "content_of",
+    "digest",
+    "environment",
+    "file_digest",
+    "finished",
+    "locked",
+    "read_json",
+    "sweep",
+    "sync_folder",
+    "verify_files",
+    "write_bytes",
+    "write_json",
+    "writing",
+]

@@ -1,0 +1,178 @@
+"""The run folder: the names in it, atomic files, digests, the record of every artefact, the lock.
+
+An artefact is what a stage makes. Its record is a JSON file that says what it was made from
+(`recipe`), whether it is finished, and the digest of its content. A recipe names its inputs by the
+digest of their content, so an artefact is up to date exactly when its recipe is the one that would
+be used now.
+"""
+
+import platform
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cgankd import __version__
+from cgankd.errors import DATA, UserError, storage_errors
+from cgankd.runs.files import digest, file_digest, read_json, sweep, write_json
+
+FORMAT = 2  # raise it when the same recipe would give another artefact
+INPUTS = {
+    "train-gan": ("data",),
+    "train-teacher": ("data",),
+    "fit-dre": ("data", "train-gan"),
+    "generate": ("train-gan", "train-teacher", "fit-dre"),
+    "evaluate": ("data", "train-teacher", "fit-dre", "generate"),
+    "select-rho": ("data", "generate"),
+    "distill": ("data", "train-teacher", "generate", "select-rho"),
+    "report": ("distill",),
+}
+STAGES = tuple(INPUTS)
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """What `command` makes: the file of its record and all that it is made from."""
+
+    record: Path
+    command: str
+    recipe: dict[str, Any]
+    owns_folder: bool = True
+
+    @cached_property
+    def digest(self) -> str:
+        return digest({"format": FORMAT, "command": self.command, "recipe": self.recipe})
+
+    @property
+    def folder(self) -> Path:
+        return self.record.parent
+
+    def state(self) -> str:
+        """`missing`, `begun`, `done`, or `other`: there, but made from another recipe."""
+        if not self.record.exists():
+            return "missing"
+        record = read_json(self.record)
+        if record.get("digest") != self.digest:
+            return "other"
+        return "done" if record.get("finished") else "begun"
+
+    def begin(self) -> None:
+        """Claims the folder, and removes what a killed writer left in it."""
+        sweep(self.folder)
+        if self.state() != "begun":
+            self._write(finished=False)
+
+    def finish(
+        self,
+        payload: Iterable[Path] = (),
+        *,
+        made_on: dict[str, Any],
+        origin: dict[str, Any] | None = None,
+        **facts: Any,
+    ) -> None:
+        """Records the artefact as finished: its files, the facts that readers need, and what it was
+        made on.
+
+        `origin` is where imported parts come from. The digest of its content covers files and
+        facts, and not the origin, the machine or the time.
+        """
+        files = {str(path.relative_to(self.folder)): file_digest(path) for path in sorted(payload)}
+        made = {
+            **made_on,
+            **environment(),
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        content = digest({"files": files, "facts": facts})
+        imported = {"origin": origin} if origin else {}
+        self._write(finished=True, content=content, files=files, made_on=made, **imported, **facts)
+
+    def set_aside(self) -> Path:
+        """Moves what stands in this place to a name with its old digest, so that it is not lost."""
+        old = str(read_json(self.record).get("digest", "unknown"))[:8]
+        source = self.folder if self.owns_folder else self.record
+        names = (
+            f"{source.stem}.{old}{suffix}{source.suffix}"
+            for suffix in ["", *(f"-{n}" for n in range(2, 10_000))]
+        )
+        target = next(path for path in map(source.with_name, names) if not path.exists())
+        with storage_errors(target):
+            source.rename(target)
+        return target
+
+    def difference(self) -> str:
+        """Which keys of the recipe differ from those of what stands in this place, for
+        a message.
+        """
+        record = read_json(self.record)
+        old, new = _flat(record.get("recipe")), _flat(self.recipe)
+        changes = [
+            f"{key}: {old.get(key, '-')} -> {new.get(key, '-')}"
+            for key in sorted({*old, *new})
+            if old.get(key) != new.get(key)
+        ]
+        return "; ".join(changes[:4]) + (
+            f"; and {len(changes) - 4} more" if len(changes) > 4 else ""
+        )
+
+    def _write(self, **facts: Any) -> None:
+        made = {
+            "cgankd": __version__,
+            "format": FORMAT,
+            "command": self.command,
+            "digest": self.digest,
+        }
+        write_json(self.record, {**made, "recipe": self.recipe, **facts})
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+    if not isinstance(value, dict):
+        return {prefix: str(value)[:40]}
+    return {
+        key: text
+        for name, part in value.items()
+        for key, text in _flat(part, f"{prefix}.{name}" if prefix else name).items()
+    }
+
+
+def finished(record: Path, command: str) -> dict[str, Any]:
+    """The record of a finished artefact; UserError naming `command` when there is none."""
+    if not record.exists():
+        raise UserError(f"{record} not found", DATA, f"run `cgankd {command}` first")
+    value = read_json(record)
+    if not value.get("finished"):
+        raise UserError(
+            f"{record.parent} is not finished", DATA, f"run `cgankd {command}` to continue it"
+        )
+    return value
+
+
+def content_of(record: Path, command: str) -> str:
+    """The digest of the content of a finished artefact."""
+    return str(finished(record, command).get("content"))
+
+
+def verify_files(record: Path, command: str) -> dict[str, Any]:
+    """As `finished`, having compared every file of the artefact with its recorded digest."""
+    value = finished(record, command)
+    for name, expected in dict(value.get("files", {})).items():
+        path = record.parent / name
+        if not path.resolve().is_relative_to(record.parent.resolve()):
+            raise UserError(f"{record}: names a file outside its folder: {name}", DATA)
+        if not path.is_file() or file_digest(path) != expected:
+            found = "has other content than recorded" if path.is_file() else "is missing"
+            raise UserError(f"{path} {found}", DATA, f"run `cgankd {command} --rebuild`")
+    return value
+
+
+def environment() -> dict[str, str]:
+    """The versions that results depend on, without importing anything."""
+    from importlib.metadata import version
+
+    packages = ("torch", "torchvision", "numpy", "h5py", "accelerate")
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(terse=True),
+        **{name: version(name) for name in packages},
+    }

@@ -1,0 +1,15 @@
+"""statistics."""
+
+import math
+import statistics
+
+
+def spread(values: list[float]) -> tuple[float, float | None]:
+    """Mean and sample deviation; a single value has none."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def standard_error(values: list[float]) -> float | None:
+    """Of the mean; a single value has none."""
+    _, deviation = spread(values)
+    return None if deviation is None else deviation / math.sqrt(len(values))

@@ -1,0 +1,1 @@
+"""Training: one loop, two kinds of step, and what is trained before the networks of the method."""

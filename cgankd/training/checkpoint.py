@@ -1,0 +1,98 @@
+"""Checkpoints of unfinished training: folders that are whole or absent, verified before they are
+trusted.
+
+step-00012000/ holds state.safetensors and manifest.json (the file's sha256, the step, the digest of
+what is being trained). Tensors only: nothing here can hold code.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from cgankd import runs
+from cgankd.console import warn
+from cgankd.errors import DATA, UserError, storage_errors
+
+KEEP = 2
+
+State = dict[str, Tensor]
+
+
+def write(folder: Path, step: int, state: State, recipe: str, facts: dict[str, Any]) -> None:
+    """Saves the state after `step` steps; older checkpoints go only when this one stands."""
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder))
+        try:
+            tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+            checksum = runs.write_bytes(beside / "state.safetensors", save(tensors))
+            manifest = {
+                "format": runs.FORMAT,
+                "step": step,
+                "recipe": recipe,
+                "sha256": checksum,
+                **facts,
+            }
+            runs.write_json(beside / "manifest.json", manifest)
+            final = folder / f"step-{step:08d}"
+            if final.exists():  # damaged, else training would have gone on from it
+                shutil.rmtree(final)
+            os.rename(beside, final)
+        except BaseException:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
+        runs.sync_folder(folder)
+    for old in _steps(folder)[KEEP:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def newest(folder: Path, recipe: str, facts: dict[str, Any]) -> tuple[int, State]:
+    """The step and state of the newest whole checkpoint, (0, {}) when there is none.
+
+    A damaged one is named and skipped; one of another recipe is refused with a UserError. `facts`
+    (device, threads, processes) that differ are warned about: the result is then not bit-identical.
+    """
+    runs.sweep(folder)
+    for path in _steps(folder):
+        try:
+            manifest = runs.read_json(path / "manifest.json")
+            data = (path / "state.safetensors").read_bytes()
+            if manifest.get("step") != int(path.name[5:]):
+                raise UserError(f"{path}: its manifest is that of another step", DATA)
+            if hashlib.sha256(data).hexdigest() != manifest.get("sha256"):
+                raise UserError(f"{path}: its content does not match its checksum", DATA)
+            state = load(data)
+        except (UserError, OSError, SafetensorError) as error:
+            warn(f"checkpoint {path.name} is damaged and skipped: {error}")
+            continue
+        if manifest.get("recipe") != recipe:
+            raise UserError(
+                f"{path} was made by other settings", DATA, "add --rebuild to move it aside"
+            )
+        changed = [
+            f"{key} {manifest.get(key)} -> {value}"
+            for key, value in facts.items()
+            if manifest.get(key) != value
+        ]
+        if changed:
+            warn(f"continuing from {path.name}, but not bit-identically: {', '.join(changed)}")
+        return int(manifest["step"]), state
+    return 0, {}
+
+
+def remove(folder: Path) -> None:
+    """Drops the checkpoints of finished training."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _steps(folder: Path) -> list[Path]:
+    """Checkpoints, newest first, by the number in their names: clocks may be wrong."""
+    found = [path for path in folder.glob("step-*") if path.name[5:].isdigit()]
+    return sorted(found, key=lambda path: int(path.name[5:]), reverse=True)

@@ -1,0 +1,127 @@
+"""Where a run computes: device, precision, processes."""
+
+import copy
+import inspect
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as distributed
+from accelerate import Accelerator
+from torch import nn
+
+from cgankd.data.batches import Share
+from cgankd.errors import UNAVAILABLE, UserError
+
+
+class Machine:
+    """Where a run computes: device, precision, processes. Accelerate does placement, autocast and
+    start-up.
+    """
+
+    def __init__(
+        self, device: str = "cpu", precision: str = "fp32", deterministic: bool = False
+    ) -> None:
+        asked, gpus = int(os.environ.get("WORLD_SIZE", "1")), torch.cuda.device_count()
+        if device == "cuda" and not gpus:
+            raise UserError(
+                "--device cuda: no CUDA device is available",
+                UNAVAILABLE,
+                "use --device cpu or auto",
+            )
+        if device != "cpu" and gpus and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > gpus:
+            raise UserError(
+                f"more processes than the {gpus} CUDA devices here",
+                UNAVAILABLE,
+                "lower --num-processes",
+            )
+        device = ("cuda" if gpus else "cpu") if device == "auto" else device
+        if deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+        mixed = "bf16" if precision == "bf16" else "no"
+        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed)
+        self.device = self.accelerator.device
+        self.rank, self.num_processes = (
+            self.accelerator.process_index,
+            self.accelerator.num_processes,
+        )
+        if self.num_processes != asked or self.device.type != device:
+            raise UserError(
+                f"asked for {asked} processes on {device}, got {self.num_processes} on "
+                f"{self.device.type}",
+                UNAVAILABLE,
+            )
+        self.precision = precision
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What results depend on beside preset and seed."""
+        return {
+            "device": self.device.type,
+            "precision": self.precision,
+            "processes": self.num_processes,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        }
+
+    @property
+    def share(self) -> Share:
+        return Share(self.rank, self.num_processes)
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def alone(self) -> "Machine":
+        """The same machine for work that this process does by itself."""
+        machine = copy.copy(self)
+        machine.rank, machine.num_processes = 0, 1
+        return machine
+
+    def shared(self, module: nn.Module) -> nn.Module:
+        """The module with gradients averaged over processes; buffers are aligned at checkpoints
+        instead.
+        """
+        if self.num_processes == 1 or not any(
+            parameter.requires_grad for parameter in module.parameters()
+        ):
+            return module
+        options: dict[str, Any] = {_buffer_option(): False}
+        if self.device.type == "cuda":
+            options["device_ids"] = [self.device.index]
+        return nn.parallel.DistributedDataParallel(module, **options)
+
+    def align(self, module: nn.Module) -> None:
+        """Gives all processes the buffers of the first."""
+        if self.num_processes > 1:
+            for buffer in module.buffers():
+                distributed.broadcast(buffer, 0)
+
+    def agree(self, *flags: int) -> list[int]:
+        """The largest value of each flag: true when any process says so."""
+        if self.num_processes == 1:
+            return list(flags)
+        votes = torch.tensor(flags, dtype=torch.int32, device=self.device)
+        distributed.all_reduce(votes, distributed.ReduceOp.MAX)
+        return votes.tolist()
+
+    def found(self, path: Path) -> bool:
+        """Whether `path` stands; all processes have looked before any of them can go on and make
+        it.
+        """
+        stands = path.exists()
+        self.barrier()
+        return stands
+
+    def barrier(self) -> None:
+        if self.num_processes > 1:
+            self.accelerator.wait_for_everyone()
+
+
+def _buffer_option() -> str:
+    # torch 2.13 renamed it.
+    names = inspect.signature(nn.parallel.DistributedDataParallel).parameters
+    return "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"

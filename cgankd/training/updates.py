@@ -1,0 +1,218 @@
+"""The two kinds of step that training takes: `Supervised` and `Adversarial`."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cgankd.data import images
+from cgankd.data.rounds import Round
+from cgankd.losses import ADVERSARIAL
+from cgankd.preset import Recipe
+from cgankd.training.machine import Machine
+
+State = dict[str, Tensor]
+
+
+class Supervised:
+    """A step on the summed terms of an objective: a module (images, labels, ...) -> {name: weighted
+    loss}.
+    """
+
+    def __init__(self, machine: Machine, objective: nn.Module, recipe: Recipe) -> None:
+        self.machine, self.recipe = machine, recipe
+        self.objective = objective.to(machine.device).train()
+        self.parameters = [
+            parameter for parameter in objective.parameters() if parameter.requires_grad
+        ]
+        self.optimizer = make_optimizer(self.parameters, recipe)
+        self.module = machine.shared(self.objective)
+
+    def __call__(self, batch: tuple[Tensor, ...], step: int) -> dict[str, Tensor]:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate * learning_rate_factor(self.recipe, step)
+        with self.machine.accelerator.autocast():
+            losses = self.module(*batch)
+        self.machine.accelerator.backward(torch.stack(list(losses.values())).sum())
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def state(self) -> State:
+        return {
+            **_prefixed("objective", self.objective.state_dict()),
+            **_optimizer_state("optimizer", self.optimizer),
+        }
+
+    def load(self, state: State) -> None:
+        self.objective.load_state_dict(_part(state, "objective"))
+        _load_optimizer(self.optimizer, _part(state, "optimizer"))
+
+    def align(self) -> None:
+        self.machine.align(self.objective)
+
+
+class Adversarial:
+    """The discriminator's steps, then one of the generator, with the `loss` named; keeps the
+    generator's average.
+
+    The discriminator sees real and fake images in one batch, so its spectral norms move once per
+    step. `condition` turns labels into what both networks take.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        generator: Any,
+        discriminator: nn.Module,
+        condition: nn.Module,
+        *,
+        loss: str,
+        learning_rate: float,
+        critic_learning_rate: float,
+        betas: tuple[float, float],
+        diffaugment: Sequence[str],
+        flip: bool,
+        ema_decay: float,
+        ema_start: int,
+    ) -> None:
+        self.machine = machine
+        self.generator, self.discriminator = (
+            generator.to(machine.device),
+            discriminator.to(machine.device),
+        )
+        self.average = copy.deepcopy(generator).eval().requires_grad_(False)
+        self.condition = condition.to(machine.device).eval().requires_grad_(False)
+        self.generator_optimizer = torch.optim.Adam(generator.parameters(), learning_rate, betas)
+        self.critic_optimizer = torch.optim.Adam(
+            discriminator.parameters(), critic_learning_rate, betas
+        )
+        self.shared_generator, self.shared_critic = (
+            machine.shared(generator),
+            machine.shared(discriminator),
+        )
+        self.critic_loss, self.generator_loss = ADVERSARIAL[loss]
+        self.diffaugment, self.flip = diffaugment, flip
+        self.ema_decay, self.ema_start = ema_decay, ema_start
+
+    def __call__(self, batch: Round, step: int) -> dict[str, Tensor]:
+        for critique in batch.critiques:
+            real = images.flip(critique.images) if self.flip else critique.images
+            with self.machine.accelerator.autocast():
+                with torch.no_grad():
+                    fake = self._draw(self.generator, critique.fake_labels)
+                seen = images.diffaugment(torch.cat([real, fake.to(real.dtype)]), self.diffaugment)
+                judged = self.condition(torch.cat([critique.labels, critique.judged_labels]))
+                scores = self.shared_critic(seen, judged).float()
+            real_scores, fake_scores = scores.split(len(real))
+            critic_loss = self.critic_loss(
+                real_scores, fake_scores, critique.weights, critique.fake_weights
+            )
+            self.machine.accelerator.backward(critic_loss)
+            self.critic_optimizer.step()
+            self.critic_optimizer.zero_grad(set_to_none=True)
+
+        self.discriminator.requires_grad_(False)
+        with self.machine.accelerator.autocast():
+            fake = self._draw(self.shared_generator, batch.labels)
+            scores = self.discriminator(
+                images.diffaugment(fake, self.diffaugment), self.condition(batch.labels)
+            )
+        generator_loss = self.generator_loss(scores.float())
+        self.machine.accelerator.backward(generator_loss)
+        self.generator_optimizer.step()
+        self.generator_optimizer.zero_grad(set_to_none=True)
+        self.discriminator.requires_grad_(True)
+        self._move_average(step)
+        return {"critic": critic_loss.detach(), "generator": generator_loss.detach()}
+
+    def _draw(self, generator: nn.Module, labels: Tensor) -> Tensor:
+        z = torch.randn(len(labels), self.generator.latent, device=labels.device)
+        return generator(z, self.condition(labels))
+
+    @torch.no_grad()
+    def _move_average(self, step: int) -> None:
+        # Buffers are copied: averaged batch-norm statistics and singular vectors fit no weights.
+        weight = 1 - self.ema_decay if step >= self.ema_start else 1.0
+        torch._foreach_lerp_(
+            list(self.average.parameters()), list(self.generator.parameters()), weight
+        )
+        for kept, buffer in zip(self.average.buffers(), self.generator.buffers(), strict=True):
+            kept.copy_(buffer)
+
+    def state(self) -> State:
+        return {
+            **_prefixed("generator", self.generator.state_dict()),
+            **_prefixed("discriminator", self.discriminator.state_dict()),
+            **_prefixed("average", self.average.state_dict()),
+            **_optimizer_state("generator_optimizer", self.generator_optimizer),
+            **_optimizer_state("critic_optimizer", self.critic_optimizer),
+        }
+
+    def load(self, state: State) -> None:
+        self.generator.load_state_dict(_part(state, "generator"))
+        self.discriminator.load_state_dict(_part(state, "discriminator"))
+        self.average.load_state_dict(_part(state, "average"))
+        _load_optimizer(self.generator_optimizer, _part(state, "generator_optimizer"))
+        _load_optimizer(self.critic_optimizer, _part(state, "critic_optimizer"))
+
+    def align(self) -> None:
+        for module in (self.generator, self.discriminator, self.average):
+            self.machine.align(module)
+
+
+def make_optimizer(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    """The optimiser that a recipe names."""
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(parameters, rate, recipe.momentum, weight_decay=decay)
+    return torch.optim.Adam(
+        parameters, rate, (recipe.betas[0], recipe.betas[1]), weight_decay=decay
+    )
+
+
+def learning_rate_factor(recipe: Recipe, step: int) -> float:
+    """The share of the first learning rate that `step` uses."""
+    done = step / recipe.steps
+    if recipe.schedule == "cosine":
+        return 0.5 * (1 + float(torch.cos(torch.tensor(done * torch.pi))))
+    if recipe.schedule == "steps":
+        return float(0.1 ** sum(done >= milestone for milestone in recipe.milestones))
+    return 1.0
+
+
+def _prefixed(prefix: str, state: dict[str, Any]) -> State:
+    return {f"{prefix}.{name}": tensor for name, tensor in state.items()}
+
+
+def _part(state: State, prefix: str) -> State:
+    return {
+        name.removeprefix(prefix + "."): value
+        for name, value in state.items()
+        if name.startswith(prefix + ".")
+    }
+
+
+def _optimizer_state(prefix: str, optimizer: torch.optim.Optimizer) -> State:
+    """The optimiser's tensors as PREFIX.PARAMETER.KEY; settings come from the recipe, not from
+    here.
+    """
+    states = optimizer.state_dict()["state"]
+    return {
+        f"{prefix}.{index}.{key}": value if isinstance(value, Tensor) else torch.tensor(value)
+        for index, values in states.items()
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: State) -> None:
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, value in state.items():
+        index, key = name.split(".")
+        states.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict(
+        {"state": states, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
