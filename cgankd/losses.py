@@ -5,7 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def hinge_critic(real: Tensor, fake: Tensor, real_weight: Tensor, fake_weight: Tensor) -> Tensor:
+def hinge_discriminator(
+    real: Tensor, fake: Tensor, real_weight: Tensor, fake_weight: Tensor
+) -> Tensor:
     """The discriminator's hinge loss of scores (B,), each sample weighted (CcGAN, Ding et al. 2021,
     eq. 12).
     """
@@ -17,7 +19,9 @@ def hinge_generator(fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
-def vanilla_critic(real: Tensor, fake: Tensor, real_weight: Tensor, fake_weight: Tensor) -> Tensor:
+def vanilla_discriminator(
+    real: Tensor, fake: Tensor, real_weight: Tensor, fake_weight: Tensor
+) -> Tensor:
     """The discriminator's cross entropy of scores (B,), each sample weighted: -log sigmoid(real),
     -log sigmoid(-fake).
 
@@ -35,8 +39,8 @@ def vanilla_generator(fake: Tensor) -> Tensor:
 
 
 ADVERSARIAL = {
-    "hinge": (hinge_critic, hinge_generator),
-    "vanilla": (vanilla_critic, vanilla_generator),
+    "hinge": (hinge_discriminator, hinge_generator),
+    "vanilla": (vanilla_discriminator, vanilla_generator),
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from cgankd import console, launch, plan, runs, sources
 from cgankd import preset as presets
 from cgankd.errors import DATA, UserError
-from cgankd.plan import Call
+from cgankd.plan import Overrides
 from cgankd.preset import Preset
 from cgankd.runs import Artefact, Run
 
@@ -39,7 +39,7 @@ class Job:
     num_processes: int = 0  # 0: one, and for students on a CPU one per core
     deterministic: bool = False
     rebuild: bool = False
-    call: Call = field(default_factory=Call)
+    call: Overrides = field(default_factory=Overrides)
 
 
 def stages(preset: Preset) -> list[str]:
@@ -59,7 +59,7 @@ def build(stage: str, job: Job, *, whole_chain: bool = False) -> list[Path]:
         for artefact in artefacts:
             if artefact.state() == "other" or (job.rebuild and artefact.state() == "done"):
                 _make_room(
-                    artefact, allowed=job.rebuild or (whole_chain and "from" not in artefact.recipe)
+                    artefact, allowed=job.rebuild or (whole_chain and "from" not in artefact.inputs)
                 )
     launch.align(job.device)
     done = all(artefact.state() == "done" for artefact in artefacts)
@@ -190,7 +190,7 @@ def perform(work: dict[str, Any]) -> None:
     preset, run, call = (
         Preset.model_validate(work["preset"]),
         Run(Path(work["root"])),
-        Call(**work["call"]),
+        Overrides(**work["call"]),
     )
     precision = "fp32" if work["precision"] == "auto" else work["precision"]
     machine = Machine(work["device"], precision, work["deterministic"])

@@ -27,9 +27,9 @@ def state(step: int) -> dict[str, torch.Tensor]:
     }
 
 
-def write(folder, *steps: int, recipe: str = "recipe") -> None:
+def write(folder, *steps: int, digest: str = "digest") -> None:
     for step in steps:
-        checkpoint.write(folder, step, state(step), recipe, FACTS)
+        checkpoint.write(folder, step, state(step), digest, FACTS)
 
 
 def names(folder) -> set[str]:
@@ -37,7 +37,7 @@ def names(folder) -> set[str]:
 
 
 def is_at(folder, step: int) -> None:
-    found, tensors = checkpoint.newest(folder, "recipe", FACTS)
+    found, tensors = checkpoint.newest(folder, "digest", FACTS)
     assert found == step
     expected = state(step) if step else {}
     assert set(tensors) == set(expected)
@@ -133,9 +133,9 @@ def test_the_checkpoint_of_another_recipe_is_refused(tmp_path):
 
 def test_going_on_elsewhere_is_said_to_be_inexact(tmp_path, capsys):
     write(tmp_path, 10)
-    checkpoint.newest(tmp_path, "recipe", FACTS)
+    checkpoint.newest(tmp_path, "digest", FACTS)
     assert capsys.readouterr().err == ""
-    step, _ = checkpoint.newest(tmp_path, "recipe", {"device": "cuda", "threads": 1})
+    step, _ = checkpoint.newest(tmp_path, "digest", {"device": "cuda", "threads": 1})
     assert step == 10
     warning = capsys.readouterr().err
     assert "not bit-identically: device cpu -> cuda" in warning

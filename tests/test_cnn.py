@@ -310,8 +310,15 @@ def test_the_uda_resnets_take_the_weights_of_the_others_and_rectify_less(name, b
 @pytest.mark.parametrize("rectified", [False, True])
 def test_a_head_has_two_hidden_layers_and_ends_linear_unless_it_was_published_otherwise(rectified):
     torch.manual_seed(0)
-    design = {"name": "cnn", "trunk": "resnet8_x0_125", "side": 8, "outputs": 5, "head": 7, **HALF}
-    network = make_network({**design, "rectified": rectified}).eval()
+    architecture = {
+        "name": "cnn",
+        "trunk": "resnet8_x0_125",
+        "side": 8,
+        "outputs": 5,
+        "head": 7,
+        **HALF,
+    }
+    network = make_network({**architecture, "rectified": rectified}).eval()
     assert [
         tuple(layer.weight.shape) for layer in network.head if isinstance(layer, nn.Linear)
     ] == [(7, 8), (7, 7), (5, 7)]
@@ -323,7 +330,7 @@ def test_a_head_has_two_hidden_layers_and_ends_linear_unless_it_was_published_ot
 
 
 def test_the_mobilenet_of_imagenet_starts_its_head_as_published():
-    design = {
+    architecture = {
         "name": "cnn",
         "trunk": "mobilenetv2-imagenet",
         "side": 8,
@@ -332,7 +339,7 @@ def test_the_mobilenet_of_imagenet_starts_its_head_as_published():
         **HALF,
     }
     torch.manual_seed(0)
-    for layer in make_network(design).head:
+    for layer in make_network(architecture).head:
         if isinstance(layer, nn.Linear):
             assert layer.weight.std().item() == pytest.approx(0.01, rel=0.2)
             assert not layer.bias.any()

@@ -14,7 +14,7 @@ from cgankd.errors import UserError
 from cgankd.models import make_network
 from cgankd.models.biggan import BigGanGenerator
 from cgankd.models.saved import load_network
-from cgankd.plan import Call
+from cgankd.plan import Overrides
 from cgankd.runs import Run
 from cgankd.stages import train_gan
 from cgankd.training import collapse as collapse
@@ -69,7 +69,7 @@ def watch(tmp_path):
 
     def ask(step: int, fakes: float = 0.4, losses: tuple[float, ...] = (1.0,) * 10) -> None:
         rows = [
-            {"step": step - len(losses) + 1 + index, "critic": loss}
+            {"step": step - len(losses) + 1 + index, "discriminator": loss}
             for index, loss in enumerate(losses)
         ]
         (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -106,7 +106,8 @@ def test_a_collapsed_gan_is_stopped_with_its_figure_what_is_kept_and_what_to_do(
         f"{tmp_path / 'healthy.safetensors'} holds the average of step 40"
     )
     assert all(
-        word in caught.value.hint for word in ("diffaugment", "learning_rate", "critic_steps")
+        word in caught.value.hint
+        for word in ("diffaugment", "learning_rate", "discriminator_steps")
     )
     assert runs.read_json(tmp_path / "healthy-step.json") == {"step": 40}
 
@@ -120,7 +121,7 @@ def test_what_is_just_not_collapsed_goes_on(watch, tmp_path, asked):
 
 
 def test_losses_of_earlier_tenths_and_broken_rows_do_not_count(tmp_path):
-    rows = [{"step": step, "critic": 1.0 if step <= 40 else 0.0} for step in range(1, 51)]
+    rows = [{"step": step, "discriminator": 1.0 if step <= 40 else 0.0} for step in range(1, 51)]
     (tmp_path / "metrics.jsonl").write_text(
         "".join(json.dumps(row) + "\n" for row in rows) + '{"step": 50, "cri'
     )
@@ -182,8 +183,8 @@ def deaf_after_ten(monkeypatch, steps_done):
 
 
 def train(root, *changes: str, kind: str = "digits", side: int = 8) -> None:
-    changed = toy.settings(kind, f"data.size={side}", "gan.critic_steps=1", *changes)
-    train_gan.run(changed, Run(root), Machine("cpu"), Call())
+    changed = toy.settings(kind, f"data.size={side}", "gan.discriminator_steps=1", *changes)
+    train_gan.run(changed, Run(root), Machine("cpu"), Overrides())
 
 
 def test_a_generator_that_ignores_z_is_stopped_and_the_average_from_before_stands(

@@ -40,7 +40,7 @@ def shades(num: int = 64) -> Images:
 
 def fit(folder, machine, images=None, settings=SETTINGS, task=DEGREES):
     return fit_condition(
-        task, images or shades(), settings, folder=folder, seed=0, recipe="recipe", machine=machine
+        task, images or shades(), settings, folder=folder, seed=0, digest="digest", machine=machine
     )
 
 

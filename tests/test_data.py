@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from cgankd.data.batches import Batches, Images, Mixed, Share, images_of
-from cgankd.data.rounds import ClassRounds
-from cgankd.data.vicinity import ByLabel, VicinalRounds, make_vicinity
+from cgankd.data.batches import Batches, Images, Mixed, ProcessSlice, images_of
+from cgankd.data.rounds import ClassGanBatches
+from cgankd.data.vicinity import ByLabel, VicinalGanBatches, make_vicinity
 from cgankd.errors import UserError
 from cgankd.preset import Width
 from cgankd.sources import Source
 from cgankd.task import Classification, Regression
 
-ALONE = Share()
+ALONE = ProcessSlice()
 
 
 def numbered(num: int) -> Images:
@@ -26,7 +26,7 @@ def numbered(num: int) -> Images:
 
 
 def batches(
-    num: int = 10, size: int = 4, seed: int = 0, share: Share = ALONE, stream: str = "x"
+    num: int = 10, size: int = 4, seed: int = 0, share: ProcessSlice = ALONE, stream: str = "x"
 ) -> Batches:
     return Batches(numbered(num), size, seed=seed, stream=stream, share=share)
 
@@ -95,7 +95,7 @@ def test_a_batch_is_a_function_of_seed_stream_and_step_alone():
 def test_the_shares_of_all_processes_are_the_batch_of_one(num):
     for step in range(12):
         whole = batches(size=8).rows(step)
-        parts = [batches(size=8, share=Share(rank, num)).rows(step) for rank in range(num)]
+        parts = [batches(size=8, share=ProcessSlice(rank, num)).rows(step) for rank in range(num)]
         assert torch.equal(torch.stack(parts, 1).flatten(), whole)
 
 
@@ -107,7 +107,7 @@ def test_a_batch_larger_than_the_data_repeats_images_evenly():
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused():
     with pytest.raises(UserError, match="batch of 9 cannot be shared evenly by 2") as caught:
-        batches(size=9, share=Share(0, 2))
+        batches(size=9, share=ProcessSlice(0, 2))
     assert caught.value.code == 2
 
 
@@ -128,48 +128,56 @@ def test_mixed_batches_hold_fixed_numbers_of_each_part_in_order():
 # Rounds of class labels
 
 
-def test_a_round_of_classes_has_real_images_for_each_critic_step_and_uniform_fake_classes():
+def test_a_gan_batch_of_classes_has_real_images_for_each_step_and_uniform_fake_classes():
     images = Images(numbered(40).pixels, torch.arange(40) % 4)
-    rounds = ClassRounds(images, 8, 2, Classification(list("abcd")), seed=0, share=ALONE)
+    rounds = ClassGanBatches(images, 8, 2, Classification(list("abcd")), seed=0, share=ALONE)
     plain = Batches(images, 8, seed=0, stream="gan", share=ALONE)
     made = [rounds(step) for step in range(100)]
     for step in (0, 7, 50):
-        for part, critique in enumerate(made[step].critiques):
+        for part, batch in enumerate(made[step].discriminator_batches):
             real, labels = plain(2 * step + part)
-            assert torch.equal(critique.images, real)
-            assert torch.equal(critique.labels, labels)
-            assert torch.equal(critique.fake_labels, critique.judged_labels)
-            assert critique.weights.tolist() == critique.fake_weights.tolist() == [1.0] * 8
-    fakes = torch.cat([critique.fake_labels for round in made for critique in round.critiques])
+            assert torch.equal(batch.images, real)
+            assert torch.equal(batch.labels, labels)
+            assert torch.equal(batch.fake_labels, batch.judged_labels)
+            assert batch.weights.tolist() == batch.fake_weights.tolist() == [1.0] * 8
+    fakes = torch.cat(
+        [batch.fake_labels for round in made for batch in round.discriminator_batches]
+    )
     assert len(fakes) == 1600
     assert (torch.bincount(fakes, minlength=4) - 400).abs().max() < 5 * math.sqrt(
         1600 * 0.25 * 0.75
     )
-    assert not torch.equal(made[0].critiques[0].fake_labels, made[0].critiques[1].fake_labels)
+    assert not torch.equal(
+        made[0].discriminator_batches[0].fake_labels, made[0].discriminator_batches[1].fake_labels
+    )
     assert not torch.equal(made[0].labels, made[1].labels)
 
 
 def shared(rounds, step: int) -> list[torch.Tensor]:
     made = rounds(step)
     parts = ("images", "labels", "fake_labels", "judged_labels", "weights", "fake_weights")
-    return [getattr(critique, part) for critique in made.critiques for part in parts] + [
+    return [getattr(batch, part) for batch in made.discriminator_batches for part in parts] + [
         made.labels
     ]
 
 
 @pytest.mark.parametrize("kind", ["classes", "hard", "soft"])
 def test_the_rounds_of_two_processes_are_the_round_of_one(kind):
-    def make(share: Share):
+    def make(share: ProcessSlice):
         if kind == "classes":
             images = Images(numbered(40).pixels, torch.arange(40) % 4)
-            return ClassRounds(images, 8, 2, Classification(list("abcd")), seed=0, share=share)
+            return ClassGanBatches(images, 8, 2, Classification(list("abcd")), seed=0, share=share)
         images = ByLabel(
             Images(numbered(40).pixels, torch.linspace(0, 1, 40)), Regression(0, 1, "")
         )
         vicinity = make_vicinity(Width(kind=kind), images.values)
-        return VicinalRounds(images, vicinity, 8, 2, sigma=None, seed=0, share=share)
+        return VicinalGanBatches(images, vicinity, 8, 2, sigma=None, seed=0, share=share)
 
     for step in (0, 5):
-        parts = zip(shared(make(Share(0, 2)), step), shared(make(Share(1, 2)), step), strict=True)
+        parts = zip(
+            shared(make(ProcessSlice(0, 2)), step),
+            shared(make(ProcessSlice(1, 2)), step),
+            strict=True,
+        )
         for whole, (even, odd) in zip(shared(make(ALONE), step), parts, strict=True):
             assert torch.equal(torch.stack([even, odd], 1).flatten(0, 1), whole)

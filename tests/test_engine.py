@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from cgankd import signals
-from cgankd.data.batches import Batches, Images, Share
-from cgankd.data.rounds import ClassRounds, Critique, Round
-from cgankd.data.vicinity import ByLabel, VicinalRounds, make_vicinity
+from cgankd.data.batches import Batches, Images, ProcessSlice
+from cgankd.data.rounds import ClassGanBatches, DiscriminatorBatch, GanBatch
+from cgankd.data.vicinity import ByLabel, VicinalGanBatches, make_vicinity
 from cgankd.errors import UserError
 from cgankd.methods.nokd import Nokd
 from cgankd.models import GANS, make_network
-from cgankd.preset import Recipe, Width
+from cgankd.preset import Training, Width
 from cgankd.task import Classification, Regression
 from cgankd.training import loop
 from cgankd.training.loop import fit
@@ -46,7 +46,7 @@ def images(num: int = 30, side: int = 8) -> Images:
     )
 
 
-def supervised(machine: Machine, **recipe) -> Supervised:
+def supervised(machine: Machine, **training) -> Supervised:
     torch.manual_seed(1)
     network = make_network(
         {
@@ -59,8 +59,8 @@ def supervised(machine: Machine, **recipe) -> Supervised:
         }
     )
     network.head = nn.Sequential(nn.Dropout(0.5), network.head)
-    settings = {"steps": STEPS, "weight_decay": 1e-3, "augment": ["crop", "flip"], **recipe}
-    return Supervised(machine, Nokd(TASK, network), Recipe(**settings))
+    settings = {"steps": STEPS, "weight_decay": 1e-3, "augment": ["crop", "flip"], **training}
+    return Supervised(machine, Nokd(TASK, network), Training(**settings))
 
 
 def adversarial(machine: Machine, name: str = "biggan", shared: int = 0, **changes) -> Adversarial:
@@ -79,7 +79,7 @@ def adversarial(machine: Machine, name: str = "biggan", shared: int = 0, **chang
     options = {
         "loss": "hinge",
         "learning_rate": 2e-3,
-        "critic_learning_rate": 1e-3,
+        "discriminator_learning_rate": 1e-3,
         "betas": (0.0, 0.9),
         "flip": True,
         "ema_decay": 0.9,
@@ -94,16 +94,16 @@ def adversarial(machine: Machine, name: str = "biggan", shared: int = 0, **chang
 
 
 def batches(size: int = 8) -> Batches:
-    return Batches(images(), size, seed=0, stream="test", share=Share())
+    return Batches(images(), size, seed=0, stream="test", share=ProcessSlice())
 
 
 def rounds(name: str, side: int = 8):
     if name == "biggan":
-        return ClassRounds(images(side=side), 4, 2, TASK, seed=0, share=Share())
+        return ClassGanBatches(images(side=side), 4, 2, TASK, seed=0, share=ProcessSlice())
     continuous = Images(images().pixels, torch.linspace(0, 1, 30))
     by_label = ByLabel(continuous, Regression(0, 1, ""))
     vicinity = make_vicinity(Width(), by_label.values)
-    return VicinalRounds(by_label, vicinity, 4, 2, sigma=None, seed=0, share=Share())
+    return VicinalGanBatches(by_label, vicinity, 4, 2, sigma=None, seed=0, share=ProcessSlice())
 
 
 CASES = {
@@ -120,7 +120,7 @@ CASES = {
 
 
 def train(
-    update, made, folder, machine, steps: int = STEPS, recipe: str = "recipe", **options
+    update, made, folder, machine, steps: int = STEPS, digest: str = "digest", **options
 ) -> dict:
     fit(
         update,
@@ -129,7 +129,7 @@ def train(
         folder=folder,
         name="test",
         seed=0,
-        recipe=recipe,
+        digest=digest,
         machine=machine,
         **options,
     )
@@ -235,7 +235,7 @@ def test_checkpoints_of_another_recipe_are_refused(tmp_path, machine):
     with pytest.raises(UserError, match="stopped"):
         train(supervised(machine), stopping(batches(), 3), tmp_path, machine)
     with pytest.raises(UserError, match="other settings") as caught:
-        train(supervised(machine), batches(), tmp_path, machine, recipe="another")
+        train(supervised(machine), batches(), tmp_path, machine, digest="another")
     assert caught.value.code == 65
 
 
@@ -248,7 +248,7 @@ def test_a_checkpoint_holds_weights_optimiser_and_average_alone(machine, tmp_pat
         "discriminator",
         "average",
         "generator_optimizer",
-        "critic_optimizer",
+        "discriminator_optimizer",
     }
     assert all(isinstance(value, torch.Tensor) for value in state.values())
     assert {name.split(".")[2] for name in state if "optimizer" in name} == {
@@ -405,10 +405,10 @@ class Line(nn.Module):
 
 
 def test_a_step_of_sgd_follows_the_sum_of_the_terms(machine):
-    recipe = Recipe(
+    training = Training(
         steps=4, learning_rate=0.1, momentum=0.5, weight_decay=0.25, schedule="constant"
     )
-    update = Supervised(machine, Line(), recipe)
+    update = Supervised(machine, Line(), training)
     batch = torch.tensor([1.0, 3.0]), torch.tensor([1.0, 5.0])
     losses = update(batch, 0)
     assert {name: value.item() for name, value in losses.items()} == {"square": 1.0, "prior": 1.0}
@@ -424,7 +424,7 @@ def test_a_step_of_sgd_follows_the_sum_of_the_terms(machine):
 def test_what_needs_no_gradient_is_left_alone(machine):
     objective = Line()
     objective.frozen = nn.Parameter(torch.tensor(1.0), requires_grad=False)
-    update = Supervised(machine, objective, Recipe(steps=1, weight_decay=1.0))
+    update = Supervised(machine, objective, Training(steps=1, weight_decay=1.0))
     update((torch.ones(1), torch.ones(1)), 0)
     assert objective.frozen.item() == 1.0
     assert len(update.parameters) == 1
@@ -432,7 +432,7 @@ def test_what_needs_no_gradient_is_left_alone(machine):
 
 def test_the_learning_rate_follows_its_schedule():
     def factors(**settings) -> list[float]:
-        return [learning_rate_factor(Recipe(steps=8, **settings), step) for step in range(8)]
+        return [learning_rate_factor(Training(steps=8, **settings), step) for step in range(8)]
 
     assert factors(schedule="constant") == [1.0] * 8
     expected = [0.5 * (1 + math.cos(math.pi * step / 8)) for step in range(8)]
@@ -442,7 +442,7 @@ def test_the_learning_rate_follows_its_schedule():
 
 
 def test_the_learning_rate_of_a_step_does_not_depend_on_resuming(machine):
-    update = Supervised(machine, Line(), Recipe(steps=8, learning_rate=0.2))
+    update = Supervised(machine, Line(), Training(steps=8, learning_rate=0.2))
     update((torch.ones(1), torch.ones(1)), 6)
     assert update.optimizer.param_groups[0]["lr"] == pytest.approx(
         0.2 * 0.5 * (1 + math.cos(math.pi * 0.75))
@@ -452,7 +452,7 @@ def test_the_learning_rate_of_a_step_does_not_depend_on_resuming(machine):
 def test_optimisers_are_made_with_the_settings_of_the_recipe():
     parameters = [nn.Parameter(torch.zeros(2))]
     sgd = make_optimizer(
-        parameters, Recipe(steps=1, learning_rate=0.3, momentum=0.7, weight_decay=0.01)
+        parameters, Training(steps=1, learning_rate=0.3, momentum=0.7, weight_decay=0.01)
     )
     assert isinstance(sgd, torch.optim.SGD)
     assert [sgd.defaults[key] for key in ("lr", "momentum", "weight_decay", "nesterov")] == [
@@ -462,7 +462,7 @@ def test_optimisers_are_made_with_the_settings_of_the_recipe():
         False,
     ]
     adam = make_optimizer(
-        parameters, Recipe(steps=1, optimizer="adam", learning_rate=1e-3, betas=[0.5, 0.99])
+        parameters, Training(steps=1, optimizer="adam", learning_rate=1e-3, betas=[0.5, 0.99])
     )
     assert type(adam) is torch.optim.Adam
     assert adam.defaults["betas"] == (0.5, 0.99)
@@ -471,15 +471,17 @@ def test_optimisers_are_made_with_the_settings_of_the_recipe():
 # One adversarial step
 
 
-def a_round(critic_steps: int = 1, num: int = 6) -> Round:
+def a_round(discriminator_steps: int = 1, num: int = 6) -> GanBatch:
     labels, made = torch.arange(num) % 3, []
-    for part in range(critic_steps):
+    for part in range(discriminator_steps):
         real = torch.rand(num, 3, 8, 8, generator=torch.Generator().manual_seed(part)) * 2 - 1
         weights, fake_weights = torch.linspace(0.5, 1, num), torch.linspace(1, 0.25, num)
         made.append(
-            Critique(real, labels, (labels + 1) % 3, (labels + 2) % 3, weights, fake_weights)
+            DiscriminatorBatch(
+                real, labels, (labels + 1) % 3, (labels + 2) % 3, weights, fake_weights
+            )
         )
-    return Round(made, labels)
+    return GanBatch(made, labels)
 
 
 @pytest.mark.parametrize("loss", ["hinge", "vanilla"])
@@ -492,15 +494,13 @@ def test_a_step_reports_the_weighted_losses_and_moves_both_networks(machine, los
     losses = update(made, 0)
 
     torch.manual_seed(3)
-    (critique,) = made.critiques
-    fake = twin.generator(torch.randn(6, 4), critique.fake_labels).detach()
-    judged = torch.cat([critique.labels, critique.judged_labels])
-    real_scores, fake_scores = twin.discriminator(torch.cat([critique.images, fake]), judged).split(
-        6
-    )
-    expected = (critique.weights * cost[loss](real_scores)).mean()
-    expected = expected + (critique.fake_weights * cost[loss](-fake_scores)).mean()
-    assert losses["critic"].item() == pytest.approx(expected.item(), rel=1e-6)
+    (batch,) = made.discriminator_batches
+    fake = twin.generator(torch.randn(6, 4), batch.fake_labels).detach()
+    judged = torch.cat([batch.labels, batch.judged_labels])
+    real_scores, fake_scores = twin.discriminator(torch.cat([batch.images, fake]), judged).split(6)
+    expected = (batch.weights * cost[loss](real_scores)).mean()
+    expected = expected + (batch.fake_weights * cost[loss](-fake_scores)).mean()
+    assert losses["discriminator"].item() == pytest.approx(expected.item(), rel=1e-6)
     expected.backward()
     torch.optim.Adam(twin.discriminator.parameters(), 1e-3, (0.0, 0.9)).step()
     scores = twin.discriminator(twin.generator(torch.randn(6, 4), made.labels), made.labels)
@@ -517,18 +517,18 @@ def test_a_step_reports_the_weighted_losses_and_moves_both_networks(machine, los
             torch.testing.assert_close(value, other.state_dict()[name], msg=name)
 
 
-def test_the_critic_steps_once_per_critique_and_the_generator_once_per_round(machine):
+def test_the_discriminator_steps_once_per_batch_of_its_own_and_the_generator_once(machine):
     update = adversarial(machine)
     for step in range(3):
-        update(a_round(critic_steps=4), step)
+        update(a_round(discriminator_steps=4), step)
     counts = {
         name: value.item() for name, value in update.state().items() if name.endswith(".step")
     }
-    assert {value for name, value in counts.items() if name.startswith("critic")} == {12}
+    assert {value for name, value in counts.items() if name.startswith("discriminator")} == {12}
     assert {value for name, value in counts.items() if name.startswith("generator")} == {3}
 
 
-def test_the_critic_has_gradients_again_after_the_generators_step(machine):
+def test_the_discriminator_has_gradients_again_after_the_generators_step(machine):
     update = adversarial(machine)
     update(a_round(), 0)
     assert all(parameter.requires_grad for parameter in update.discriminator.parameters())
@@ -564,7 +564,7 @@ def test_real_images_are_mirrored_only_where_asked(machine, monkeypatch):
     monkeypatch.setattr(loop.images, "flip", lambda images: flipped.append(len(images)) or images)
     adversarial(machine, flip=False, diffaugment=[])(a_round(), 0)
     assert flipped == []
-    adversarial(machine, flip=True, diffaugment=[])(a_round(critic_steps=2), 0)
+    adversarial(machine, flip=True, diffaugment=[])(a_round(discriminator_steps=2), 0)
     assert flipped == [6, 6]
 
 
@@ -587,5 +587,5 @@ def test_facts_are_what_results_depend_on(machine):
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }
-    assert machine.share == Share(0, 1)
+    assert machine.share == ProcessSlice(0, 1)
     assert machine.agree(False, True) == [False, True]

@@ -5,13 +5,13 @@ import torch
 from torch import nn
 
 from cgankd import console, pipeline, preset
-from cgankd.plan import Call, estimate
+from cgankd.plan import Overrides, estimate
 from cgankd.runs import Run
 
 
 def costs(tmp_path, *changes: str, name: str = "digits", outputs: int = 10, **call):
     return estimate.costs(
-        preset.load(name, list(changes)), Run(tmp_path / "none"), Call(**call), outputs
+        preset.load(name, list(changes)), Run(tmp_path / "none"), Overrides(**call), outputs
     )
 
 
@@ -35,8 +35,8 @@ def test_networks_steps_and_students_are_those_of_the_preset(tmp_path):
     assert (teacher.parameters, teacher.steps, teacher.num) == (78042, 500, 1)
     assert teacher.disk == 4 * 78042
     assert teacher.memory > 3 * 4 * 78042
-    generator, critic = found["train-gan", "generator"], found["train-gan", "discriminator"]
-    assert (generator.steps, critic.steps) == (550, 1100)
+    generator, discriminator = found["train-gan", "generator"], found["train-gan", "discriminator"]
+    assert (generator.steps, discriminator.steps) == (550, 1100)
     students = {key: cost.num for key, cost in found.items() if key[0] in ("select-rho", "distill")}
     assert students == {
         ("select-rho", "resnet8_x0_25 nokd"): 2,
@@ -129,7 +129,7 @@ def test_the_cost_of_every_preset_is_known_before_it_runs(tmp_path, name):
     outputs = (
         1 if settings.data.continuous else {"tiny-imagenet": 200}.get(settings.data.source, 10)
     )
-    found = estimate.costs(settings, Run(tmp_path / "none"), Call(), outputs)
+    found = estimate.costs(settings, Run(tmp_path / "none"), Overrides(), outputs)
     stages = {
         "train-gan",
         "train-teacher",

@@ -15,7 +15,7 @@ import toy
 
 from cgankd import pipeline, plan, preset, runs, sources
 from cgankd.errors import UserError
-from cgankd.fakes import Pool, View
+from cgankd.fakes import FakeSelection, Pool
 from cgankd.models.saved import load_network
 from cgankd.report import blocks, tables
 from cgankd.report import page as pages
@@ -110,10 +110,10 @@ def test_the_record_depends_on_its_table_the_grid_and_its_inputs_alone(run):
 def test_the_ends_of_the_grid_are_evaluated_with_every_step_before():
     views = plan.evaluated(preset.load("digits-angle", ["rho.grid=[0.5, 1.0, 0.7]"]))
     assert views == {
-        "raw fakes": View(subsample=False, relabel="keep"),
-        "+ subsampling": View(relabel="keep"),
-        "+ filter, relabel (rho = 1)": View(rho=1.0),
-        "+ filter, relabel (rho = 0.5)": View(rho=0.5),
+        "raw fakes": FakeSelection(subsample=False, relabel="keep"),
+        "+ subsampling": FakeSelection(relabel="keep"),
+        "+ filter, relabel (rho = 1)": FakeSelection(rho=1.0),
+        "+ filter, relabel (rho = 0.5)": FakeSelection(rho=0.5),
     }
     assert len(plan.evaluated(preset.load("digits-angle", ["rho.grid=[0.5]"]))) == 3
 
@@ -175,7 +175,7 @@ def test_the_scores_are_those_of_the_pool_and_of_the_features(evaluated):
     assert rows["real (validation)"]["label_score"]["mean"] == pytest.approx(teacher["validation"])
 
     pool, source = Pool(run.pool), sources.load(settings.data, 0)
-    raw = pool.rows(View(subsample=False))
+    raw = pool.rows(FakeSelection(subsample=False))
     assert len(raw) == rows["raw fakes"]["num"] == 6 * 12
     assert rows["raw fakes"]["label_score"]["mean"] == pytest.approx(
         pool.columns["errors"][raw].mean()

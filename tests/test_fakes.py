@@ -7,7 +7,7 @@ import pytest
 
 from cgankd import fakes, runs
 from cgankd.errors import UserError
-from cgankd.fakes import FakeFile, Pool, View, first_accepted
+from cgankd.fakes import FakeFile, FakeSelection, Pool, first_accepted
 from cgankd.runs import Artefact, hdf5
 
 
@@ -83,7 +83,7 @@ def test_the_first_accepted_of_each_label_are_used_by_the_number_of_their_propos
         found = first_accepted(rows["labels"], rows["proposals"], rows["accepted"], 8)
         assert found.tolist() == expected
     pool = pool_of(tmp_path, rows, per_label=8)
-    assert pool.rows(View(rho=1.0)).tolist() == expected, "rho = 1 keeps all"
+    assert pool.rows(FakeSelection(rho=1.0)).tolist() == expected, "rho = 1 keeps all"
 
 
 def test_without_any_accepted_there_are_none():
@@ -94,10 +94,10 @@ def test_without_any_accepted_there_are_none():
 def test_raw_fakes_are_the_first_proposals_accepted_or_not(tmp_path):
     rows = made_up()
     pool = pool_of(tmp_path, rows, per_label=8)
-    found = pool.rows(View(subsample=False, relabel="keep"))
+    found = pool.rows(FakeSelection(subsample=False, relabel="keep"))
     assert found.tolist() == [row for row in range(60) if rows["proposals"][row] < 8]
     np.testing.assert_array_equal(
-        pool.labels(View(subsample=False, relabel="keep"), found), rows["labels"][found]
+        pool.labels(FakeSelection(subsample=False, relabel="keep"), found), rows["labels"][found]
     )
 
 
@@ -109,7 +109,7 @@ def test_rho_keeps_that_share_of_the_smallest_errors_ties_by_row(tmp_path, rho):
     kept = sorted(all_rows, key=lambda row: (rows["errors"][row], row))[
         : round(rho * len(all_rows))
     ]
-    assert pool.rows(View(rho=rho)).tolist() == sorted(kept)
+    assert pool.rows(FakeSelection(rho=rho)).tolist() == sorted(kept)
     assert len(kept) == round(rho * len(all_rows))
 
 
@@ -124,8 +124,8 @@ def test_within_ranges_of_the_label_each_keeps_its_share_of_the_smallest_errors(
         expected += sorted(mine, key=lambda row: (rows["errors"][row], row))[
             : round(rho * len(mine))
         ]
-    assert pool.rows(View(rho=rho, bins=4)).tolist() == sorted(expected)
-    assert (pool.rows(View(rho=rho)).tolist() == sorted(expected)) == (rho == 1)
+    assert pool.rows(FakeSelection(rho=rho, bins=4)).tolist() == sorted(expected)
+    assert (pool.rows(FakeSelection(rho=rho)).tolist() == sorted(expected)) == (rho == 1)
 
 
 def test_filter_and_relabelling_are_apart_and_outputs_may_stay_as_they_are(tmp_path):
@@ -135,19 +135,19 @@ def test_filter_and_relabelling_are_apart_and_outputs_may_stay_as_they_are(tmp_p
     pool = pool_of(tmp_path, rows, per_label=8)
     for rho in (0.5, 1.0):
         kept = {
-            relabel: pool.rows(View(rho=rho, relabel=relabel))
+            relabel: pool.rows(FakeSelection(rho=rho, relabel=relabel))
             for relabel in ("keep", "hard", "unclipped")
         }
         assert len({tuple(found.tolist()) for found in kept.values()}) == 1, "labels do not choose"
         for relabel, column in (("keep", "labels"), ("hard", "relabels"), ("unclipped", "outputs")):
-            given = pool.labels(View(rho=rho, relabel=relabel), kept[relabel])
+            given = pool.labels(FakeSelection(rho=rho, relabel=relabel), kept[relabel])
             np.testing.assert_array_equal(given, rows[column].reshape(60, -1)[kept[relabel], 0])
     assert given.max() > 1
 
 
 def test_a_smaller_rho_keeps_a_subset(tmp_path):
     pool = pool_of(tmp_path, made_up(), per_label=8)
-    views = [set(pool.rows(View(rho=rho)).tolist()) for rho in (0.2, 0.4, 0.8, 1.0)]
+    views = [set(pool.rows(FakeSelection(rho=rho)).tolist()) for rho in (0.2, 0.4, 0.8, 1.0)]
     assert all(small < large for small, large in itertools.pairwise(views))
 
 
@@ -155,17 +155,19 @@ def test_rows_whose_errors_are_all_equal_are_kept_in_the_asked_number(tmp_path):
     rows = {**made_up(), "errors": np.zeros(60, np.float32)}
     pool = pool_of(tmp_path, rows, per_label=8)
     total = len(accepted_by_loop(rows, 8))
-    assert len(pool.rows(View(rho=0.5))) == round(0.5 * total)
+    assert len(pool.rows(FakeSelection(rho=0.5))) == round(0.5 * total)
 
 
 def test_relabelling_takes_the_teachers_label_and_keeping_that_asked_for(tmp_path):
     rows = made_up()
     pool = pool_of(tmp_path, rows, per_label=8)
-    chosen = pool.rows(View(rho=0.7))
+    chosen = pool.rows(FakeSelection(rho=0.7))
     np.testing.assert_array_equal(
-        pool.labels(View(relabel="hard"), chosen), rows["relabels"][chosen]
+        pool.labels(FakeSelection(relabel="hard"), chosen), rows["relabels"][chosen]
     )
-    np.testing.assert_array_equal(pool.labels(View(relabel="keep"), chosen), rows["labels"][chosen])
+    np.testing.assert_array_equal(
+        pool.labels(FakeSelection(relabel="keep"), chosen), rows["labels"][chosen]
+    )
     assert (rows["relabels"][chosen] != rows["labels"][chosen]).any()
 
 
@@ -173,14 +175,14 @@ def test_a_draw_of_classes_is_balanced_by_the_new_label(tmp_path):
     rows = made_up(num=60)
     pool = pool_of(tmp_path, rows, per_label=30)
     for num in (30, 31, 32):
-        view = View(num=num)
+        view = FakeSelection(num=num)
         drawn = pool.rows(view, seed=1)
         counts = np.bincount(pool.labels(view, drawn), minlength=3)
         assert sorted(counts, reverse=True) == sorted(
             [num // 3 + (i < num % 3) for i in range(3)], reverse=True
         )
         assert (np.diff(drawn) > 0).all()
-        assert set(drawn) <= set(pool.rows(View()))
+        assert set(drawn) <= set(pool.rows(FakeSelection()))
     assert pool.rows(view, seed=1).tolist() == drawn.tolist() != pool.rows(view, seed=2).tolist()
 
 
@@ -188,27 +190,27 @@ def test_a_draw_takes_no_more_of_a_label_than_there_are(tmp_path):
     rows = {**made_up(), "relabels": np.zeros(60, np.int64)}
     rows["relabels"][:6] = 1
     pool = pool_of(tmp_path, rows, per_label=20)
-    view = View(num=30)
-    everything = pool.labels(View(), pool.rows(View()))
+    view = FakeSelection(num=30)
+    everything = pool.labels(FakeSelection(), pool.rows(FakeSelection()))
     expected = [min(10, count) for count in np.bincount(everything, minlength=3)]
     assert np.bincount(pool.labels(view, pool.rows(view)), minlength=3).tolist() == expected
 
 
 def test_a_draw_of_a_continuous_label_is_uniform_over_rows(tmp_path):
     pool = pool_of(tmp_path, made_up(num=60, continuous=True), per_label=30)
-    everything = pool.rows(View())
-    drawn = [pool.rows(View(num=30), seed) for seed in range(200)]
+    everything = pool.rows(FakeSelection())
+    drawn = [pool.rows(FakeSelection(num=30), seed) for seed in range(200)]
     assert all(len(set(rows)) == 30 and set(rows) <= set(everything) for rows in drawn)
     counts = np.bincount(np.concatenate(drawn), minlength=180)[everything]
     expected = 200 * 30 / len(everything)
     assert abs(counts - expected).max() < 5 * np.sqrt(expected)
-    assert pool.rows(View(num=10_000)).tolist() == everything.tolist()
+    assert pool.rows(FakeSelection(num=10_000)).tolist() == everything.tolist()
 
 
 def test_filtering_away_everything_is_refused(tmp_path):
     pool = pool_of(tmp_path, made_up(), per_label=8)
     with pytest.raises(UserError, match="no fakes are left") as caught:
-        pool.images(pool.rows(View(rho=0.01)))
+        pool.images(pool.rows(FakeSelection(rho=0.01)))
     assert "rho" in caught.value.hint
 
 
@@ -258,7 +260,7 @@ def test_the_published_layout_has_images_and_labels_in_their_unit(tmp_path):
     for continuous in (False, True):
         rows = made_up(continuous=continuous)
         pool = pool_of(tmp_path / str(continuous), rows, per_label=8)
-        view = View(relabel="keep")
+        view = FakeSelection(relabel="keep")
         fakes.export(pool, view, tmp_path / "fakes.h5", 10.0, 90.0)
         chosen = pool.rows(view)
         with hdf5.Reader(tmp_path / "fakes.h5") as file:
@@ -278,12 +280,12 @@ def test_records_and_views_survive_a_second_reading(tmp_path):
     record = runs.read_json(tmp_path / "generate" / "pool.json")
     assert set(record["files"]) == {f"pool-{index:05d}.h5" for index in range(3)}
     again = Pool(tmp_path / "generate" / "pool.json")
-    assert again.rows(View(rho=0.5)).tolist() == pool.rows(View(rho=0.5)).tolist()
+    assert again.rows(FakeSelection(rho=0.5)).tolist() == pool.rows(FakeSelection(rho=0.5)).tolist()
 
 
 def test_a_shortfall_is_reported(tmp_path, capsys):
     rows = {**made_up(), "relabels": np.zeros(60, np.int64)}
-    pool_of(tmp_path, rows, per_label=20).rows(View(num=30))
+    pool_of(tmp_path, rows, per_label=20).rows(FakeSelection(num=30))
     assert "warning" in capsys.readouterr().err
 
 
@@ -302,11 +304,11 @@ def file_of(path, labels, shape=(3, 4, 4), dtype=np.uint8):
 def test_a_file_of_fakes_has_the_labels_that_stand_in_it(tmp_path):
     held = FakeFile(file_of(tmp_path / "a.h5", [2.0, 0.0, 1.0, 1.0]), CLASSES, 4)
     assert held.columns["labels"].dtype == np.int64
-    view = View(subsample=False, relabel="keep")
+    view = FakeSelection(subsample=False, relabel="keep")
     assert held.labels(view, held.rows(view)).tolist() == [2, 0, 1, 1]
     held = FakeFile(file_of(tmp_path / "b.h5", [0.0, 45.0, 90.0]), DEGREES, 4)
     assert held.columns["labels"].tolist() == [0.0, 0.5, 1.0], "scaled from their unit"
-    assert len(held.rows(View(subsample=False, relabel="keep", num=2))) == 2
+    assert len(held.rows(FakeSelection(subsample=False, relabel="keep", num=2))) == 2
 
 
 @pytest.mark.parametrize(

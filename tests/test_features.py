@@ -67,15 +67,15 @@ def test_features_are_fitted_once_and_loaded_after(tmp_path, monkeypatch, task):
         changed = preset.load("digits", ["data.size=8"]).model_copy(
             update={"dre": Dre(features=settings, steps=1)}
         )
-        design = architectures.features(changed, task.outputs, images.normalisation())
+        architecture = architectures.features(changed, task.outputs, images.normalisation())
         return fit_features(
             task,
             images,
             settings,
-            design,
+            architecture,
             folder=tmp_path / name,
             seed=0,
-            recipe="r",
+            digest="r",
             machine=Machine("cpu"),
         )
 

@@ -104,7 +104,7 @@ def test_an_imported_teacher_is_finished_scored_and_says_where_it_comes_from(tmp
     expected = {"file": "teacher.pth", "sha256": file_digest(file), "layout": "MobileNetV2"}
     assert facts["finished"]
     assert facts["origin"] == {"mobilenetv2": expected}
-    assert facts["recipe"]["from"] == {"mobilenetv2": file_digest(file)}
+    assert facts["inputs"]["from"] == {"mobilenetv2": file_digest(file)}
     assert facts["seen"] == {}, "nobody knows which rows it saw"
     assert facts["validation"] < 80
     network = load_network(record.parent, "network", torch.device("cpu"))
@@ -471,10 +471,10 @@ def test_a_file_is_named_by_its_part_or_alone_and_may_have_an_equals_sign(tmp_pa
 
 def test_an_import_that_was_cut_off_asks_for_its_file_again(tmp_path):
     run = Run(tmp_path)
-    call = plan.Call(weights={"generator": {"file": "G.pth", "sha256": "0" * 64}})
+    call = plan.Overrides(weights={"generator": {"file": "G.pth", "sha256": "0" * 64}})
     plan.gan(SETTINGS, run, call).begin()
     artefact = plan.gan(SETTINGS, run)
     assert artefact.state() == "begun"
     with pytest.raises(UserError, match="its import was not finished") as caught:
-        plan.file_of("generator", artefact, plan.Call())
+        plan.file_of("generator", artefact, plan.Overrides())
     assert "--from" in caught.value.hint

@@ -7,13 +7,13 @@ import torch
 from torch import tensor
 
 from cgankd.losses import (
-    hinge_critic,
+    hinge_discriminator,
     hinge_generator,
     kept_kl,
     ratio_penalty,
     softened_kl,
     softplus_ratio,
-    vanilla_critic,
+    vanilla_discriminator,
     vanilla_generator,
 )
 
@@ -22,13 +22,13 @@ def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
 
 
-def test_the_critics_hinge_counts_each_sample_by_its_weight():
+def test_the_discriminators_hinge_counts_each_sample_by_its_weight():
     real, fake = tensor([2.0, 0.5, -1.0]), tensor([-2.0, 0.0, 1.0])
     ones = torch.ones(3)
     # real: 0, 0.5, 2; fake: 0, 1, 2
-    assert hinge_critic(real, fake, ones, ones).item() == pytest.approx(2.5 / 3 + 3 / 3)
+    assert hinge_discriminator(real, fake, ones, ones).item() == pytest.approx(2.5 / 3 + 3 / 3)
     weights, fake_weights = tensor([5.0, 1.0, 0.5]), tensor([9.0, 0.25, 2.0])
-    assert hinge_critic(real, fake, weights, fake_weights).item() == pytest.approx(
+    assert hinge_discriminator(real, fake, weights, fake_weights).item() == pytest.approx(
         1.5 / 3 + 4.25 / 3
     )
 
@@ -46,7 +46,7 @@ def test_the_vanilla_losses_are_those_of_the_published_code_where_it_does_not_sa
 
     expected = sum(w * cost(score) for w, score in zip(weights, real, strict=True)) / 3
     expected += sum(w * cost(-score) for w, score in zip(fake_weights, fake, strict=True)) / 3
-    assert vanilla_critic(
+    assert vanilla_discriminator(
         *map(tensor, (real, fake, weights, fake_weights))
     ).item() == pytest.approx(expected, rel=1e-6)
     assert vanilla_generator(tensor(fake)).item() == pytest.approx(
@@ -60,15 +60,15 @@ def test_the_vanilla_losses_keep_their_gradient_where_the_sigmoid_is_zero():
     assert gradient.tolist() == [-0.5, 0.0]
 
 
-def test_the_gradient_of_a_critic_is_nowhere_larger_than_its_vanilla_loss():
+def test_the_gradient_of_a_discriminator_is_nowhere_larger_than_its_vanilla_loss():
     # what collapse.PINNED relies on: a loss near zero leaves nothing to learn
     scores = torch.linspace(-20, 20, 101, requires_grad=True)
     loss, none = torch.nn.functional.softplus(-scores), tensor([-1e9])
     (gradient,) = torch.autograd.grad(loss.sum(), scores)
     assert (gradient.abs() <= loss).all()
-    assert vanilla_critic(scores[:1], none, torch.ones(1), torch.ones(1)).item() == pytest.approx(
-        loss[0].item()
-    )
+    assert vanilla_discriminator(
+        scores[:1], none, torch.ones(1), torch.ones(1)
+    ).item() == pytest.approx(loss[0].item())
 
 
 def test_softened_kl_is_t_squared_times_the_divergence_per_sample():

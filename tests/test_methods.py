@@ -165,12 +165,12 @@ def dots(*places: int) -> torch.Tensor:
 
 
 def sskd(teacher_head: nn.Module, **settings) -> Sskd:
-    head = preset.Recipe(steps=1)
+    head = preset.Training(steps=1)
     method = Sskd(
         CLASSES,
         Quadrants(),
         Teacher(Quadrants(), teacher_head),
-        preset.Sskd(head=head, **settings),
+        preset.SskdSettings(head=head, **settings),
         [],
     )
     method.head = nn.Identity()
@@ -265,7 +265,11 @@ def test_the_teachers_head_learns_from_which_upright_view_a_turned_one_comes():
 def test_of_sskd_student_and_both_its_heads_learn_and_the_teacher_does_not():
     teacher = Teacher(Quadrants(), Projection(size=4))
     method = Sskd(
-        CLASSES, Quadrants(), teacher, preset.Sskd(head=preset.Recipe(steps=1)), ["crop", "flip"]
+        CLASSES,
+        Quadrants(),
+        teacher,
+        preset.SskdSettings(head=preset.Training(steps=1)),
+        ["crop", "flip"],
     )
     sum(method(torch.randn(6, 3, 4, 4), torch.arange(6) % 3).values()).backward()
     assert {name.split(".")[0] for name in method.state_dict()} == {"student", "head"}

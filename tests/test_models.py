@@ -214,7 +214,7 @@ def test_generators_draw_images_in_range_that_depend_on_noise_and_condition(name
     make_generator, make_discriminator = GANS[name]
     conditions = {"num_classes": 3} if name == "biggan" else {"embedding": 8}
     generator = make_generator(size=size, latent=5, width=2, **conditions).eval()
-    critic = make_discriminator(size=size, width=2, **conditions).eval()
+    discriminator = make_discriminator(size=size, width=2, **conditions).eval()
     z = torch.randn(2, 5)
     first, second = (
         (torch.tensor([0, 1]), torch.tensor([2, 1]))
@@ -226,9 +226,9 @@ def test_generators_draw_images_in_range_that_depend_on_noise_and_condition(name
     assert images.abs().max() <= 1
     assert not torch.equal(images[0], others[0])
     assert not torch.equal(images[0], generator(z.flip(0), first)[0])
-    scores = critic(images, first)
+    scores = discriminator(images, first)
     assert scores.shape == (2,)
-    assert scores[0] != critic(images, second)[0]
+    assert scores[0] != discriminator(images, second)[0]
 
 
 # Pieces
@@ -372,31 +372,31 @@ def test_every_parameter_of_biggan_has_a_gradient_once_gamma_has_left_zero(size)
     torch.manual_seed(0)
     sizes = {"size": size, "width": 2, "num_classes": 3, "attention": 8}
     generator = make_network({"name": "biggan", "latent": 60, "shared": 4, **sizes})
-    critic, classes = GANS["biggan"][1](**sizes), torch.arange(6) % 3
+    discriminator, classes = GANS["biggan"][1](**sizes), torch.arange(6) % 3
 
     def without_gradient() -> set[str]:
-        for network in (generator, critic):
+        for network in (generator, discriminator):
             network.eval().zero_grad()  # statistics of the batch would cancel biases before them
-        critic(generator(torch.randn(6, 60), classes), classes).sum().backward()
+        discriminator(generator(torch.randn(6, 60), classes), classes).sum().backward()
         return {
             name
-            for network in (generator, critic)
+            for network in (generator, discriminator)
             for name, parameter in network.named_parameters()
             if not parameter.grad.any()
         }
 
     for network in (
         generator,
-        critic,
+        discriminator,
     ):  # spectral norms of the initial weights, so that signals pass
         network.train()
-    critic(generator(torch.randn(6, 60), classes), classes)
+    discriminator(generator(torch.randn(6, 60), classes), classes)
     blocked = without_gradient()
     assert len(blocked) == 8, (
         "gamma = 0 keeps gradients from the four layers of each attention, and from nothing else"
     )
     assert {name.split(".")[2] for name in blocked} == {"query", "key", "value", "output"}
-    for network in (generator, critic):
+    for network in (generator, discriminator):
         (layer,) = [part for part in network.modules() if isinstance(part, SelfAttention)]
         with torch.no_grad():
             layer.gamma.fill_(0.1)
@@ -407,17 +407,19 @@ def test_every_parameter_of_biggan_has_a_gradient_once_gamma_has_left_zero(size)
 def test_every_weight_of_a_discriminator_has_spectral_norm_one(name):
     torch.manual_seed(0)
     conditions = {"num_classes": 3} if name == "biggan" else {"embedding": 8}
-    critic = GANS[name][1](size=16, width=2, **conditions)
+    discriminator = GANS[name][1](size=16, width=2, **conditions)
     condition = torch.arange(4) % 3 if name == "biggan" else torch.rand(4, 8)
     for _ in range(40):  # power iteration goes on with every forward pass
-        critic(torch.zeros(4, 3, 16, 16), condition)
-    critic.eval()
+        discriminator(torch.zeros(4, 3, 16, 16), condition)
+    discriminator.eval()
     layers = [
         layer
-        for layer in critic.modules()
+        for layer in discriminator.modules()
         if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding)
     ]
-    assert len(layers) == len([key for key in critic.state_dict() if key.endswith("original")])
+    assert len(layers) == len(
+        [key for key in discriminator.state_dict() if key.endswith("original")]
+    )
     for layer in layers:
         assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(
             1, abs=0.1
@@ -431,25 +433,25 @@ def test_discriminators_have_no_batch_norm_and_all_generators_but_sngan_are_spec
         ("sagan", {"embedding": 8}),
     ):
         generator = GANS[name][0](size=16, latent=4, width=2, **conditions)
-        critic = GANS[name][1](size=16, width=2, **conditions)
-        assert not any(isinstance(layer, nn.BatchNorm2d) for layer in critic.modules())
+        discriminator = GANS[name][1](size=16, width=2, **conditions)
+        assert not any(isinstance(layer, nn.BatchNorm2d) for layer in discriminator.modules())
         assert any("parametrizations" in key for key in generator.state_dict()) == (name != "sngan")
 
 
 def test_the_sagan_discriminator_is_the_one_written_down():
     torch.manual_seed(0)
-    critic = GANS["sagan"][1](size=16, width=8, embedding=4)
+    discriminator = GANS["sagan"][1](size=16, width=8, embedding=4)
     x, h = torch.rand(2, 3, 16, 16) * 2 - 1, torch.rand(2, 4)
     with torch.no_grad():
-        critic.blocks[1].gamma.fill_(0.7)
-        critic(x, h)  # one power iteration
-        for name, value in critic.named_parameters():
+        discriminator.blocks[1].gamma.fill_(0.7)
+        discriminator(x, h)  # one power iteration
+        for name, value in discriminator.named_parameters():
             if name.endswith("bias"):
                 value.uniform_(-1, 1)
-    critic.eval()
+    discriminator.eval()
     weights = iter(
         (layer.weight, layer.bias)
-        for layer in critic.modules()
+        for layer in discriminator.modules()
         if isinstance(layer, nn.Conv2d | nn.Linear)
     )
 
@@ -474,19 +476,21 @@ def test_the_sagan_discriminator_is_the_one_written_down():
     y = F.relu(y).flatten(1)
     (score, bias), (project, _) = weights
     torch.testing.assert_close(
-        critic(x, h), (y @ score.T + bias + (h @ project.T * y).sum(1, keepdim=True))[:, 0]
+        discriminator(x, h), (y @ score.T + bias + (h @ project.T * y).sum(1, keepdim=True))[:, 0]
     )
 
 
 def test_the_projection_of_biggan_is_the_class_vector_times_the_summed_map():
     torch.manual_seed(0)
-    critic = GANS["biggan"][1](size=8, width=2, num_classes=3).eval()
+    discriminator = GANS["biggan"][1](size=8, width=2, num_classes=3).eval()
     images, classes = torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 2, 1])
-    h = F.relu(critic.blocks(images)).sum((2, 3))
+    h = F.relu(discriminator.blocks(images)).sum((2, 3))
     expected = (
-        h @ critic.score.weight[0] + critic.score.bias + (critic.project.weight[classes] * h).sum(1)
+        h @ discriminator.score.weight[0]
+        + discriminator.score.bias
+        + (discriminator.project.weight[classes] * h).sum(1)
     )
-    torch.testing.assert_close(critic(images, classes), expected)
+    torch.testing.assert_close(discriminator(images, classes), expected)
 
 
 def test_the_ratio_is_positive_and_takes_the_condition_before_the_features():

@@ -31,9 +31,9 @@ WORSE = {0: 11.0, 1: 13.0, 2: 15.0}  # mean 13; differences 1
 BLKD = {0: 11.0, 1: 10.0, 2: 15.0}  # differences 1, -2, 1
 
 
-def finish(record: Path, command: str, payload=(), recipe=None, **facts) -> None:
+def finish(record: Path, command: str, payload=(), inputs=None, **facts) -> None:
     made_on = {"device": "cpu", "processes": 1}
-    Artefact(record, command, recipe or {}).finish(payload, made_on=made_on, **facts)
+    Artefact(record, command, inputs or {}).finish(payload, made_on=made_on, **facts)
 
 
 def members(
@@ -131,7 +131,7 @@ def make_run(
     finish(run.gan, "train-gan", steps=2)
     runs.write_bytes(
         run.gan.parent / "metrics.jsonl",
-        b'{"step": 1, "critic": 2.5}\n{"step": 2, "critic": 1.5}\n{"st',
+        b'{"step": 1, "discriminator": 2.5}\n{"step": 2, "discriminator": 1.5}\n{"st',
     )
     return root
 
@@ -177,7 +177,7 @@ def test_a_record_without_results_is_refused_by_name(tmp_path: Path):
 
 def test_an_artefact_of_another_input_is_pointed_out(tmp_path: Path):
     run = Run(make_run(tmp_path))
-    finish(run.dre, "fit-dre", recipe={"train-gan": "0" * 64}, mean_ratio=1.0, effective_share=0.9)
+    finish(run.dre, "fit-dre", inputs={"train-gan": "0" * 64}, mean_ratio=1.0, effective_share=0.9)
     found = records.read(tmp_path)
     assert records.mixed(found) == [
         "dre/dre.json was made from another result of train-gan than stands here."
@@ -186,14 +186,14 @@ def test_an_artefact_of_another_input_is_pointed_out(tmp_path: Path):
 
 def test_students_of_different_training_are_pointed_out(tmp_path: Path):
     run = Run(make_run(tmp_path))
-    finish(run.student("nokd-seed0"), "distill", recipe={"training": {"steps": 60}})
-    finish(run.student("blkd-seed0"), "distill", recipe={"training": {"steps": 90}})
+    finish(run.student("nokd-seed0"), "distill", inputs={"training": {"steps": 60}})
+    finish(run.student("blkd-seed0"), "distill", inputs={"training": {"steps": 90}})
     assert "not all trained with the same settings" in records.mixed(records.read(tmp_path))[0]
 
 
 def test_a_torn_last_line_of_a_log_is_left_out(tmp_path: Path):
     found = records.losses(records.read(make_run(tmp_path)))
-    assert found == {"gan": {"critic": [(1, 2.5), (2, 1.5)]}}
+    assert found == {"gan": {"discriminator": [(1, 2.5), (2, 1.5)]}}
 
 
 def test_only_a_teacher_that_loses_to_nokd_is_a_caution(tmp_path: Path):
@@ -433,7 +433,7 @@ def test_a_continuous_label_is_shown_before_and_after_the_filter(tmp_path: Path)
         error_unit="degrees",
     )
     pool = fakes.Pool(tmp_path / "pool.json")
-    view = fakes.View(rho=2 / 3, bins=2, relabel="unclipped")
+    view = fakes.FakeSelection(rho=2 / 3, bins=2, relabel="unclipped")
     (axes,) = figures.filtered.__wrapped__(pool, view).axes
     before, after = ([bar.get_height() for bar in bars] for bars in axes.containers)
     assert (before[4], before[25], sum(before)) == (3, 3, 6), (
@@ -625,6 +625,9 @@ def test_a_run_without_pool_search_or_nokd_has_a_page(tmp_path: Path):
 
 
 def test_importing_the_report_is_light():
-    code = "import sys, cgankd.report.page; print({'torch', 'matplotlib', 'jinja2'} & set(sys.modules))"
+    code = (
+        "import sys, cgankd.report.page; print({'torch', 'matplotlib', 'jinja2'} & "
+        "set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

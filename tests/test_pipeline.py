@@ -64,7 +64,7 @@ def test_the_pool_keeps_what_it_promises(chain):
             "later ones only if accepted"
         )
         assert column["accepted"][mine].sum() >= 12
-    assert len(pool.rows(fakes.View(num=None))) == 12 * len(labels)
+    assert len(pool.rows(fakes.FakeSelection(num=None))) == 12 * len(labels)
 
 
 def test_other_seeds_build_only_distill_and_keep_the_students_there_are(copied):
@@ -191,7 +191,7 @@ def test_class_folders_of_odd_grey_and_broken_pictures_go_through_prepare_and_a_
     toy.build_all(tmp_path / "run", "digits", *changes, upto="generate")
     pool = fakes.Pool(runs.Run(tmp_path / "run").pool)
     assert pool.record["label"]["classes"] == [f"class{label}" for label in range(10)]
-    assert len(pool.rows(fakes.View())) == 120
+    assert len(pool.rows(fakes.FakeSelection())) == 120
 
 
 def test_the_official_tiny_imagenet_folder_goes_through_prepare_and_a_run(tmp_path):
@@ -242,7 +242,7 @@ def test_a_table_of_pictures_with_numbers_goes_through_a_run(tmp_path):
     toy.build_all(tmp_path / "run", "digits-angle", *changes, upto="generate")
     pool = fakes.Pool(runs.Run(tmp_path / "run").pool)
     assert pool.record["label"] == {"kind": "continuous", "min": 0.0, "max": 50.0, "unit": "mm"}
-    assert len(pool.rows(fakes.View())) == 72
+    assert len(pool.rows(fakes.FakeSelection())) == 72
 
 
 def test_the_public_rc49_file_goes_through_prepare_and_a_run(tmp_path):
@@ -261,7 +261,7 @@ def test_the_public_rc49_file_goes_through_prepare_and_a_run(tmp_path):
         "unit": "degrees",
         "step": 0.1,
     }
-    assert len(pool.rows(fakes.View())) == 72
+    assert len(pool.rows(fakes.FakeSelection())) == 72
 
 
 def test_the_preset_of_rc49_runs_on_a_published_file_from_end_to_end(tmp_path, monkeypatch):
@@ -282,7 +282,7 @@ def test_the_preset_of_rc49_runs_on_a_published_file_from_end_to_end(tmp_path, m
         "validation": 90,
         "test": 1348,
     }
-    assert len(fakes.Pool(job.run.pool).rows(fakes.View())) == 72
+    assert len(fakes.Pool(job.run.pool).rows(fakes.FakeSelection())) == 72
     members = runs.read_json(job.run.distill("nokd+fake"))["members"]
     assert {(member["steps"], member["fakes"]) for member in members} == {(24, 20)}, (
         "an epoch of 380 in batches of 16"
@@ -314,4 +314,4 @@ def test_a_folder_of_faces_goes_through_prepare_and_a_run(tmp_path):
     }
     pool = fakes.Pool(runs.Run(tmp_path / "run").pool)
     assert pool.record["label"]["unit"] == "years"
-    assert len(pool.rows(fakes.View())) == 72
+    assert len(pool.rows(fakes.FakeSelection())) == 72

@@ -9,8 +9,8 @@ import pytest
 
 from cgankd import fakes, plan, preset, runs, sources
 from cgankd.errors import UserError
-from cgankd.fakes import View
-from cgankd.plan import Call, Student
+from cgankd.fakes import FakeSelection
+from cgankd.plan import Overrides, Student
 from cgankd.preset import Preset
 from cgankd.runs import Run
 
@@ -56,10 +56,10 @@ def identity(monkeypatch):
     )
 
 
-def digests(stage: str, run: Run, *changes: str, call: Call | None = None) -> list[str]:
+def digests(stage: str, run: Run, *changes: str, call: Overrides | None = None) -> list[str]:
     return [
         artefact.digest
-        for artefact in plan.artefacts(stage, settings(*changes), run, call or Call())
+        for artefact in plan.artefacts(stage, settings(*changes), run, call or Overrides())
     ]
 
 
@@ -256,7 +256,7 @@ def test_an_unknown_stage_is_a_bug(run):
 
 
 def test_a_student_depends_on_what_its_method_uses_and_on_nothing_else(run):
-    view = View(rho=0.5)
+    view = FakeSelection(rho=0.5)
     kinds = {
         "nokd": {},
         "nokd+fake": {"view": view},
@@ -299,11 +299,11 @@ def test_a_student_depends_on_what_its_method_uses_and_on_nothing_else(run):
 
 def test_every_part_of_a_view_and_of_a_student_changes_its_digest(run):
     views = [
-        View(rho=0.5),
-        View(rho=0.6),
-        View(rho=0.5, subsample=False),
-        View(rho=0.5, relabel="keep"),
-        View(rho=0.5, num=100),
+        FakeSelection(rho=0.5),
+        FakeSelection(rho=0.6),
+        FakeSelection(rho=0.5, subsample=False),
+        FakeSelection(rho=0.5, relabel="keep"),
+        FakeSelection(rho=0.5, num=100),
         None,
     ]
     assert len({student(run, view=view) for view in views}) == len(views)
@@ -338,7 +338,7 @@ def test_contents_of_teacher_and_pool_change_only_the_students_that_use_them(run
     kinds = {
         "nokd": {},
         "blkd": {"method": "blkd", "teacher": "resnet8"},
-        "nokd+fake": {"view": View(rho=0.5)},
+        "nokd+fake": {"view": FakeSelection(rho=0.5)},
     }
     before = {name: student(run, **values) for name, values in kinds.items()}
     for record, affected in (
@@ -355,7 +355,7 @@ def test_contents_of_teacher_and_pool_change_only_the_students_that_use_them(run
 
 
 def test_a_student_is_named_after_what_it_is_and_its_digest(run):
-    made = Student("resnet8_x0_25", "blkd", 3, teacher="resnet8", view=View(rho=0.5))
+    made = Student("resnet8_x0_25", "blkd", 3, teacher="resnet8", view=FakeSelection(rho=0.5))
     folder = plan.student_artefact(made, settings(), run).folder
     assert folder.parent == run.root / "students"
     assert folder.name.startswith("resnet8_x0_25-blkd+fake-seed3-")
@@ -365,7 +365,7 @@ def test_a_student_is_named_after_what_it_is_and_its_digest(run):
 
 
 def test_students_of_the_search_are_those_of_distill(run):
-    call = Call(method="nokd+fake")
+    call = Overrides(method="nokd+fake")
     searched = {
         plan.student_artefact(one, settings(), run).digest for one in plan.rho_students(settings())
     }
@@ -377,7 +377,7 @@ def test_students_of_the_search_are_those_of_distill(run):
     assert distilled < searched, "rho = 0.5 with seeds 0 and 1 was trained in the search"
     alone = {
         plan.student_artefact(one, settings(), run).digest
-        for one in plan.method_students("nokd", settings(), run, Call())
+        for one in plan.method_students("nokd", settings(), run, Overrides())
     }
     assert alone < searched
 
@@ -399,7 +399,7 @@ def test_the_search_trains_each_rho_and_no_fakes_for_each_network_and_seed():
 def test_under_the_published_protocol_the_search_alone_leaves_out_the_rows_it_chooses_on(run):
     paper = settings("data.protocol=paper")
     searched = plan.rho_students(paper)
-    wanted = plan.method_students("nokd+fake", paper, run, Call(method="nokd+fake"))
+    wanted = plan.method_students("nokd+fake", paper, run, Overrides(method="nokd+fake"))
     assert all(one.held_out for one in searched)
     assert not any(one.held_out for one in [*wanted, *plan.rho_students(settings())])
     digests = [
@@ -436,7 +436,7 @@ def test_pairs_that_a_method_cannot_tell_apart_are_one_student(run):
         "['resnet8_x2', 'resnet8', 'resnet20']]"
     )
     counts = {
-        method: len(plan.method_students(method, settings(pairs), run, Call()))
+        method: len(plan.method_students(method, settings(pairs), run, Overrides()))
         for method in ("nokd", "nokd+fake", "blkd", "takd")
     }
     assert counts == {"nokd": 2, "nokd+fake": 2, "blkd": 2 * 2, "takd": 3 * 2}
@@ -447,27 +447,27 @@ def test_a_call_can_ask_for_one_student_of_the_pairs(run):
         "distill.pairs=[['resnet8', 'resnet8', 'resnet20'], ['resnet8', 'resnet8', "
         "'resnet8_x0_25']]"
     )
-    found = plan.method_students("nokd", settings(pairs), run, Call(student="resnet20"))
+    found = plan.method_students("nokd", settings(pairs), run, Overrides(student="resnet20"))
     assert {one.network for one in found} == {"resnet20"}
     with pytest.raises(
         UserError,
         match=r"--student resnet110: not in distill.pairs \(students: resnet20, resnet8_x0_25\)",
     ):
-        plan.method_students("nokd", settings(pairs), run, Call(student="resnet110"))
+        plan.method_students("nokd", settings(pairs), run, Overrides(student="resnet110"))
 
 
 # The chain of TAKD
 
 
 def test_the_assistant_of_takd_is_a_blkd_student_of_the_same_seed_and_view(run):
-    students = plan.method_students("takd+fake", settings(), run, Call())
+    students = plan.method_students("takd+fake", settings(), run, Overrides())
     assert [one.seed for one in students] == [0, 1]
     for one in students:
         assert one.previous == Student(
-            "resnet8_x0_5", "blkd", one.seed, "resnet8", view=View(rho=0.5)
+            "resnet8_x0_5", "blkd", one.seed, "resnet8", view=FakeSelection(rho=0.5)
         )
         assert one.previous.previous is None
-    assert plan.method_students("blkd", settings(), run, Call())[0].previous is None
+    assert plan.method_students("blkd", settings(), run, Overrides())[0].previous is None
 
 
 def test_takd_depends_on_its_assistant_and_through_it_on_the_teacher(run):
@@ -476,11 +476,11 @@ def test_takd_depends_on_its_assistant_and_through_it_on_the_teacher(run):
     assistant = plan.student_artefact(
         Student(**{"network": "resnet8_x0_25", "seed": 0, **values}).previous, settings(), run
     )
-    recipe = plan.student_artefact(
+    inputs = plan.student_artefact(
         Student(network="resnet8_x0_25", seed=0, **values), settings(), run
-    ).recipe
-    assert recipe["assistant"] == assistant.digest
-    assert assistant.recipe["method"] == "blkd"
+    ).inputs
+    assert inputs["assistant"] == assistant.digest
+    assert assistant.inputs["method"] == "blkd"
     assert student(run, **{**values, "assistant": "resnet8"}) != before
     runs.write_json(run.teacher("resnet8"), {"finished": True, "content": "new"})
     assert student(run, **values) != before
@@ -490,52 +490,54 @@ def test_takd_depends_on_its_assistant_and_through_it_on_the_teacher(run):
 
 
 def test_methods_are_those_of_the_preset_unless_the_call_names_one():
-    assert plan.methods(settings(), Call()) == ["nokd", "takd+fake"]
-    assert plan.methods(settings(), Call(method="blkd+fake")) == ["blkd+fake"]
+    assert plan.methods(settings(), Overrides()) == ["nokd", "takd+fake"]
+    assert plan.methods(settings(), Overrides(method="blkd+fake")) == ["blkd+fake"]
 
 
 def test_rho_is_that_of_the_call_else_of_the_preset_else_the_selected_one(run):
     changes = ["distill.nfake=50", "distill.relabel=keep"]
-    assert plan.distill_views(settings(*changes), run, Call(rho="0.25")) == [
-        View(0.25, True, "keep", 50)
+    assert plan.distill_views(settings(*changes), run, Overrides(rho="0.25")) == [
+        FakeSelection(0.25, True, "keep", 50)
     ]
-    assert plan.distill_views(settings(*changes), run, Call()) == [View(0.5, True, "keep", 50)]
-    assert plan.distill_views(settings("distill.rho=selected"), run, Call())[0].rho == 0.7
+    assert plan.distill_views(settings(*changes), run, Overrides()) == [
+        FakeSelection(0.5, True, "keep", 50)
+    ]
+    assert plan.distill_views(settings("distill.rho=selected"), run, Overrides())[0].rho == 0.7
     run.rho.unlink()
     with pytest.raises(UserError, match="not found") as caught:
-        plan.distill_views(settings("distill.rho=selected"), run, Call())
+        plan.distill_views(settings("distill.rho=selected"), run, Overrides())
     assert "cgankd select-rho" in caught.value.hint
 
 
 def test_rho_none_trains_without_fakes(run):
-    for one in plan.method_students("nokd+fake", settings(), run, Call(rho="none")):
+    for one in plan.method_students("nokd+fake", settings(), run, Overrides(rho="none")):
         assert one.view is None
-    for one in plan.method_students("nokd+fake", settings("distill.rho=none"), run, Call()):
+    for one in plan.method_students("nokd+fake", settings("distill.rho=none"), run, Overrides()):
         assert one.view is None
-    assert plan.method_students("nokd+fake", settings("distill.rho=none"), run, Call(rho="0.5"))[
-        0
-    ].view == View(rho=0.5)
+    assert plan.method_students(
+        "nokd+fake", settings("distill.rho=none"), run, Overrides(rho="0.5")
+    )[0].view == FakeSelection(rho=0.5)
 
 
 @pytest.mark.parametrize("value", ["0", "1.1", "-0.5", "nan", "inf", "half"])
 def test_a_rho_that_is_no_share_is_refused(run, value):
     with pytest.raises(UserError, match=f"--rho {value}: expected a number in") as caught:
-        plan.distill_views(settings(), run, Call(rho=value))
+        plan.distill_views(settings(), run, Overrides(rho=value))
     assert caught.value.code == 2
 
 
 def test_a_list_of_numbers_of_fakes_gives_a_row_each_and_zero_is_without(run):
-    rows = plan.method_rows("nokd+fake", settings("distill.nfake=[0, 10, 50]"), run, Call())
+    rows = plan.method_rows("nokd+fake", settings("distill.nfake=[0, 10, 50]"), run, Overrides())
     views = {name: [one.view for one in students] for name, students in rows.items()}
     assert views == {
         "nokd+fake (0)": [None] * 2,
-        "nokd+fake (10)": [View(rho=0.5, num=10)] * 2,
-        "nokd+fake (50)": [View(rho=0.5, num=50)] * 2,
+        "nokd+fake (10)": [FakeSelection(rho=0.5, num=10)] * 2,
+        "nokd+fake (50)": [FakeSelection(rho=0.5, num=50)] * 2,
     }
-    assert list(plan.method_rows("nokd", settings("distill.nfake=[0, 10]"), run, Call())) == [
+    assert list(plan.method_rows("nokd", settings("distill.nfake=[0, 10]"), run, Overrides())) == [
         "nokd"
     ]
-    assert rows["nokd+fake (0)"] == plan.method_students("nokd", settings(), run, Call()), (
+    assert rows["nokd+fake (0)"] == plan.method_students("nokd", settings(), run, Overrides()), (
         "the same students"
     )
     assert {
@@ -545,11 +547,11 @@ def test_a_list_of_numbers_of_fakes_gives_a_row_each_and_zero_is_without(run):
 
 def test_a_file_of_fakes_is_used_as_it_is_and_its_content_counts(run, tmp_path):
     path = tmp_path / "fakes.h5"
-    call = Call(fake=str(path))
+    call = Overrides(fake=str(path))
     (one, *_) = plan.method_students("nokd+fake", settings(), run, call)
-    assert (one.view, one.fakes) == (View(subsample=False, relabel="keep"), str(path))
+    assert (one.view, one.fakes) == (FakeSelection(subsample=False, relabel="keep"), str(path))
     assert plan.method_students("nokd", settings(), run, call) == plan.method_students(
-        "nokd", settings(), run, Call()
+        "nokd", settings(), run, Overrides()
     )
     with pytest.raises(UserError, match=r"fakes\.h5 not found"):
         plan.student_artefact(one, settings(), run)
@@ -562,17 +564,17 @@ def test_a_file_of_fakes_is_used_as_it_is_and_its_content_counts(run, tmp_path):
 
 def test_all_seeds_of_sskd_share_the_head_of_their_teacher(run):
     changes = ["distill.sskd.head.steps=7"]
-    students = plan.method_students("sskd+fake", settings(*changes), run, Call())
+    students = plan.method_students("sskd+fake", settings(*changes), run, Overrides())
     (head,) = plan.previous(students)
     assert (head.method, head.network, head.seed, head.view) == (
         plan.HEAD,
         "resnet8",
         0,
-        View(rho=0.5),
+        FakeSelection(rho=0.5),
     )
     made = plan.student_artefact(head, settings(*changes), run)
-    assert made.recipe["training"]["steps"] == 7
-    assert made.digest in str(plan.student_artefact(students[0], settings(*changes), run).recipe)
+    assert made.inputs["training"]["steps"] == 7
+    assert made.digest in str(plan.student_artefact(students[0], settings(*changes), run).inputs)
     longer = settings("distill.sskd.head.steps=8")
     assert plan.student_artefact(head, longer, run).digest != made.digest
     assert (
@@ -583,7 +585,7 @@ def test_all_seeds_of_sskd_share_the_head_of_their_teacher(run):
 
 def test_a_method_of_the_call_that_does_not_apply_is_refused(run):
     with pytest.raises(UserError, match=r"--method sskd: sskd needs the table") as caught:
-        plan.methods(settings(), Call(method="sskd"))
+        plan.methods(settings(), Overrides(method="sskd"))
     assert caught.value.code == 2
 
 
@@ -591,7 +593,7 @@ def test_a_method_of_the_call_that_does_not_apply_is_refused(run):
 
 
 def test_each_row_of_the_ablation_adds_one_step(run):
-    rows = plan.ablation_students(settings("distill.nfake=50"), run, Call(ablation=True))
+    rows = plan.ablation_students(settings("distill.nfake=50"), run, Overrides(ablation=True))
     views = {name: students[0].view and asdict(students[0].view) for name, students in rows.items()}
     assert views == {
         "nokd": None,
@@ -601,7 +603,7 @@ def test_each_row_of_the_ablation_adds_one_step(run):
         "+ relabel": {"rho": 0.5, "subsample": True, "relabel": "hard", "num": 50, "bins": 1},
     }
     assert all([one.seed for one in students] == [0, 1] for students in rows.values())
-    full = plan.method_students("nokd+fake", settings("distill.nfake=50"), run, Call())
+    full = plan.method_students("nokd+fake", settings("distill.nfake=50"), run, Overrides())
     assert rows["+ relabel"] == full
 
 
@@ -609,11 +611,11 @@ def test_search_methods_and_ablation_filter_within_the_same_ranges_of_labels(run
     changes = ["distill.filter_bins=9", "distill.relabel=unclipped"]
     asked = preset.load("digits-angle", changes)
     (search, *_) = [one.view for one in plan.rho_students(asked) if one.view]
-    (view,) = plan.distill_views(asked, run, Call(rho="0.7"))
-    rows = plan.ablation_students(asked, run, Call(rho="0.7", ablation=True))
-    assert search == view == View(0.7, relabel="unclipped", bins=9)
+    (view,) = plan.distill_views(asked, run, Overrides(rho="0.7"))
+    rows = plan.ablation_students(asked, run, Overrides(rho="0.7", ablation=True))
+    assert search == view == FakeSelection(0.7, relabel="unclipped", bins=9)
     assert rows["+ relabel"][0].view == view
-    assert rows["+ filter"][0].view == View(0.7, relabel="keep", bins=9)
+    assert rows["+ filter"][0].view == FakeSelection(0.7, relabel="keep", bins=9)
 
 
 def test_labels_to_generate_outside_the_range_are_refused_where_it_is_known():
@@ -630,7 +632,7 @@ def test_labels_to_generate_outside_the_range_are_refused_where_it_is_known():
 
 
 def test_the_ablation_is_one_artefact_beside_those_of_the_methods(run):
-    (made,) = plan.artefacts("distill", settings(), run, Call(ablation=True))
+    (made,) = plan.artefacts("distill", settings(), run, Overrides(ablation=True))
     assert made.record == run.root / "distill" / "ablation.json"
     assert not made.owns_folder
     assert {artefact.record.name for artefact in plan.artefacts("distill", settings(), run)} == {
@@ -641,7 +643,7 @@ def test_the_ablation_is_one_artefact_beside_those_of_the_methods(run):
 
 def test_an_ablation_without_fakes_is_refused_in_its_own_words(run):
     with pytest.raises(UserError, match="ablation"):
-        plan.artefacts("distill", settings("distill.rho=none"), run, Call(ablation=True))
+        plan.artefacts("distill", settings("distill.rho=none"), run, Overrides(ablation=True))
 
 
 def test_the_pool_names_every_command_whose_networks_are_missing(tmp_path):

@@ -374,11 +374,11 @@ def test_published_epochs_are_counted_in_steps_of_the_training_rows(name):
     settings, rows = load(name), ROWS[name]
     assert settings.data.num_train == rows == 4 * settings.data.num_validation
     epochs = 350 * math.ceil(rows / 128)
-    for recipe in (settings.teacher, settings.dre.features, settings.distill):
-        assert (recipe.steps, recipe.batch) == (epochs, 128)
+    for training in (settings.teacher, settings.dre.features, settings.distill):
+        assert (training.steps, training.batch) == (epochs, 128)
         falls = [
             next(step for step in range(epochs) if step / epochs >= share)
-            for share in recipe.milestones
+            for share in training.milestones
         ]
         assert falls == [epochs // 350 * 150, epochs // 350 * 250]
     assert (settings.dre.steps, settings.dre.batch) == (350 * math.ceil(rows / 512), 512)

@@ -28,16 +28,16 @@ def cnn(trunk: str, side: int = 8, **changes) -> dict:
     return {"name": "cnn", "trunk": trunk, "side": side, "outputs": 3, **CONSTANTS, **changes}
 
 
-def load(folder, content, design: dict):
+def load(folder, content, architecture: dict):
     """The network of a file with that content, and its origin."""
     file = folder / "weights.pth"
     torch.save(content, file)
-    return published.load({"file": str(file), "sha256": file_digest(file)}, design)
+    return published.load({"file": str(file), "sha256": file_digest(file)}, architecture)
 
 
-def refused(folder, content, design: dict, words: str) -> UserError:
+def refused(folder, content, architecture: dict, words: str) -> UserError:
     with pytest.raises(UserError, match=words) as caught:
-        load(folder, content, design)
+        load(folder, content, architecture)
     assert caught.value.code == 65
     return caught.value
 
@@ -52,10 +52,10 @@ def normalised(x: Tensor) -> Tensor:
     )[:, None, None]
 
 
-def made(design: dict):
+def made(architecture: dict):
     """A network of which every tensor has values of its own, norms' gains and statistics too."""
     torch.manual_seed(0)
-    network = make_network(design)
+    network = make_network(architecture)
     for key, value in network.state_dict().items():
         if value.ndim > 1 and not key.startswith("normalise."):
             size = (6 / value[0].numel()) ** 0.5
@@ -209,13 +209,13 @@ def renamed(network, names: list[str]) -> dict[str, Tensor]:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", NAMED)
 def test_a_file_in_published_names_is_the_network(tmp_path, without_initial_values, case):
-    design, names = NAMED[case]
-    network = made(design)
+    architecture, names = NAMED[case]
+    network = made(architecture)
     state = {f"module.{key}": tensor for key, tensor in renamed(network, names).items()}
     loaded, origin = load(
-        tmp_path, {"net_state_dict" if "sskd" not in case else "state_dict": state}, design
+        tmp_path, {"net_state_dict" if "sskd" not in case else "state_dict": state}, architecture
     )
-    x = images(design["side"])
+    x = images(architecture["side"])
     torch.testing.assert_close(loaded(x), network(x), rtol=0, atol=0)
     assert network(x).std(0).mean() > 1e-3, "the outputs tell images apart"
     assert not loaded.training
@@ -230,11 +230,11 @@ def regressor_names(trunk: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("trunk", REGRESSORS)
 def test_each_tensor_of_a_published_regressor_has_its_place(trunk):
-    design = architectures.published_cnn(trunk, REGRESSORS[trunk][0], 1, CONSTANTS)
+    architecture = architectures.published_cnn(trunk, REGRESSORS[trunk][0], 1, CONSTANTS)
     with torch.device("meta"):
-        network = make_network(design)
+        network = make_network(architecture)
     state, own = renamed(network, regressor_names(trunk)), network.state_dict()
-    _, layout = published._choose(state, "net_state_dict", design, "")
+    _, layout = published._choose(state, "net_state_dict", architecture, "")
     assert dict(published._pairs(own, state, layout, "")) == renaming(
         network, regressor_names(trunk)
     )
@@ -244,13 +244,13 @@ def test_each_tensor_of_a_published_regressor_has_its_place(trunk):
 def test_a_published_regressor_sees_images_unchanged_and_ends_rectified(
     tmp_path, without_initial_values
 ):
-    design = architectures.published_cnn("mobilenetv2-imagenet", 16, 1, CONSTANTS)
-    network, x = made(design), images(16, 8)
+    architecture = architectures.published_cnn("mobilenetv2-imagenet", 16, 1, CONSTANTS)
+    network, x = made(architecture), images(16, 8)
     state = renamed(network, regressor_names("mobilenetv2-imagenet"))
     loaded, _ = load(
         tmp_path,
         {"net_state_dict": {f"module.{key}": value for key, value in state.items()}},
-        design,
+        architecture,
     )
     linear = network.head[:-1](network.trunk(x))
     assert linear.std(0).mean() > 1e-3, "the outputs tell images apart"
@@ -266,11 +266,11 @@ def test_the_published_image_embedding_reads_labels_back_rectified(
     tmp_path, without_initial_values
 ):
     settings = Embedding(network="resnet18", size=16, images={"steps": 1}, labels={"steps": 1})
-    design = architectures.published_embedding(settings, 8)
-    network, stages = made(design), ("main.3", "main.4", "main.5", "main.6")
+    architecture = architectures.published_embedding(settings, 8)
+    network, stages = made(architecture), ("main.3", "main.4", "main.5", "main.6")
     parts = ["x2h_res.0", "x2h_res.1", "x2h_res.3", "x2h_res.4", "h2y.0"]
     names = resnet(RESNET18, ("main.0", "main.1"), stages, "")[:-1]
-    loaded, _ = load(tmp_path, {"net_state_dict": renamed(network, [*names, *parts])}, design)
+    loaded, _ = load(tmp_path, {"net_state_dict": renamed(network, [*names, *parts])}, architecture)
     x = images(8, 6)
     assert torch.equal(loaded(x), network(x))
     assert loaded(x).std(0).mean() > 1e-3
@@ -453,7 +453,7 @@ def halve_or_refine(
 
 
 @pytest.mark.parametrize(
-    ("forward", "inputs", "wrapper", "design"),
+    ("forward", "inputs", "wrapper", "architecture"),
     [
         (label_embedding, torch.linspace(0, 1, 9), "net_state_dict", {"name": "label-embedding", "size": 128}),
         (sparse_encoder, torch.linspace(-1, 1, 2 * 3 * 64 * 64).sin().view(2, 3, 64, 64), "encoder_net_state_dict",
@@ -461,12 +461,14 @@ def halve_or_refine(
     ],
 )  # fmt: skip
 def test_a_published_embedding_and_encoder_compute_the_same_here(
-    tmp_path, forward, inputs, wrapper, design
+    tmp_path, forward, inputs, wrapper, architecture
 ):
     p = Published()
     expected = forward(p, inputs)
     loaded, _ = load(
-        tmp_path, {wrapper: {f"module.{key}": value for key, value in p.state.items()}}, design
+        tmp_path,
+        {wrapper: {f"module.{key}": value for key, value in p.state.items()}},
+        architecture,
     )
     torch.testing.assert_close(loaded(inputs), expected, rtol=1e-4, atol=1e-4)
     assert expected.std(0).mean() > 1e-3
@@ -687,14 +689,14 @@ def test_a_published_generator_draws_the_same_images_here(tmp_path, sizes, publi
 
 
 def test_spectral_norms_that_keep_both_vectors_keep_them(tmp_path):
-    p, design = BigGan(), {"name": "biggan", "num_classes": 5, **GENERATORS[0][0]}
+    p, architecture = BigGan(), {"name": "biggan", "num_classes": 5, **GENERATORS[0][0]}
     p(torch.randn(1, 8), torch.zeros(1, dtype=torch.int64), **GENERATORS[0][1])
     weight, u = p.state.pop("linear.weight"), p.state.pop("linear.u0")[0]
     v = torch.rand(8)
     loaded, _ = load(
         tmp_path,
         {**p.state, "linear.weight_orig": weight, "linear.weight_u": u, "linear.weight_v": v},
-        design,
+        architecture,
     )
     torch.testing.assert_close(loaded.first.weight, weight / (u @ weight @ v))
 
@@ -708,33 +710,36 @@ def mobile(without_initial_values) -> dict[str, Tensor]:
 
 
 def test_another_number_of_classes_is_refused_with_both_shapes(tmp_path, mobile):
-    design = cnn("mobilenetv2", outputs=10)
+    architecture = cnn("mobilenetv2", outputs=10)
     refused(
         tmp_path,
         mobile,
-        design,
+        architecture,
         r"linear\.weight is \(3, 1280\), expected \(10, 1280\) for our head\.weight",
     )
 
 
 def test_a_missing_tensor_or_one_too_many_is_named(tmp_path, mobile):
-    design = cnn("mobilenetv2")
+    architecture = cnn("mobilenetv2")
     bias = mobile.pop("linear.bias")
     refused(
         tmp_path,
         mobile,
-        design,
+        architecture,
         r"missing beside linear\.weight, expected \(3,\) for our head\.bias",
     )
     refused(
         tmp_path,
         {**mobile, "linear.bias": bias, "linear.scale": bias},
-        design,
+        architecture,
         r"linear\.scale is \(3,\)",
     )
     del mobile["linear.weight"]
     refused(
-        tmp_path, mobile, design, r"missing at its end, expected \(3, 1280\) for our head\.weight"
+        tmp_path,
+        mobile,
+        architecture,
+        r"missing at its end, expected \(3, 1280\) for our head\.weight",
     )
 
 
@@ -772,8 +777,8 @@ def test_the_network_that_a_refused_file_fits_is_named(tmp_path, without_initial
     shapes = r"features\.3\.weight is \(64, 64, 3, 3\), expected \(128, 64, 3, 3\)"
     assert "it fits vgg13" in refused(tmp_path, deeper, cnn("vgg11"), shapes).hint
     larger = renamed(made(cnn("resnet18", 64)), resnet(RESNET18, *MAIN, side=64))
-    for design in (cnn("resnet18", 32), cnn("resnet18", 64, outputs=9)):
-        error = refused(tmp_path, larger, design, "expected")
+    for architecture in (cnn("resnet18", 32), cnn("resnet18", 64, outputs=9)):
+        error = refused(tmp_path, larger, architecture, "expected")
         assert error.hint == "it fits resnet18 for images of side 64 and 3 classes"
     norm = {"output_layer.0.gain": torch.ones(3)}
     assert (

@@ -14,11 +14,11 @@ from cgankd.runs import Artefact
 MADE_ON = {"device": "cpu"}
 
 
-def artefact(root, recipe=None, **options) -> Artefact:
+def artefact(root, inputs=None, **options) -> Artefact:
     return Artefact(
         root / "gan" / "gan.json",
         "train-gan",
-        recipe or {"gan": {"steps": 5, "width": 4}},
+        inputs or {"gan": {"steps": 5, "width": 4}},
         **options,
     )
 
@@ -144,7 +144,7 @@ def test_a_record_says_how_the_artefact_was_made(tmp_path):
     made = artefact(tmp_path)
     finish(made, score=2.0)
     record = runs.finished(made.record, "train-gan")
-    assert record["recipe"] == made.recipe
+    assert record["inputs"] == made.inputs
     assert record["digest"] == made.digest
     assert record["score"] == 2.0
     assert record["files"] == {"part.bin": hashlib.sha256(b"weights").hexdigest()}

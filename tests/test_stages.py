@@ -8,7 +8,7 @@ from torch import tensor
 
 from cgankd import console, preset, runs
 from cgankd.errors import UserError
-from cgankd.fakes import View
+from cgankd.fakes import FakeSelection
 from cgankd.plan import Student
 from cgankd.stages import distill, fit_dre, train_teacher
 from cgankd.stages.select_rho import choose
@@ -158,9 +158,15 @@ def test_what_is_no_density_ratio_is_refused_and_lambda_named(ratios, words):
     ("students", "words"),
     [
         ([Student("n", "nokd", 0)], "train without fakes"),
-        ([Student("n", "nokd", 0), Student("n", "nokd", 0, view=View(num=9))], "not recommended"),
         (
-            [Student("n", "nokd", 0), Student("n", "nokd", 0, view=View(num=9), fakes="theirs.h5")],
+            [Student("n", "nokd", 0), Student("n", "nokd", 0, view=FakeSelection(num=9))],
+            "not recommended",
+        ),
+        (
+            [
+                Student("n", "nokd", 0),
+                Student("n", "nokd", 0, view=FakeSelection(num=9), fakes="theirs.h5"),
+            ],
             None,
         ),
     ],

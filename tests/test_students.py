@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import load_file
 
 from cgankd import fakes, preset, runs
-from cgankd.fakes import View
+from cgankd.fakes import FakeSelection
 from cgankd.models import make_network
 from cgankd.models.saved import save_network
 from cgankd.plan import HEAD, Student, training
 from cgankd.runs import Artefact, Run, hdf5
-from cgankd.stages.students import School, _batches, train_student
+from cgankd.stages.students import StudentInputs, _batches, train_student
 from cgankd.training.machine import Machine
 
 STUDENT, TEACHER = "resnet8_x0_0625", "resnet8_x0_125"
@@ -33,7 +33,7 @@ CHANGES = [
 ]
 
 
-def set_up(root, *changes: str) -> School:
+def set_up(root, *changes: str) -> StudentInputs:
     """A run with a teacher and a pool that are just random."""
     run, draws = Run(root), np.random.default_rng(0)
     torch.manual_seed(0)
@@ -67,7 +67,7 @@ def set_up(root, *changes: str) -> School:
         },
     )
     pool.finish([pool.folder / "pool-00000.h5"], made_on={}, per_label=12)
-    return School(preset.load("digits", [*CHANGES, *changes]), run, Machine("cpu"))
+    return StudentInputs(preset.load("digits", [*CHANGES, *changes]), run, Machine("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def school(tmp_path_factory):
     return set_up(tmp_path_factory.mktemp("school"))
 
 
-def batches_of(student: Student, school: School):
+def batches_of(student: Student, school: StudentInputs):
     """The batches of a student and their number."""
     return _batches(student, training(student, school.preset), school.fakes(student), school)
 
@@ -111,10 +111,10 @@ def test_rows_of_rare_labels_are_repeated_with_and_without_the_validation_rows(t
 
 KINDS = {
     "nokd": Student(STUDENT, "nokd", 0),
-    "nokd+fake": Student(STUDENT, "nokd", 0, view=View(rho=0.5)),
+    "nokd+fake": Student(STUDENT, "nokd", 0, view=FakeSelection(rho=0.5)),
     "blkd": Student(STUDENT, "blkd", 0, TEACHER),
-    "takd+fake": Student(STUDENT, "takd", 0, TEACHER, STUDENT, View(rho=0.5)),
-    "sskd+fake": Student(STUDENT, "sskd", 0, TEACHER, view=View(rho=0.5)),
+    "takd+fake": Student(STUDENT, "takd", 0, TEACHER, STUDENT, FakeSelection(rho=0.5)),
+    "sskd+fake": Student(STUDENT, "sskd", 0, TEACHER, view=FakeSelection(rho=0.5)),
     "blkd+uda": Student(STUDENT, "blkd+uda", 0, TEACHER),
 }
 
@@ -162,9 +162,11 @@ def test_takd_trains_its_assistant_first_and_learns_from_it(school, trained):
         path for path in (school.run.root / "students").iterdir() if "-blkd+fake-" in path.name
     ]
     assert len(assistants) == 1
-    recipe = runs.read_json(trained["takd+fake"])["recipe"]
-    assert recipe["assistant"] == runs.read_json(assistants[0] / "student.json")["digest"]
-    direct = train_student(Student(STUDENT, "blkd", 0, TEACHER, view=View(rho=0.5)), school)
+    inputs = runs.read_json(trained["takd+fake"])["inputs"]
+    assert inputs["assistant"] == runs.read_json(assistants[0] / "student.json")["digest"]
+    direct = train_student(
+        Student(STUDENT, "blkd", 0, TEACHER, view=FakeSelection(rho=0.5)), school
+    )
     assert direct.parent == assistants[0]
     assert not same(direct, trained["takd+fake"])
 
@@ -184,7 +186,11 @@ def test_students_are_normalised_by_the_real_images_alone(school, trained):
 
 
 def test_the_fakes_of_a_view_are_its_rows_with_its_labels(school):
-    for view in (View(rho=0.5), View(rho=0.5, relabel="keep"), View(num=30)):
+    for view in (
+        FakeSelection(rho=0.5),
+        FakeSelection(rho=0.5, relabel="keep"),
+        FakeSelection(num=30),
+    ):
         pool = fakes.Pool(school.run.pool)
         rows = pool.rows(view, school.preset.seed)
         found = school.fakes(Student(STUDENT, "nokd", 0, view=view))
@@ -200,11 +206,11 @@ def test_fakes_of_a_file_are_used_as_they_are_and_drawn_evenly_from_the_classes(
     path.write_bytes(
         hdf5.to_bytes({"fake_images": pixels, "fake_labels": labels.astype(np.float64)}, {})
     )
-    view = View(subsample=False, relabel="keep")
+    view = FakeSelection(subsample=False, relabel="keep")
     found = school.fakes(Student(STUDENT, "nokd", 0, view=view, fakes=str(path)))
     np.testing.assert_array_equal(found.pixels.numpy(), pixels)
     assert found.labels.tolist() == labels.tolist()
-    twenty = View(subsample=False, relabel="keep", num=20)
+    twenty = FakeSelection(subsample=False, relabel="keep", num=20)
     some = school.fakes(Student(STUDENT, "nokd", 0, view=twenty, fakes=str(path)))
     assert torch.bincount(some.labels).tolist() == [2] * 10
 
@@ -214,9 +220,9 @@ def test_the_head_of_sskd_is_trained_once_for_all_seeds_and_students_learn_with_
     assert len(heads) == 1
     record = runs.read_json(heads[0] / "student.json")
     assert (record["steps"], record["fakes"], "validation" in record) == (3, 60, False)
-    train_student(Student(STUDENT, "sskd", 1, TEACHER, view=View(rho=0.5)), school)
+    train_student(Student(STUDENT, "sskd", 1, TEACHER, view=FakeSelection(rho=0.5)), school)
     assert [path for path in (school.run.root / "students").iterdir() if HEAD in path.name] == heads
-    assert runs.read_json(trained["sskd+fake"])["recipe"]["assistant"] == record["digest"]
+    assert runs.read_json(trained["sskd+fake"])["inputs"]["assistant"] == record["digest"]
     assert set(weights(trained["sskd+fake"])) == set(weights(trained["nokd"])), (
         "the student's own head is dropped"
     )
@@ -224,7 +230,7 @@ def test_the_head_of_sskd_is_trained_once_for_all_seeds_and_students_learn_with_
 
 def test_a_batch_has_the_asked_share_of_fakes(tmp_path):
     school = set_up(tmp_path, "distill.fake_share=0.25")
-    batches, steps = batches_of(Student(STUDENT, "nokd", 0, view=View(rho=0.5)), school)
+    batches, steps = batches_of(Student(STUDENT, "nokd", 0, view=FakeSelection(rho=0.5)), school)
     assert steps == 4
     real, fake = batches.parts
     assert (real.size, fake.size) == (12, 4)
@@ -235,7 +241,7 @@ def test_a_batch_has_the_asked_share_of_fakes(tmp_path):
 
 def test_proportional_fakes_join_the_real_images(tmp_path):
     school = set_up(tmp_path, "distill.fake_share=proportional")
-    batches, _ = batches_of(Student(STUDENT, "nokd", 0, view=View(rho=0.5)), school)
+    batches, _ = batches_of(Student(STUDENT, "nokd", 0, view=FakeSelection(rho=0.5)), school)
     assert len(batches.images) == 50 + 60
     assert batches.size == 16
 
@@ -244,7 +250,7 @@ def test_a_budget_of_epochs_counts_batches_of_all_images(tmp_path):
     school = set_up(tmp_path, "distill.budget=epochs", "distill.epochs=3")
     assert batches_of(Student(STUDENT, "nokd", 0), school)[1] == 3 * 4  # 50 images in batches of 16
     assert (
-        batches_of(Student(STUDENT, "nokd", 0, view=View(rho=0.5)), school)[1] == 3 * 7
+        batches_of(Student(STUDENT, "nokd", 0, view=FakeSelection(rho=0.5)), school)[1] == 3 * 7
     )  # 110 images
 
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from cgankd.data import vicinity
-from cgankd.data.batches import Images, Share
+from cgankd.data.batches import Images, ProcessSlice
 from cgankd.data.vicinity import (
     ByLabel,
     Pairs,
-    VicinalRounds,
+    VicinalGanBatches,
     make_vicinity,
     place_in,
     rule_of_thumb,
@@ -22,7 +22,7 @@ from cgankd.preset import Width
 from cgankd.randomness import generator
 from cgankd.task import Regression
 
-ALONE = Share()
+ALONE = ProcessSlice()
 UNIT = Regression(0.0, 1.0, "")
 KINDS = ["hard", "soft"]
 
@@ -51,10 +51,10 @@ def uneven(seed: int = 0) -> torch.Tensor:
 
 def rounds(
     labels, kind: str, size: int = 64, sigma: float | None = None, seed: int = 0, **width
-) -> VicinalRounds:
+) -> VicinalGanBatches:
     images = sorted_images(labels)
     made = make_vicinity(Width(kind=kind, **width), images.values)
-    return VicinalRounds(images, made, size, 1, sigma=sigma, seed=seed, share=ALONE)
+    return VicinalGanBatches(images, made, size, 1, sigma=sigma, seed=seed, share=ALONE)
 
 
 def near_by_loop(labels: list[float], target: float, kind: str, kappa: float) -> list[int]:
@@ -79,7 +79,7 @@ def test_the_rules_give_the_published_widths_though_labels_are_float32(per_label
     assert (len(images.labels), len(images.values)) == (450 * per_label, 450)
     soft, hard = (make_vicinity(Width(kind=kind), images.values) for kind in ("soft", "hard"))
     assert rule_of_thumb(images.labels) == pytest.approx(sigma, abs=5e-8)
-    assert VicinalRounds(
+    assert VicinalGanBatches(
         images, soft, 4, 1, sigma=None, seed=0, share=ALONE
     ).sigma == rule_of_thumb(images.labels)
     assert soft.nu == pytest.approx(50_625, rel=1e-9), "in float32 it would be 50,621.5"
@@ -167,18 +167,18 @@ def test_what_is_drawn_is_what_a_loop_with_the_same_draws_finds(kind):
             assert [weights[row], fake_weights[row]] == pytest.approx(by_hand, abs=1e-4)
 
 
-def test_a_critique_holds_what_was_drawn():
+def test_a_discriminator_batch_holds_what_was_drawn():
     made = rounds(uneven(), "soft")
     target, places, fake, weights, fake_weights = made.choose(3, 0)
-    (critique,) = made(3).critiques
+    (batch,) = made(3).discriminator_batches
     torch.testing.assert_close(
-        (critique.images[:, 0, 0, 0] + 1) * 127.5, made.images.rows[places].float()
+        (batch.images[:, 0, 0, 0] + 1) * 127.5, made.images.rows[places].float()
     )
-    assert torch.equal(critique.labels, target.float())
-    assert critique.judged_labels is critique.labels, "all are judged as the target"
-    assert torch.equal(critique.fake_labels, fake.float())
-    assert torch.equal(critique.weights, weights.float())
-    assert torch.equal(critique.fake_weights, fake_weights.float())
+    assert torch.equal(batch.labels, target.float())
+    assert batch.judged_labels is batch.labels, "all are judged as the target"
+    assert torch.equal(batch.fake_labels, fake.float())
+    assert torch.equal(batch.weights, weights.float())
+    assert torch.equal(batch.fake_weights, fake_weights.float())
 
 
 def test_labels_at_the_very_edge_of_a_vicinity_belong_to_it():
@@ -249,7 +249,7 @@ def test_a_round_is_a_function_of_seed_and_step_alone():
 
 
 def pairs(
-    labels, size: int, share: Share = ALONE, seed: int = 0, width: Width | None = None
+    labels, size: int, share: ProcessSlice = ALONE, seed: int = 0, width: Width | None = None
 ) -> Pairs:
     images = sorted_images(labels)
     made = make_vicinity(width, images.values) if width else None
@@ -296,10 +296,13 @@ def test_pairs_are_a_function_of_seed_and_step_and_shared_among_processes():
     again = pairs(uneven(), 8, width=Width())
     for step in (3, 0, 2):
         assert all(torch.equal(a, b) for a, b in zip(again(step), whole[step], strict=True))
-        parts = [pairs(uneven(), 8, share=Share(rank, 2), width=Width())(step) for rank in range(2)]
+        parts = [
+            pairs(uneven(), 8, share=ProcessSlice(rank, 2), width=Width())(step)
+            for rank in range(2)
+        ]
         for one, (even, odd) in zip(whole[step], zip(*parts, strict=True), strict=True):
             assert torch.equal(torch.stack([even, odd], 1).flatten(0, 1), one)
     assert not torch.equal(whole[0][1], whole[1][1])
     assert not torch.equal(pairs(uneven(), 8, seed=1, width=Width())(0)[1], whole[0][1])
     with pytest.raises(UserError, match="batch of 9 cannot be shared"):
-        pairs(uneven(), 9, share=Share(0, 2))
+        pairs(uneven(), 9, share=ProcessSlice(0, 2))

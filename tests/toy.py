@@ -20,35 +20,40 @@ from PIL import Image
 
 from cgankd import pipeline, preset
 from cgankd.errors import UserError
-from cgankd.plan import Call
+from cgankd.plan import Overrides
 from cgankd.runs import Run, hdf5
 
 TOY = [
-    "data.num_train=40", "data.num_validation=200",
-    "gan.width=1", "gan.latent=8", "gan.steps=24", "gan.batch=8", "gan.ema_start=4",
-    "teacher.networks=['resnet8_x0_25']", "teacher.steps=150", "teacher.batch=16",
-    "dre.width=32", "dre.steps=20", "dre.batch=8", "dre.penalty=10.0", "dre.output='softplus'",
-    "dre.features.size=32", "dre.features.steps=12", "dre.features.batch=8",
-    "generate.teacher='resnet8_x0_25'", "generate.per_label=12", "generate.block=16", "generate.burn_in=16",
-    "rho.grid=[0.5, 1.0]", "rho.seeds=[0]",
-    "distill.methods=['nokd', 'nokd+fake']", "distill.seeds=[0, 1]", "distill.steps=16", "distill.batch=16",
-    "distill.pairs=[['resnet8_x0_25', 'resnet8_x0_125', 'resnet8_x0_0625']]",
+    "data.num_train=40", "data.num_validation=200", "gan.width=1", "gan.latent=8", "gan.steps=24",
+    "gan.batch=8", "gan.ema_start=4", "teacher.networks=['resnet8_x0_25']", "teacher.steps=150",
+    "teacher.batch=16", "dre.width=32", "dre.steps=20", "dre.batch=8", "dre.penalty=10.0",
+    "dre.output='softplus'", "dre.features.size=32", "dre.features.steps=12",
+    "dre.features.batch=8", "generate.teacher='resnet8_x0_25'", "generate.per_label=12",
+    "generate.block=16", "generate.burn_in=16", "rho.grid=[0.5, 1.0]", "rho.seeds=[0]",
+    "distill.methods=['nokd', 'nokd+fake']", "distill.seeds=[0, 1]", "distill.steps=16",
+    "distill.batch=16", "distill.pairs=[['resnet8_x0_25', 'resnet8_x0_125', 'resnet8_x0_0625']]",
 ]  # fmt: skip
 KINDS = {
-    "digits": ["dre.features.network='resnet8_x0_25'", "distill.sskd.head.steps=8", "distill.sskd.head.batch=16"],
-    "digits-angle": ["gan.embedding.network='resnet8_x0_125'", "gan.embedding.size=16", "generate.labels=6",
-                     "gan.embedding.images.steps=12", "gan.embedding.labels.steps=8", "dre.features.width=4",
-                     "generate.bound_bins=2", "teacher.head=16", "distill.head=8", "evaluate.radius=20.0",
-                     "evaluate.centers=2", "evaluate.types.network='resnet8_x0_25'", "evaluate.types.steps=8",
-                     "dre.vicinity={gaps=2.0}"],
+    "digits": [
+        "dre.features.network='resnet8_x0_25'", "distill.sskd.head.steps=8",
+        "distill.sskd.head.batch=16",
+    ],
+    "digits-angle": [
+        "gan.embedding.network='resnet8_x0_125'", "gan.embedding.size=16", "generate.labels=6",
+        "gan.embedding.images.steps=12", "gan.embedding.labels.steps=8", "dre.features.width=4",
+        "generate.bound_bins=2", "teacher.head=16", "distill.head=8", "evaluate.radius=20.0",
+        "evaluate.centers=2", "evaluate.types.network='resnet8_x0_25'", "evaluate.types.steps=8",
+        "dre.vicinity={gaps=2.0}",
+    ],
 }  # fmt: skip
 STAGES = ("train-gan", "train-teacher", "fit-dre", "generate", "select-rho", "distill")
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([
-    "cgankd.cli.commands", "cgankd.pipeline", "cgankd.training.loop", "cgankd.stages.distill", "cgankd.stages.evaluate",
-    "cgankd.stages.fit_dre", "cgankd.stages.generate", "cgankd.stages.select_rho", "cgankd.stages.train_gan",
-    "cgankd.stages.train_teacher", "sklearn.datasets", "scipy.ndimage",
+    "cgankd.cli.commands", "cgankd.pipeline", "cgankd.training.loop", "cgankd.stages.distill",
+    "cgankd.stages.evaluate", "cgankd.stages.fit_dre", "cgankd.stages.generate",
+    "cgankd.stages.select_rho", "cgankd.stages.train_gan", "cgankd.stages.train_teacher",
+    "sklearn.datasets", "scipy.ndimage",
 ])  # fmt: skip
 
 
@@ -126,7 +131,7 @@ def _child(
     signals.install()
     code = 0
     try:
-        call = Call(**options.get("call", {}))
+        call = Overrides(**options.get("call", {}))
         pipeline.build(
             stage,
             replace(job(kind, root, *changes), call=call, rebuild=options.get("rebuild", False)),

@@ -248,7 +248,7 @@ def _job(options: Options, **call: Any) -> Any:
         options.num_processes,
         options.deterministic,
         options.rebuild,
-        pipeline.Call(**call),
+        pipeline.Overrides(**call),
     )
 
 
@@ -328,7 +328,9 @@ def _export(job: Any, path: Path) -> None:
 
     pool = fakes.Pool(job.run.pool)
     label = pool.record["label"]
-    fakes.export(pool, fakes.View(relabel="keep"), path, label.get("min", 0), label.get("max", 1))
+    fakes.export(
+        pool, fakes.FakeSelection(relabel="keep"), path, label.get("min", 0), label.get("max", 1)
+    )
 
 
 def _root_of(path: Path) -> Path:

@@ -70,7 +70,7 @@ class Batches:
     """
 
     def __init__(
-        self, images: Images, size: int, *, seed: int, stream: str, share: "Share"
+        self, images: Images, size: int, *, seed: int, stream: str, share: "ProcessSlice"
     ) -> None:
         self.images, self.seed, self.stream, self.share = images, seed, stream, share
         self.size = size
@@ -101,7 +101,7 @@ class Batches:
 
 
 @dataclass(frozen=True)
-class Share:
+class ProcessSlice:
     """Which part of a batch a process takes: every `num`-th row from `rank`."""
 
     rank: int = 0

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cgankd.data.batches import Batches, Images, Share
+from cgankd.data.batches import Batches, Images, ProcessSlice
 from cgankd.randomness import generator
 from cgankd.task import Task
 
 
 @dataclass(frozen=True)
-class Critique:
+class DiscriminatorBatch:
     """What one discriminator step needs; the fakes are drawn for `fake_labels` and judged as
     `judged_labels`.
     """
@@ -25,30 +25,43 @@ class Critique:
 
 
 @dataclass(frozen=True)
-class Round:
+class GanBatch:
     """What one generator step needs: its discriminator steps, then the labels to generate."""
 
-    critiques: list[Critique]
+    discriminator_batches: list[DiscriminatorBatch]
     labels: Tensor
 
 
-class ClassRounds:
+class ClassGanBatches:
     """Rounds for class labels: real images with their classes, fakes of uniformly drawn classes."""
 
     def __init__(
-        self, images: Images, size: int, critic_steps: int, task: Task, *, seed: int, share: Share
+        self,
+        images: Images,
+        size: int,
+        discriminator_steps: int,
+        task: Task,
+        *,
+        seed: int,
+        share: ProcessSlice,
     ) -> None:
         self.batches = Batches(images, size, seed=seed, stream="gan", share=share)
-        self.critic_steps, self.num_classes, self.seed = critic_steps, task.outputs, seed
+        self.discriminator_steps, self.num_classes, self.seed = (
+            discriminator_steps,
+            task.outputs,
+            seed,
+        )
 
-    def __call__(self, step: int) -> Round:
-        critiques = []
-        for part in range(self.critic_steps):
-            images, labels = self.batches(step * self.critic_steps + part)
+    def __call__(self, step: int) -> GanBatch:
+        discriminator_batches = []
+        for part in range(self.discriminator_steps):
+            images, labels = self.batches(step * self.discriminator_steps + part)
             fake_labels = self._draw(labels, step, part)
             ones = torch.ones(len(labels), device=labels.device)
-            critiques.append(Critique(images, labels, fake_labels, fake_labels, ones, ones))
-        return Round(critiques, self._draw(labels, step, self.critic_steps))
+            discriminator_batches.append(
+                DiscriminatorBatch(images, labels, fake_labels, fake_labels, ones, ones)
+            )
+        return GanBatch(discriminator_batches, self._draw(labels, step, self.discriminator_steps))
 
     def _draw(self, like: Tensor, *name: int) -> Tensor:
         size, share = self.batches.size, self.batches.share

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cgankd.data.batches import Images, Share
+from cgankd.data.batches import Images, ProcessSlice
 from cgankd.data.images import to_float
-from cgankd.data.rounds import Critique, Round
+from cgankd.data.rounds import DiscriminatorBatch, GanBatch
 from cgankd.errors import DATA, USAGE, UserError
 from cgankd.preset import Width
 from cgankd.randomness import generator
@@ -89,7 +89,7 @@ def rule_of_thumb(labels: Tensor) -> float:
     return 1.06 * labels.std(correction=0).item() * len(labels) ** -0.2
 
 
-class VicinalRounds:
+class VicinalGanBatches:
     """Rounds for a continuous label: CcGAN's hard and soft vicinal discriminator batches (Ding et
     al. 2021).
 
@@ -103,26 +103,33 @@ class VicinalRounds:
         images: ByLabel,
         vicinity: Vicinity,
         size: int,
-        critic_steps: int,
+        discriminator_steps: int,
         *,
         sigma: float | None,
         seed: int,
-        share: Share,
+        share: ProcessSlice,
     ) -> None:
         self.images, self.vicinity = images, vicinity
-        self.size, self.critic_steps, self.seed, self.share = size, critic_steps, seed, share
+        self.size, self.discriminator_steps, self.seed, self.share = (
+            size,
+            discriminator_steps,
+            seed,
+            share,
+        )
         self.sigma = rule_of_thumb(images.labels) if sigma is None else sigma
         share.check(size)
 
-    def __call__(self, step: int) -> Round:
-        critiques = [self._critique(step, part) for part in range(self.critic_steps)]
-        draws = generator(self.seed, "gan labels", step, self.critic_steps)
-        return Round(critiques, self._local(self._noisy(self._choose(draws), draws)))
+    def __call__(self, step: int) -> GanBatch:
+        discriminator_batches = [
+            self._discriminator_batch(step, part) for part in range(self.discriminator_steps)
+        ]
+        draws = generator(self.seed, "gan labels", step, self.discriminator_steps)
+        return GanBatch(discriminator_batches, self._local(self._noisy(self._choose(draws), draws)))
 
-    def _critique(self, step: int, part: int) -> Critique:
+    def _discriminator_batch(self, step: int, part: int) -> DiscriminatorBatch:
         target, places, fake, weights, fake_weights = self.choose(step, part)
         labels = self._local(target)
-        return Critique(
+        return DiscriminatorBatch(
             self.images.pixels(places[self.share.slice]),
             labels,
             self._local(fake),
@@ -193,7 +200,13 @@ class Pairs:
     """
 
     def __init__(
-        self, images: ByLabel, vicinity: Vicinity | None, size: int, *, seed: int, share: Share
+        self,
+        images: ByLabel,
+        vicinity: Vicinity | None,
+        size: int,
+        *,
+        seed: int,
+        share: ProcessSlice,
     ) -> None:
         self.images, self.vicinity, self.size, self.seed, self.share = (
             images,

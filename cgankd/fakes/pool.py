@@ -33,7 +33,7 @@ SMALL = tuple(name for name in COLUMNS if name not in ("images", "outputs"))
 
 
 @dataclass(frozen=True)
-class View:
+class FakeSelection:
     """Which fakes to use and how they are labelled; the published method is View(rho=...,
     num=...).
     """
@@ -76,7 +76,7 @@ class Fakes:
 
     columns: dict[str, np.ndarray]
 
-    def candidates(self, view: View) -> np.ndarray:
+    def candidates(self, view: FakeSelection) -> np.ndarray:
         """The rows among which a view draws, increasing."""
         raise NotImplementedError
 
@@ -84,18 +84,18 @@ class Fakes:
         """The images (n, 3, S, S) of increasing rows, uint8."""
         raise NotImplementedError
 
-    def rows(self, view: View, seed: int = 0) -> np.ndarray:
+    def rows(self, view: FakeSelection, seed: int = 0) -> np.ndarray:
         """The rows of a view, increasing; `seed` decides only which are drawn when `view.num` is
         smaller.
         """
         kept = self.candidates(view)
         return kept if view.num is None else self._draw(kept, view, seed)
 
-    def labels(self, view: View, rows: np.ndarray) -> np.ndarray:
+    def labels(self, view: FakeSelection, rows: np.ndarray) -> np.ndarray:
         """The labels of rows as a view gives them."""
         return self.columns["relabels" if view.relabel == "hard" else "labels"][rows]
 
-    def _draw(self, kept: np.ndarray, view: View, seed: int) -> np.ndarray:
+    def _draw(self, kept: np.ndarray, view: FakeSelection, seed: int) -> np.ndarray:
         """`view.num` of the rows: at random, and for classes the same number of each label."""
         assert view.num is not None
         rng = np.random.default_rng([seed, 0xFA4E])
@@ -163,7 +163,7 @@ class FakeFile(Fakes):
             "labels": scaled.astype(np.int64 if label["kind"] == "class" else np.float32)
         }
 
-    def candidates(self, view: View) -> np.ndarray:
+    def candidates(self, view: FakeSelection) -> np.ndarray:
         return np.arange(len(self.columns["labels"]))
 
     def images(self, rows: np.ndarray) -> np.ndarray:
@@ -195,7 +195,7 @@ class Pool(Fakes):
     def __len__(self) -> int:
         return len(self.columns["labels"])
 
-    def candidates(self, view: View) -> np.ndarray:
+    def candidates(self, view: FakeSelection) -> np.ndarray:
         column = self.columns
         chosen = (
             self._accepted()
@@ -210,7 +210,7 @@ class Pool(Fakes):
         )  # within its range
         return np.sort(chosen[order[place < np.rint(view.rho * counts)[bins[order]]]])
 
-    def labels(self, view: View, rows: np.ndarray) -> np.ndarray:
+    def labels(self, view: FakeSelection, rows: np.ndarray) -> np.ndarray:
         return self._outputs[rows] if view.relabel == "unclipped" else super().labels(view, rows)
 
     @cached_property
@@ -261,7 +261,7 @@ def first_accepted(
     return np.sort(order[place < num])
 
 
-def export(pool: Pool, view: View, path: Path, minimum: float, maximum: float) -> None:
+def export(pool: Pool, view: FakeSelection, path: Path, minimum: float, maximum: float) -> None:
     """Writes a view in the published layout: `fake_images` uint8 (n, 3, S, S), `fake_labels`
     float64 (n,).
 

@@ -44,7 +44,7 @@ class Sskd(nn.Module):
         task: Task,
         student: Cnn,
         teacher: Teacher,
-        settings: preset.Sskd,
+        settings: preset.SskdSettings,
         policy: Sequence[str],
     ) -> None:
         super().__init__()

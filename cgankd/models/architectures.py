@@ -9,22 +9,22 @@ from typing import Any
 
 from cgankd.preset import Embedding, Preset
 
-Design = dict[str, Any]
+Architecture = dict[str, Any]
 Constants = dict[str, list[float]]
 UNCHANGED: Constants = {"mean": [0.5] * 3, "std": [0.5] * 3}  # images stay in [-1, 1]
 
 
 def cnn(
     trunk: str, side: int, outputs: int, constants: Constants, head: int | None = None
-) -> Design:
+) -> Architecture:
     """A teacher, an assistant or a student; `head` is the width of hidden layers before the
     output.
     """
-    design = {"name": "cnn", "trunk": trunk, "side": side, "outputs": outputs, **constants}
-    return {**design, "head": head} if head else design
+    architecture = {"name": "cnn", "trunk": trunk, "side": side, "outputs": outputs, **constants}
+    return {**architecture, "head": head} if head else architecture
 
 
-def published_cnn(trunk: str, side: int, outputs: int, constants: Constants) -> Design:
+def published_cnn(trunk: str, side: int, outputs: int, constants: Constants) -> Architecture:
     """A teacher as it was published: of a continuous label with a head that ends in a ReLU, for
     images in [-1, 1].
     """
@@ -33,14 +33,14 @@ def published_cnn(trunk: str, side: int, outputs: int, constants: Constants) -> 
     return {**cnn(trunk, side, outputs, UNCHANGED, 128), "rectified": True}
 
 
-def condition(settings: Embedding | None, outputs: int) -> Design:
+def condition(settings: Embedding | None, outputs: int) -> Architecture:
     """What labels become for GAN and ratio."""
     if settings is None:
         return {"name": "class-index", "num_classes": outputs}
     return {"name": "label-embedding", "size": settings.size}
 
 
-def embedding(settings: Embedding, side: int, constants: Constants) -> Design:
+def embedding(settings: Embedding, side: int, constants: Constants) -> Architecture:
     """What the embedding of a continuous label is trained with."""
     return {
         "name": "image-embedding",
@@ -51,12 +51,12 @@ def embedding(settings: Embedding, side: int, constants: Constants) -> Design:
     }
 
 
-def published_embedding(settings: Embedding, side: int) -> Design:
+def published_embedding(settings: Embedding, side: int) -> Architecture:
     """As it was published: it reads labels back through a ReLU, of images in [-1, 1]."""
     return {**embedding(settings, side, UNCHANGED), "rectified": True}
 
 
-def generator(preset: Preset, outputs: int) -> Design:
+def generator(preset: Preset, outputs: int) -> Architecture:
     """The generator, and with it what its discriminator has in common."""
     gan = preset.gan
     shared = gan.model_dump(include={"shared"}, exclude_none=True)
@@ -71,7 +71,7 @@ def discriminator(preset: Preset, outputs: int) -> dict[str, Any]:
     return sizes | gan.model_dump(include={"attention"}, exclude_none=True)
 
 
-def features(preset: Preset, outputs: int, constants: Constants) -> Design:
+def features(preset: Preset, outputs: int, constants: Constants) -> Architecture:
     """The space of the density ratio: a CNN's wide layer for classes, a sparse autoencoder for a
     continuous label.
     """
@@ -88,7 +88,7 @@ def features(preset: Preset, outputs: int, constants: Constants) -> Design:
     return {"name": "sparse-encoder", "side": side, "width": settings.width, "size": settings.size}
 
 
-def ratio(preset: Preset, outputs: int) -> Design:
+def ratio(preset: Preset, outputs: int) -> Architecture:
     """The density ratio on those features."""
     dre, embedding = preset.dre, preset.gan.embedding
     return {

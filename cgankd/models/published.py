@@ -37,7 +37,7 @@ KINDS = {
 }  # of older spectral norms, by ours
 
 
-def load(weights: dict[str, str], design: dict[str, Any]) -> tuple[nn.Module, dict[str, str]]:
+def load(weights: dict[str, str], architecture: dict[str, Any]) -> tuple[nn.Module, dict[str, str]]:
     """The network of a design with the weights of {"file", "sha256"}, in eval mode, and their
     origin.
 
@@ -47,11 +47,13 @@ def load(weights: dict[str, str], design: dict[str, Any]) -> tuple[nn.Module, di
     file, sha256 = Path(weights["file"]), weights["sha256"]
     state, wrapper = read(file, sha256)
     try:
-        name, layout = _choose(state, wrapper, design, str(file))
-        network = _fill(state, layout, design, f"{file} ({name})").eval().requires_grad_(False)
+        name, layout = _choose(state, wrapper, architecture, str(file))
+        network = (
+            _fill(state, layout, architecture, f"{file} ({name})").eval().requires_grad_(False)
+        )
     except UserError as error:
         raise UserError(
-            str(error), error.code, _better(state, wrapper, design) or error.hint
+            str(error), error.code, _better(state, wrapper, architecture) or error.hint
         ) from error
     return network, {"file": file.name, "sha256": sha256, "layout": name}
 
@@ -104,12 +106,14 @@ def _is_plain(value: Any) -> bool:
     )
 
 
-def _choose(state: State, wrapper: str, design: dict[str, Any], where: str) -> tuple[str, Layout]:
+def _choose(
+    state: State, wrapper: str, architecture: dict[str, Any], where: str
+) -> tuple[str, Layout]:
     """The layout of the file among those of the network."""
-    known = known_for(design)
+    known = known_for(architecture)
     if not known:
         raise UserError(
-            f"{where}: no published weights are known for the network {kind(design)}", DATA
+            f"{where}: no published weights are known for the network {kind(architecture)}", DATA
         )
     strange = {name: _strange(state, layout) for name, layout in known.items()}
     named = {name: known[name] for name, key in strange.items() if key is None}
@@ -117,30 +121,31 @@ def _choose(state: State, wrapper: str, design: dict[str, Any], where: str) -> t
         raise UserError(
             f"{where}: {next(iter(strange.values()))} is no tensor of {' or '.join(known)}",
             DATA,
-            f"name weights of the network {kind(design)}",
+            f"name weights of the network {kind(architecture)}",
         )
     fitting = {name: layout for name, layout in named.items() if wrapper in layout.wrappers}
     if not fitting:
         raise UserError(
             f"{where}: its {wrapper} is that of {twin(named.values(), wrapper)}, whose forward "
             "pass is "
-            f"not that of {kind(design)}",
+            f"not that of {kind(architecture)}",
             DATA,
             "networks of Distiller end in -uda here",
         )
     name, layout = next(iter(fitting.items()))
     for key, value in layout.needs.items():
-        if design[key] != value:
+        if architecture[key] != value:
             raise UserError(
-                f"{where}: {name} was published with {key} = {value}, the preset has {design[key]}",
+                f"{where}: {name} was published with {key} = {value}, the preset has "
+                f"{architecture[key]}",
                 DATA,
             )
     return name, layout
 
 
-def _fill(state: State, layout: Layout, design: dict[str, Any], where: str) -> nn.Module:
+def _fill(state: State, layout: Layout, architecture: dict[str, Any], where: str) -> nn.Module:
     """The network of a design with the tensors of a file."""
-    network = make_network(design)
+    network = make_network(architecture)
     own, filled = network.state_dict(), {}
     for ours, theirs in _pairs(own, state, layout, where):
         if not state[theirs].isfinite().all():
@@ -150,7 +155,7 @@ def _fill(state: State, layout: Layout, design: dict[str, Any], where: str) -> n
     return network
 
 
-def _better(state: State, wrapper: str, design: dict[str, Any]) -> str:
+def _better(state: State, wrapper: str, architecture: dict[str, Any]) -> str:
     """Which network a file that was refused holds, as a hint; empty where it is the one asked for,
     or unknown.
     """
@@ -164,21 +169,21 @@ def _better(state: State, wrapper: str, design: dict[str, Any]) -> str:
             state.get(f"{layout.order.split()[-1]}.bias", ())
         )  # the last module is the classifier
         for trunk, side in itertools.product(
-            TRUNKS, dict.fromkeys([design.get("side", 32), 32, 64])
+            TRUNKS, dict.fromkeys([architecture.get("side", 32), 32, 64])
         ):
             other = published_cnn(
                 trunk, side, classes or 1, UNCHANGED
             )  # a regressor's head has no module of that name
             if re.fullmatch(layout.networks, kind(other)) and _fits(state, layout, other):
                 asked = all(
-                    design.get(key) == other.get(key)
+                    architecture.get(key) == other.get(key)
                     for key in ("trunk", "side", "outputs", "head")
                 )
                 labels = f"{classes} classes" if classes else "a continuous label"
                 return "" if asked else f"it fits {trunk} for images of side {side} and {labels}"
     return (
         f"its names are those of {' or '.join(named)}"
-        if named and not named.keys() & known_for(design)
+        if named and not named.keys() & known_for(architecture)
         else ""
     )
 
@@ -190,9 +195,9 @@ def _strange(state: State, layout: Layout) -> str | None:
     )
 
 
-def _fits(state: State, layout: Layout, design: dict[str, Any]) -> bool:
+def _fits(state: State, layout: Layout, architecture: dict[str, Any]) -> bool:
     with torch.device("meta"):
-        own = make_network(design).state_dict()
+        own = make_network(architecture).state_dict()
     try:
         return len(list(_pairs(own, state, layout, ""))) > 0
     except UserError:

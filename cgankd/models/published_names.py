@@ -45,20 +45,20 @@ class Layout:
         return name
 
 
-def kind(design: dict[str, Any]) -> str:
+def kind(architecture: dict[str, Any]) -> str:
     """What a layout is for: a network's name, with its trunk where it has one, and whether it has a
     deeper head.
     """
-    return " ".join([design["name"], *([design["trunk"]] if "trunk" in design else []),
-                     *(["with head"] if "head" in design else [])])  # fmt: skip
+    return " ".join([architecture["name"], *([architecture["trunk"]] if "trunk" in architecture else []),
+                     *(["with head"] if "head" in architecture else [])])  # fmt: skip
 
 
-def known_for(design: dict[str, Any]) -> dict[str, Layout]:
+def known_for(architecture: dict[str, Any]) -> dict[str, Layout]:
     """The published layouts of a network."""
     return {
         name: layout
         for name, layout in LAYOUTS.items()
-        if re.fullmatch(layout.networks, kind(design))
+        if re.fullmatch(layout.networks, kind(architecture))
     }
 
 

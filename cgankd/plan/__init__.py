@@ -18,7 +18,7 @@ from cgankd.plan.imports import file_of, gan_parts, imported, weights
 from cgankd.plan.students import (
     ABLATION,
     HEAD,
-    Call,
+    Overrides,
     Student,
     ablation_students,
     distill_rho,
@@ -37,7 +37,7 @@ from cgankd.plan.students import (
 __all__ = [
     "ABLATION",
     "HEAD",
-    "Call",
+    "Overrides",
     "Student",
     "ablation",
     "ablation_students",

@@ -1,4 +1,4 @@
-"""What a preset asks for: the artefacts of every stage with their recipes, and the list of
+"""What a preset asks for: the artefacts of every stage with their inputs, and the list of
 students.
 
 Nothing here imports torch, so that whatever is missing, refused or already done is known at once.
@@ -10,11 +10,11 @@ from typing import Any
 
 from cgankd import fakes, sources
 from cgankd.errors import DATA, USAGE, UserError
-from cgankd.fakes import View
+from cgankd.fakes import FakeSelection
 from cgankd.plan.imports import gan_parts, imported
 from cgankd.plan.students import (
     HEAD,
-    Call,
+    Overrides,
     Student,
     _weights,
     ablation_students,
@@ -25,11 +25,13 @@ from cgankd.plan.students import (
     training,
     wanted,
 )
-from cgankd.preset import Preset, Recipe
+from cgankd.preset import Preset, Training
 from cgankd.runs import Artefact, Run, content_of
 
 
-def artefacts(stage: str, preset: Preset, run: Run, call: Call = Call()) -> list[Artefact]:
+def artefacts(
+    stage: str, preset: Preset, run: Run, call: Overrides = Overrides()
+) -> list[Artefact]:
     """The artefacts of a stage; UserError naming the command that makes a missing input."""
     match stage:
         case "train-gan":
@@ -51,7 +53,7 @@ def artefacts(stage: str, preset: Preset, run: Run, call: Call = Call()) -> list
     raise AssertionError(f"no such stage: {stage}")
 
 
-def gan(preset: Preset, run: Run, call: Call = Call()) -> Artefact:
+def gan(preset: Preset, run: Run, call: Overrides = Overrides()) -> Artefact:
     origin = imported(run.gan, call, *gan_parts(preset))
     settings = _gan_settings(preset, origin.get("from", {}))
     return Artefact(run.gan, "train-gan", {"gan": settings, **_data(preset, run), **origin})
@@ -68,14 +70,14 @@ def _gan_settings(preset: Preset, imported: Collection[str]) -> dict[str, Any]:
     return settings
 
 
-def teacher(network: str, preset: Preset, run: Run, call: Call = Call()) -> Artefact:
+def teacher(network: str, preset: Preset, run: Run, call: Overrides = Overrides()) -> Artefact:
     origin = imported(run.teacher(network), call, network)
     settings = {} if origin else {"teacher": _values(preset.teacher, exclude={"networks"})}
-    recipe = {"network": network, **settings, **_data(preset, run), **origin}
-    return Artefact(run.teacher(network), "train-teacher", recipe)
+    inputs = {"network": network, **settings, **_data(preset, run), **origin}
+    return Artefact(run.teacher(network), "train-teacher", inputs)
 
 
-def dre(preset: Preset, run: Run, call: Call = Call()) -> Artefact:
+def dre(preset: Preset, run: Run, call: Overrides = Overrides()) -> Artefact:
     origin = imported(run.dre, call, "features", "ratio")
     settings = _values(
         preset.dre,
@@ -84,34 +86,34 @@ def dre(preset: Preset, run: Run, call: Call = Call()) -> Artefact:
     settings["features"] = _values(
         preset.dre.features, include={"network", "width", "size"} if origin else None
     )
-    recipe = {
+    inputs = {
         "dre": settings,
         **_data(preset, run),
         "train-gan": content_of(run.gan, "train-gan"),
         **origin,
     }
-    return Artefact(run.dre, "fit-dre", recipe)
+    return Artefact(run.dre, "fit-dre", inputs)
 
 
 def pool(preset: Preset, run: Run) -> Artefact:
-    inputs = {
+    upstream = {
         "train-gan": run.gan,
         "train-teacher": run.teacher(preset.generate.teacher),
         "fit-dre": run.dre,
     }
-    missing = [command for command, record in inputs.items() if not record.exists()]
+    missing = [command for command, record in upstream.items() if not record.exists()]
     if len(missing) > 1:
         raise UserError(
             f"{run.root}: the networks that draw and judge fakes are not there",
             DATA,
             f"run {', '.join(f'`cgankd {command}`' for command in missing)} first",
         )
-    recipe = {
+    inputs = {
         "generate": _values(preset.generate),
         "seed": preset.seed,
-        **{command: content_of(record, command) for command, record in inputs.items()},
+        **{command: content_of(record, command) for command, record in upstream.items()},
     }
-    return Artefact(run.pool, "generate", recipe)
+    return Artefact(run.pool, "generate", inputs)
 
 
 def evaluation(preset: Preset, run: Run) -> Artefact:
@@ -123,7 +125,7 @@ def evaluation(preset: Preset, run: Run) -> Artefact:
             if preset.data.continuous
             else "it is for a continuous label; metrics within classes are not there",
         )
-    recipe = {
+    inputs = {
         "evaluate": _values(preset.evaluate),
         "views": {row: asdict(view) for row, view in evaluated(preset).items()},
         **_data(preset, run),
@@ -131,54 +133,54 @@ def evaluation(preset: Preset, run: Run) -> Artefact:
         "train-teacher": content_of(run.teacher(preset.generate.teacher), "train-teacher"),
         "generate": content_of(run.pool, "generate"),
     }
-    return Artefact(run.evaluation, "evaluate", recipe)
+    return Artefact(run.evaluation, "evaluate", inputs)
 
 
-def evaluated(preset: Preset) -> dict[str, View]:
+def evaluated(preset: Preset) -> dict[str, FakeSelection]:
     """The views of the pool that are evaluated: step by step, with the ends of the grid, since rho
     is chosen later.
     """
     ends = dict.fromkeys([max(preset.rho.grid), min(preset.rho.grid)])
     return {
-        "raw fakes": View(subsample=False, relabel="keep"),
-        "+ subsampling": View(relabel="keep"),
-        **{f"+ filter, relabel (rho = {rho:g})": View(rho=rho) for rho in ends},
+        "raw fakes": FakeSelection(subsample=False, relabel="keep"),
+        "+ subsampling": FakeSelection(relabel="keep"),
+        **{f"+ filter, relabel (rho = {rho:g})": FakeSelection(rho=rho) for rho in ends},
     }
 
 
 def rho(preset: Preset, run: Run) -> Artefact:
     students = [student_artefact(student, preset, run).digest for student in rho_students(preset)]
-    recipe = {
+    inputs = {
         "rho": _values(preset.rho),
         "students": students,
         "generate": content_of(run.pool, "generate"),
     }
-    return Artefact(run.rho, "select-rho", recipe)
+    return Artefact(run.rho, "select-rho", inputs)
 
 
-def distilled(method: str, preset: Preset, run: Run, call: Call) -> Artefact:
+def distilled(method: str, preset: Preset, run: Run, call: Overrides) -> Artefact:
     members = method_students(method, preset, run, call)
-    recipe = {
+    inputs = {
         "method": method,
         **_data(preset, run),
         "students": [student_artefact(member, preset, run).digest for member in members],
     }
-    return Artefact(run.distill(method), "distill", recipe, owns_folder=False)
+    return Artefact(run.distill(method), "distill", inputs, owns_folder=False)
 
 
-def ablation(preset: Preset, run: Run, call: Call) -> Artefact:
+def ablation(preset: Preset, run: Run, call: Overrides) -> Artefact:
     rows = ablation_students(preset, run, call)
-    recipe = {
+    inputs = {
         "ablation": {
             row: [student_artefact(student, preset, run).digest for student in students]
             for row, students in rows.items()
         },
         **_data(preset, run),
     }
-    return Artefact(run.distill("ablation"), "distill", recipe, owns_folder=False)
+    return Artefact(run.distill("ablation"), "distill", inputs, owns_folder=False)
 
 
-def student_artefacts(stage: str, preset: Preset, run: Run, call: Call) -> list[Artefact]:
+def student_artefacts(stage: str, preset: Preset, run: Run, call: Overrides) -> list[Artefact]:
     """All students that `select-rho` or `distill` trains, assistants included."""
     students = rho_students(preset) if stage == "select-rho" else wanted(preset, run, call)
     return [
@@ -192,37 +194,37 @@ def student_artefact(student: Student, preset: Preset, run: Run) -> Artefact:
     it.
     """
     settings = preset.distill
-    recipe: dict[str, Any] = {
+    inputs: dict[str, Any] = {
         "network": student.network,
         "method": student.method,
         "student seed": student.seed,
-        "training": training(student, preset).model_dump(include=set(Recipe.model_fields)),
+        "training": training(student, preset).model_dump(include=set(Training.model_fields)),
         **_data(preset, run),
     }
     if student.held_out:
-        recipe["rows"] = "without validation"
-        recipe |= _values(
+        inputs["rows"] = "without validation"
+        inputs |= _values(
             preset.data, include={"min_per_label"}
         )  # the data's digest knows it of all training rows
     if settings.head and student.method != HEAD:
-        recipe["head"] = settings.head
+        inputs["head"] = settings.head
     if settings.epochs is not None:
-        recipe["epochs"] = settings.epochs
+        inputs["epochs"] = settings.epochs
     if student.method != "nokd":
-        recipe["weights"] = _weights(student, settings)
-        recipe["train-teacher"] = content_of(run.teacher(student.teacher), "train-teacher")
+        inputs["weights"] = _weights(student, settings)
+        inputs["train-teacher"] = content_of(run.teacher(student.teacher), "train-teacher")
     if student.previous:
-        recipe["assistant"] = student_artefact(student.previous, preset, run).digest
+        inputs["assistant"] = student_artefact(student.previous, preset, run).digest
     if student.view:
-        recipe["view"] = asdict(student.view)
-        recipe["fake_share"] = settings.fake_share
-        recipe["generate"] = (
+        inputs["view"] = asdict(student.view)
+        inputs["fake_share"] = settings.fake_share
+        inputs["generate"] = (
             fakes.identify(student.fakes) if student.fakes else content_of(run.pool, "generate")
         )
-    draft = Artefact(run.root, "distill", recipe)
+    draft = Artefact(run.root, "distill", inputs)
     suffix = "+fake" if student.view else ""
     name = f"{student.network}-{student.method}{suffix}-seed{student.seed}-{draft.digest[:8]}"
-    return Artefact(run.student(name), "distill", recipe)
+    return Artefact(run.student(name), "distill", inputs)
 
 
 def _values(

@@ -22,8 +22,8 @@ from cgankd.models import GANS, architectures, make_network
 from cgankd.models.autoencoder import SparseDecoder
 from cgankd.models.saved import num_parameters
 from cgankd.plan import students as plan
-from cgankd.plan.students import Call, Student
-from cgankd.preset import Preset, Recipe
+from cgankd.plan.students import Overrides, Student
+from cgankd.preset import Preset, Training
 from cgankd.runs import Run
 
 FLOAT = 4
@@ -48,15 +48,19 @@ class Cost:
     disk: int
 
 
-def costs(preset: Preset, run: Run, call: Call, outputs: int) -> list[Cost]:
+def costs(preset: Preset, run: Run, call: Overrides, outputs: int) -> list[Cost]:
     """Every network that the stages of a preset train, in their order; embeddings of labels are
     left out as small.
     """
     found = [*_gan(preset, outputs)]
     for name in preset.teacher.networks:
-        design = architectures.cnn(name, preset.data.size, outputs, CONSTANTS, preset.teacher.head)
+        architecture = architectures.cnn(
+            name, preset.data.size, outputs, CONSTANTS, preset.teacher.head
+        )
         found.append(
-            _supervised("train-teacher", name, design, preset.teacher, preset.teacher.steps, preset)
+            _supervised(
+                "train-teacher", name, architecture, preset.teacher, preset.teacher.steps, preset
+            )
         )
     extractor = architectures.features(preset, outputs, CONSTANTS)
     found.append(
@@ -69,8 +73,8 @@ def costs(preset: Preset, run: Run, call: Call, outputs: int) -> list[Cost]:
     found.append(_ratio(preset, outputs))
     if preset.evaluate and preset.evaluate.types:
         types = preset.evaluate.types
-        design = architectures.cnn(types.network, preset.data.size, TYPES, CONSTANTS)
-        found.append(_supervised("evaluate", "types", design, types, types.steps, preset))
+        architecture = architectures.cnn(types.network, preset.data.size, TYPES, CONSTANTS)
+        found.append(_supervised("evaluate", "types", architecture, types, types.steps, preset))
     return found + _students(preset, run, call, outputs)
 
 
@@ -85,13 +89,13 @@ def pool_bytes(preset: Preset, outputs: int) -> int:
 def _gan(preset: Preset, outputs: int) -> list[Cost]:
     with torch.device("meta"):
         generator = make_network(architectures.generator(preset, outputs))
-        critic = GANS[preset.gan.network][1](**architectures.discriminator(preset, outputs))
+        discriminator = GANS[preset.gan.network][1](**architectures.discriminator(preset, outputs))
     gan, side = preset.gan, preset.data.size
     wide = gan.embedding.size if gan.embedding else 0
     rows = []
     for name, network, batch, copies in (
         ("generator", generator, gan.batch, 5),
-        ("discriminator", critic, 2 * gan.batch, 4),
+        ("discriminator", discriminator, 2 * gan.batch, 4),
     ):
         condition = torch.zeros(
             (batch, wide) if wide else (batch,), dtype=None if wide else torch.int64, device="meta"
@@ -100,7 +104,7 @@ def _gan(preset: Preset, outputs: int) -> list[Cost]:
             (batch, gan.latent) if name == "generator" else (batch, 3, side, side), device="meta"
         )
         size = num_parameters(network)
-        steps = gan.steps * (1 if name == "generator" else gan.critic_steps)
+        steps = gan.steps * (1 if name == "generator" else gan.discriminator_steps)
         rows.append(
             Cost(
                 "train-gan",
@@ -119,31 +123,31 @@ def _gan(preset: Preset, outputs: int) -> list[Cost]:
 def _supervised(
     stage: str,
     name: str,
-    design: dict[str, Any],
-    recipe: Recipe,
+    architecture: dict[str, Any],
+    training: Training,
     steps: int,
     preset: Preset,
     views: int = 1,
 ) -> Cost:
-    size, kept = _of_images(json.dumps(design), views * recipe.batch, preset.data.size)
-    return _cost(stage, name, size, recipe, steps, kept)
+    size, kept = _of_images(json.dumps(architecture), views * training.batch, preset.data.size)
+    return _cost(stage, name, size, training, steps, kept)
 
 
 @cache
-def _of_images(design: str, num: int, side: int) -> tuple[int, int]:
+def _of_images(architecture: str, num: int, side: int) -> tuple[int, int]:
     """Parameters of a network, and the bytes that a step on `num` images keeps."""
     with torch.device("meta"):
-        network = make_network(json.loads(design))
+        network = make_network(json.loads(architecture))
         images = torch.zeros(num, 3, side, side)
     return num_parameters(network), _kept(network, images)
 
 
 def _ratio(preset: Preset, outputs: int) -> Cost:
-    design = architectures.ratio(preset, outputs)
+    architecture = architectures.ratio(preset, outputs)
     with torch.device("meta"):
-        network = make_network(design)
-    batch, wide = preset.dre.batch, design["embedding"]
-    features = torch.zeros(batch, design["features"], device="meta")
+        network = make_network(architecture)
+    batch, wide = preset.dre.batch, architecture["embedding"]
+    features = torch.zeros(batch, architecture["features"], device="meta")
     condition = torch.zeros(
         (batch, wide) if wide else (batch,), dtype=None if wide else torch.int64, device="meta"
     )
@@ -167,14 +171,14 @@ def _decoder(preset: Preset) -> Cost:
     return replace(cost, disk=0)  # not kept
 
 
-def _cost(stage: str, name: str, size: int, recipe: Recipe, steps: int, kept: int) -> Cost:
-    copies = 3 if recipe.optimizer == "sgd" else 4  # weights, gradients, momentum or Adam's two
+def _cost(stage: str, name: str, size: int, training: Training, steps: int, kept: int) -> Cost:
+    copies = 3 if training.optimizer == "sgd" else 4  # weights, gradients, momentum or Adam's two
     return Cost(
-        stage, name, 1, size, steps, recipe.batch, copies * FLOAT * size + kept, FLOAT * size
+        stage, name, 1, size, steps, training.batch, copies * FLOAT * size + kept, FLOAT * size
     )
 
 
-def _students(preset: Preset, run: Run, call: Call, outputs: int) -> list[Cost]:
+def _students(preset: Preset, run: Run, call: Overrides, outputs: int) -> list[Cost]:
     known = (
         call if _rho_is_known(preset, run, call) else replace(call, rho=str(max(preset.rho.grid)))
     )
@@ -205,15 +209,15 @@ def _student(stage: str, student: Student, preset: Preset, run: Run, outputs: in
     )  # else they do not matter
     steps = plan.num_steps(student, preset, real + fakes)
     name = " ".join([student.network, student.method + ("+fake" if student.view else "")])
-    design = architectures.cnn(
+    architecture = architectures.cnn(
         student.network, preset.data.size, outputs, CONSTANTS, preset.distill.head
     )
     return _supervised(
-        stage, name, design, preset.distill, steps, preset, VIEWS.get(student.method, 1)
+        stage, name, architecture, preset.distill, steps, preset, VIEWS.get(student.method, 1)
     )
 
 
-def _rho_is_known(preset: Preset, run: Run, call: Call) -> bool:
+def _rho_is_known(preset: Preset, run: Run, call: Overrides) -> bool:
     try:
         plan.distill_views(preset, run, call)
     except UserError:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cgankd.errors import DATA, USAGE, UserError
-from cgankd.plan.students import Call
+from cgankd.plan.students import Overrides
 from cgankd.preset import Preset
 from cgankd.runs import Artefact, file_digest, read_json
 
@@ -15,9 +15,9 @@ def gan_parts(preset: Preset) -> list[str]:
     return ["generator", *(["condition", "embedding"] if preset.gan.embedding else [])]
 
 
-def imported(record: Path, call: Call, *parts: str) -> dict[str, dict[str, str]]:
-    """What an import adds to a recipe: {"from": sha256 of the file of each imported part}; empty
-    for no import.
+def imported(record: Path, call: Overrides, *parts: str) -> dict[str, dict[str, str]]:
+    """What an import adds to the inputs of an artefact: {"from": sha256 of the file of each
+    imported part}; empty for no import.
 
     A call that names no file asks for what already stands imported, so that imports stay up to date
     for all later commands; one that names other files than the recorded ones asks for another
@@ -25,14 +25,14 @@ def imported(record: Path, call: Call, *parts: str) -> dict[str, dict[str, str]]
     """
     files = {part: call.weights[part]["sha256"] for part in parts if part in call.weights}
     recorded = (
-        {} if files or not record.exists() else read_json(record).get("recipe", {}).get("from", {})
+        {} if files or not record.exists() else read_json(record).get("inputs", {}).get("from", {})
     )
     return {"from": files or recorded} if files or recorded else {}
 
 
-def file_of(part: str, artefact: Artefact, call: Call) -> dict[str, str] | None:
+def file_of(part: str, artefact: Artefact, call: Overrides) -> dict[str, str] | None:
     """The file and sha256 to import a part from; None where it is to be trained."""
-    if part not in artefact.recipe.get("from", {}):
+    if part not in artefact.inputs.get("from", {}):
         return None
     if part not in call.weights:
         raise UserError(

@@ -6,16 +6,16 @@ from typing import Any
 
 from cgankd import sources
 from cgankd.errors import USAGE, UserError
-from cgankd.fakes import View
-from cgankd.preset import Distill, Preset, Recipe, check_applies
+from cgankd.fakes import FakeSelection
+from cgankd.preset import Distill, Preset, Training, check_applies
 from cgankd.runs import Run, finished
 
 ABLATION = {  # each row adds one step of the method
     "nokd": None,
-    "raw fakes": View(subsample=False, relabel="keep"),
-    "+ subsampling": View(relabel="keep"),
-    "+ filter": View(relabel="keep", rho=0.0),  # rho stands for the chosen one
-    "+ relabel": View(rho=0.0),
+    "raw fakes": FakeSelection(subsample=False, relabel="keep"),
+    "+ subsampling": FakeSelection(relabel="keep"),
+    "+ filter": FakeSelection(relabel="keep", rho=0.0),  # rho stands for the chosen one
+    "+ relabel": FakeSelection(rho=0.0),
 }
 
 
@@ -31,7 +31,7 @@ class Student:
     seed: int
     teacher: str = ""
     assistant: str = ""
-    view: View | None = None
+    view: FakeSelection | None = None
     fakes: str = ""  # a file of fakes in the place of the pool
     held_out: bool = (
         False  # trained without the validation rows where the protocol makes them training rows
@@ -51,7 +51,7 @@ class Student:
 
 
 @dataclass(frozen=True)
-class Call:
+class Overrides:
     """What one call asks for beside the preset."""
 
     method: str = ""
@@ -64,7 +64,7 @@ class Call:
     )  # part -> file and sha256 to import it from
 
 
-def wanted(preset: Preset, run: Run, call: Call) -> list[Student]:
+def wanted(preset: Preset, run: Run, call: Overrides) -> list[Student]:
     """The students whose results `distill` is asked for."""
     if call.ablation:
         return [student for row in ablation_students(preset, run, call).values() for student in row]
@@ -80,7 +80,7 @@ def previous(students: list[Student]) -> list[Student]:
     return list(dict.fromkeys(student.previous for student in students if student.previous))
 
 
-def training(student: Student, preset: Preset) -> Recipe:
+def training(student: Student, preset: Preset) -> Training:
     """How a student, or the head of a teacher, is trained."""
     settings = preset.distill
     if student.method != HEAD:
@@ -104,10 +104,10 @@ def num_steps(student: Student, preset: Preset, num_images: int) -> int:
     """How many steps a student that sees `num_images` images is trained for: the budget's steps or
     epochs.
     """
-    recipe, epochs = training(student, preset), preset.distill.epochs
+    settings, epochs = training(student, preset), preset.distill.epochs
     if epochs is None or student.method == HEAD:
-        return recipe.steps
-    return epochs * -(-num_images // recipe.batch)
+        return settings.steps
+    return epochs * -(-num_images // settings.batch)
 
 
 def _weights(student: Student, settings: Distill) -> list[Any]:
@@ -135,7 +135,7 @@ def rho_students(preset: Preset) -> list[Student]:
     ]
 
 
-def methods(preset: Preset, call: Call) -> list[str]:
+def methods(preset: Preset, call: Overrides) -> list[str]:
     """The methods of a call, by default those of the preset; UserError where one does not apply."""
     if not call.method:
         return list(preset.distill.methods)
@@ -146,7 +146,7 @@ def methods(preset: Preset, call: Call) -> list[str]:
     return [call.method]
 
 
-def method_students(method: str, preset: Preset, run: Run, call: Call) -> list[Student]:
+def method_students(method: str, preset: Preset, run: Run, call: Overrides) -> list[Student]:
     """The students of all rows of a method."""
     return [
         student
@@ -155,12 +155,14 @@ def method_students(method: str, preset: Preset, run: Run, call: Call) -> list[S
     ]
 
 
-def method_rows(method: str, preset: Preset, run: Run, call: Call) -> dict[str, list[Student]]:
+def method_rows(method: str, preset: Preset, run: Run, call: Overrides) -> dict[str, list[Student]]:
     """The students of a method, each pair and each seed: one row, or with fakes one for each of
     distill.nfake.
     """
     base = method.removesuffix("+fake")
-    views: list[View | None] = [None] if method == base else distill_views(preset, run, call)
+    views: list[FakeSelection | None] = (
+        [None] if method == base else distill_views(preset, run, call)
+    )
     pairs = [pair for pair in preset.distill.pairs if call.student in ("", pair[2])]
     if not pairs:
         known = ", ".join(dict.fromkeys(pair[2] for pair in preset.distill.pairs))
@@ -180,7 +182,7 @@ def method_rows(method: str, preset: Preset, run: Run, call: Call) -> dict[str, 
     }
 
 
-def ablation_students(preset: Preset, run: Run, call: Call) -> dict[str, list[Student]]:
+def ablation_students(preset: Preset, run: Run, call: Overrides) -> dict[str, list[Student]]:
     """The students of each row of the ablation."""
     if (call.rho or preset.distill.rho) == "none":
         raise UserError(
@@ -196,7 +198,7 @@ def ablation_students(preset: Preset, run: Run, call: Call) -> dict[str, list[St
 
     hard = full.relabel if full.relabel != "keep" else "hard"
 
-    def view(row: View | None) -> View | None:
+    def view(row: FakeSelection | None) -> FakeSelection | None:
         return row and replace(
             row,
             rho=full.rho if row.rho == 0 else 1.0,
@@ -212,7 +214,7 @@ def ablation_students(preset: Preset, run: Run, call: Call) -> dict[str, list[St
     }
 
 
-def distill_views(preset: Preset, run: Run, call: Call) -> list[View | None]:
+def distill_views(preset: Preset, run: Run, call: Overrides) -> list[FakeSelection | None]:
     """The fakes that +fake methods use, one view for each number of fakes; None is
     without fakes.
     """
@@ -221,7 +223,8 @@ def distill_views(preset: Preset, run: Run, call: Call) -> list[View | None]:
     )
     if call.fake:  # a file of fakes is used as it is
         return [
-            View(subsample=False, relabel="keep", num=num) if num != 0 else None for num in nums
+            FakeSelection(subsample=False, relabel="keep", num=num) if num != 0 else None
+            for num in nums
         ]
     if (call.rho or preset.distill.rho) == "none":
         return [None]
@@ -229,7 +232,7 @@ def distill_views(preset: Preset, run: Run, call: Call) -> list[View | None]:
     return [replace(view, num=num) if num != 0 else None for num in nums]
 
 
-def distill_rho(preset: Preset, run: Run, call: Call) -> float:
+def distill_rho(preset: Preset, run: Run, call: Overrides) -> float:
     """The rho of the call, of the preset, or the selected one."""
     asked = call.rho or preset.distill.rho
     if asked == "selected":
@@ -243,10 +246,10 @@ def distill_rho(preset: Preset, run: Run, call: Call) -> float:
     return value
 
 
-def _view(preset: Preset, rho: float) -> View:
+def _view(preset: Preset, rho: float) -> FakeSelection:
     """The view that one number of fakes gives; of several the largest."""
     num, settings = preset.distill.nfake, preset.distill
-    return View(
+    return FakeSelection(
         rho=rho,
         relabel=settings.relabel,
         num=max(num) if isinstance(num, list) else num,

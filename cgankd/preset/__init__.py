@@ -5,7 +5,7 @@ One subcommand is one table: [data] [gan] [teacher] [dre] [generate] [evaluate] 
 [report].
 """
 
-from cgankd.preset.base import Recipe
+from cgankd.preset.base import Training
 from cgankd.preset.data import Data
 from cgankd.preset.fakes import Dre, Features, Generate, Random, Spread
 from cgankd.preset.files import copy, dump, folder, load, names, text
@@ -13,7 +13,7 @@ from cgankd.preset.gan import Embedding, Width
 from cgankd.preset.kinds import CnnName, GanName, MethodName, RatioName, check_cnn, check_method
 from cgankd.preset.paper import Paper
 from cgankd.preset.preset import Preset, check_applies, check_labels
-from cgankd.preset.students import Distill, Sskd
+from cgankd.preset.students import Distill, SskdSettings
 
 __all__ = [
     "CnnName",
@@ -29,9 +29,9 @@ __all__ = [
     "Preset",
     "Random",
     "RatioName",
-    "Recipe",
     "Spread",
-    "Sskd",
+    "SskdSettings",
+    "Training",
     "Width",
     "check_applies",
     "check_cnn",

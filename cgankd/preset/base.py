@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from cgankd.preset.kinds import Count, Fraction, Rate, Weight
 
 
-class Table(BaseModel):
+class Settings(BaseModel):
     """A table of a preset: frozen, nothing unknown, no infinities, no strings for numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Recipe(Table):
+class Training(Settings):
     """How a supervised network is trained."""
 
     steps: Count = Field(description="optimiser steps")

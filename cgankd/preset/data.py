@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from cgankd.preset.base import Table
+from cgankd.preset.base import Settings
 from cgankd.preset.kinds import OWN_SIZES, STEPPED, Count, check_side
 
 
-class Data(Table):
+class Data(Settings):
     """Which images, and how they are split. Validation rows are seen by no upstream network."""
 
     source: Literal[

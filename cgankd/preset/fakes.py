@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from cgankd.preset.base import Recipe, Table
+from cgankd.preset.base import Settings, Training
 from cgankd.preset.gan import Width
 from cgankd.preset.kinds import (
     MAX_LABELS,
@@ -19,7 +19,7 @@ from cgankd.preset.kinds import (
 )
 
 
-class Features(Recipe):
+class Features(Training):
     """The feature extractor of the density ratio: a CNN for classes, a sparse autoencoder for a
     continuous label.
     """
@@ -36,7 +36,7 @@ class Features(Recipe):
     )
 
 
-class Dre(Recipe):
+class Dre(Training):
     """Conditional density ratio estimation with the softplus loss in feature space (cDRE-F-SP)."""
 
     network: RatioName = "mlp5"
@@ -58,7 +58,7 @@ class Dre(Recipe):
     features: Features
 
 
-class Spread(Table):
+class Spread(Settings):
     """Evenly spaced labels in their unit, both ends included."""
 
     first: float
@@ -83,7 +83,7 @@ class Spread(Table):
         ]  # the ends are exact
 
 
-class Random(Table):
+class Random(Settings):
     """Labels drawn uniformly from the whole range."""
 
     random: Annotated[Count, Field(le=MAX_LABELS)] = Field(description="how many")
@@ -91,7 +91,7 @@ class Random(Table):
 
 def _shape(labels: Any) -> str:
     """Which way of asking for labels a value is, so that a fault is named once."""
-    if isinstance(labels, dict | Table):
+    if isinstance(labels, dict | Settings):
         return (
             "as-random" if isinstance(labels, Random) or "random" in dict(labels) else "as-spread"
         )
@@ -110,7 +110,7 @@ Labels = Annotated[
 ]
 
 
-class Generate(Table):
+class Generate(Settings):
     """The fake pool: draw, accept by the density ratio, score by the teacher."""
 
     teacher: Cnn = Field(description="which of the teachers scores")
@@ -152,7 +152,7 @@ class Generate(Table):
         return self.labels if isinstance(self.labels, int) else len(self.values) or None
 
 
-class Types(Recipe):
+class Types(Training):
     """The classifier of types: what the images of one label differ in, e.g. which digit
     is turned.
     """
@@ -160,7 +160,7 @@ class Types(Recipe):
     network: Cnn
 
 
-class Evaluate(Table):
+class Evaluate(Settings):
     """Scores of the fakes of a continuous label in windows of it: distance to real images, label
     score, diversity.
     """

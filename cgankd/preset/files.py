@@ -13,7 +13,7 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from cgankd.errors import IN_USE, USAGE, UserError
-from cgankd.preset.base import Table
+from cgankd.preset.base import Settings
 from cgankd.preset.kinds import NAME, did_you_mean
 from cgankd.preset.preset import Preset
 from cgankd.runs import write_bytes
@@ -169,7 +169,9 @@ def _explain(path: Path, error: ValidationError) -> str:
         else:
             message = fault["msg"].removeprefix("Value error, ")
             found = (
-                "" if isinstance(fault["input"], dict | Table) else f" (found {fault['input']!r})"
+                ""
+                if isinstance(fault["input"], dict | Settings)
+                else f" (found {fault['input']!r})"
             )
             lines.append(f"{key}: {message}{found}" if parts else message)
     return f"preset {path.stem if path.parent == folder() else path}: " + "\n  ".join(

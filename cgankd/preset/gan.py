@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from cgankd.preset.base import Recipe, Table
+from cgankd.preset.base import Settings, Training
 from cgankd.preset.kinds import (
     Cnn,
     Count,
@@ -14,7 +14,7 @@ from cgankd.preset.kinds import (
 )
 
 
-class Embedding(Table):
+class Embedding(Settings):
     """The label embedding of a continuous label (CcGAN, Ding et al. 2021): image -> h -> label,
     then label -> h.
     """
@@ -23,8 +23,8 @@ class Embedding(Table):
     size: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] = Field(
         default=128, description="width of h"
     )
-    images: Recipe = Field(description="training of image -> h -> label")
-    labels: Recipe = Field(description="training of label -> h against the frozen h -> label")
+    images: Training = Field(description="training of image -> h -> label")
+    labels: Training = Field(description="training of label -> h against the frozen h -> label")
     noise: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.2, description="deviation added to labels in [0, 1]"
     )
@@ -36,7 +36,7 @@ class Embedding(Table):
         return self
 
 
-class Width(Table):
+class Width(Settings):
     """Which real images count for a continuous label: of one width, in label gaps or of labels in
     [0, 1].
     """
@@ -77,7 +77,7 @@ class Width(Table):
         return self
 
 
-class Vicinity(Width):
+class VicinitySettings(Width):
     """The vicinity of CcGAN (HVDL and SVDL)."""
 
     sigma: Annotated[float, Field(gt=0, le=1)] | None = Field(
@@ -85,7 +85,7 @@ class Vicinity(Width):
     )
 
 
-class Gan(Table):
+class Gan(Settings):
     """The conditional GAN; its moving average is what later stages use."""
 
     network: GanName
@@ -108,21 +108,23 @@ class Gan(Table):
     batch: Count = Field(
         default=64, le=65536, description="images per generator step and per discriminator step"
     )
-    critic_steps: Annotated[int, Field(ge=1, le=100)] = Field(
+    discriminator_steps: Annotated[int, Field(ge=1, le=100)] = Field(
         default=1, description="discriminator steps per generator step"
     )
     learning_rate: Rate = 2e-4
-    critic_learning_rate: Rate | None = Field(
+    discriminator_learning_rate: Rate | None = Field(
         default=None, description="of the discriminator; default: the same"
     )
-    betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)] = [0.0, 0.999]
+    betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)] = Field(
+        default=[0.0, 0.999]
+    )
     flip: bool = Field(default=False, description="mirror real images at random")
     diffaugment: list[Literal["color", "translation", "cutout"]] = Field(
-        [], description="on all the discriminator sees"
+        default=[], description="on all the discriminator sees"
     )
     ema_decay: Fraction = Field(default=0.999, description="of the generator's moving average")
     ema_start: Annotated[int, Field(ge=0)] = Field(
         default=0, description="step before which the average is a plain copy"
     )
     embedding: Embedding | None = Field(default=None, description="for a continuous label")
-    vicinity: Vicinity | None = Field(default=None, description="for a continuous label")
+    vicinity: VicinitySettings | None = Field(default=None, description="for a continuous label")

@@ -10,9 +10,10 @@ MAX_LABELS = 10**6  # of a continuous label, to generate fakes for
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 CnnName = Literal[
-    "resnet8", "resnet20", "resnet110", "resnet18", "resnet34", "resnet50", "resnet18-uda", "resnet50-uda",
-    "vgg11", "vgg13", "vgg16", "vgg19", "densenet121", "mobilenetv2", "shufflenetv2", "efficientnet-b0",
-    "mobilenetv2-imagenet", "shufflenetv2-imagenet", "efficientnet-b0-imagenet",
+    "resnet8", "resnet20", "resnet110", "resnet18", "resnet34", "resnet50", "resnet18-uda",
+    "resnet50-uda", "vgg11", "vgg13", "vgg16", "vgg19", "densenet121", "mobilenetv2",
+    "shufflenetv2", "efficientnet-b0", "mobilenetv2-imagenet", "shufflenetv2-imagenet",
+    "efficientnet-b0-imagenet",
 ]  # fmt: skip
 ANY_WIDTH = ("resnet8", "resnet20", "resnet110")
 GanName = Literal["biggan", "sngan", "sagan"]

@@ -4,11 +4,11 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from cgankd.preset.base import Table
+from cgankd.preset.base import Settings
 from cgankd.preset.kinds import Cnn, Distinct, Error, Method
 
 
-class PublishedResult(Table):
+class PublishedResult(Settings):
     """A line of a published table: the test errors of one student by method, and that of its
     teacher.
     """
@@ -20,7 +20,7 @@ class PublishedResult(Table):
     errors: Annotated[dict[Method, Error], Field(min_length=1)]
 
 
-class PublishedCurves(Table):
+class PublishedCurves(Settings):
     """The published test errors of nokd+fake by student, one for each number of fakes."""
 
     counts: Annotated[list[Annotated[int, Field(ge=0, le=10**8)]], Field(min_length=1), Distinct]
@@ -36,14 +36,14 @@ class PublishedCurves(Table):
         return self
 
 
-class PublishedAblation(Table):
+class PublishedAblation(Settings):
     """The published test errors of one student by row of the ablation."""
 
     student: Cnn
     errors: dict[str, Error]
 
 
-class Paper(Table):
+class Paper(Settings):
     """What was published of this setting, for the report alone; errors in the unit of the task."""
 
     note: str = Field(default="", description="how the numbers came about")

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from cgankd.errors import USAGE, UserError
-from cgankd.preset.base import Table
+from cgankd.preset.base import Settings
 from cgankd.preset.data import Data
 from cgankd.preset.fakes import Dre, Evaluate, Generate
 from cgankd.preset.gan import Gan
 from cgankd.preset.kinds import CLASS_METHODS, NAME
 from cgankd.preset.paper import Paper
-from cgankd.preset.students import Distill, Report, Rho, Teacher
+from cgankd.preset.students import Distill, Report, Search, TeacherSettings
 
 
 def check_applies(method: str, preset: "Preset") -> None:
@@ -25,18 +25,18 @@ def check_applies(method: str, preset: "Preset") -> None:
         raise ValueError("sskd needs the table [distill.sskd] with its [distill.sskd.head]")
 
 
-class Preset(Table):
+class Preset(Settings):
     """All settings of a run, as resolved."""
 
     name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
     seed: Annotated[int, Field(ge=0, le=2**31)] = 0
     data: Data
     gan: Gan
-    teacher: Teacher
+    teacher: TeacherSettings
     dre: Dre
     generate: Generate
     evaluate: Evaluate | None = None
-    rho: Rho
+    rho: Search
     distill: Distill
     report: Report = Report()
     paper: Paper = Paper()

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from cgankd.preset.base import Recipe, Table
+from cgankd.preset.base import Settings, Training
 from cgankd.preset.kinds import (
     Cnn,
     Count,
@@ -19,26 +19,26 @@ from cgankd.preset.kinds import (
 )
 
 
-class Teacher(Recipe):
+class TeacherSettings(Training):
     """The teachers: one filters and relabels the fakes, others may distil."""
 
     networks: Annotated[list[Cnn], Field(min_length=1), Distinct]
     head: Head = None
 
     @model_validator(mode="after")
-    def _batch(self) -> "Teacher":
+    def _batch(self) -> "TeacherSettings":
         check_batch(self.head, self.batch)
         return self
 
 
-class Rho(Table):
+class Search(Settings):
     """The search for rho: the share of fakes that the teacher's error keeps."""
 
     grid: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1), Distinct]
     seeds: Seeds
 
 
-class Sskd(Table):
+class SskdSettings(Settings):
     """Self-supervision knowledge distillation (Xu et al. 2020): weights, temperatures, share of
     wrong rows kept.
     """
@@ -60,17 +60,17 @@ class Sskd(Table):
     keep_similarity: Fraction = Field(
         default=0.75, description="share of the teacher's wrong similarities that count"
     )
-    head: Recipe = Field(description="training of the teacher's projection head")
+    head: Training = Field(description="training of the teacher's projection head")
 
 
-class Uda(Table):
+class UdaSettings(Settings):
     """BLKD on a plain and on an AutoAugment view (after Xie et al. 2020), averaged over the two."""
 
     label_weight: Weight = Field(default=0.5, description="of the loss on labels")
     match_weight: Weight = Field(default=0.5, description="of T^2 KL to the teacher")
 
 
-class Distill(Recipe):
+class Distill(Training):
     """The students."""
 
     methods: Annotated[list[Method], Field(min_length=1), Distinct]
@@ -112,8 +112,8 @@ class Distill(Recipe):
     temperature: Annotated[float, Field(gt=0, le=100)] = Field(
         default=5.0, description="of the softened distributions"
     )
-    sskd: Sskd | None = Field(default=None, description="needed by the method sskd")
-    uda: Uda = Uda()
+    sskd: SskdSettings | None = Field(default=None, description="needed by the method sskd")
+    uda: UdaSettings = UdaSettings()
 
     @model_validator(mode="after")
     def _epochs(self) -> "Distill":
@@ -125,7 +125,7 @@ class Distill(Recipe):
         return self
 
 
-class Report(Table):
+class Report(Settings):
     """The report."""
 
     columns: Annotated[int, Field(ge=1, le=100)] = Field(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
-from cgankd.fakes import Pool, View
+from cgankd.fakes import FakeSelection, Pool
 from cgankd.report.blocks import Sheet
 from cgankd.report.comparison import CHAIN
 
@@ -194,11 +194,11 @@ def _smooth(values: np.ndarray, window: int = 11) -> np.ndarray:
 
 
 @chart
-def labels(pool: Pool, view: View) -> "Figure":
+def labels(pool: Pool, view: FakeSelection) -> "Figure":
     """How the labels of the fakes are distributed after each step of the method."""
-    keep, filtered = View(relabel="keep"), pool.rows(view)
+    keep, filtered = FakeSelection(relabel="keep"), pool.rows(view)
     steps = {
-        "raw": pool.labels(keep, pool.rows(View(subsample=False))),
+        "raw": pool.labels(keep, pool.rows(FakeSelection(subsample=False))),
         "subsampled": pool.labels(keep, pool.rows(keep)),
         "filtered": pool.labels(keep, filtered),
         "relabelled": pool.labels(view, filtered),
@@ -225,13 +225,13 @@ def labels(pool: Pool, view: View) -> "Figure":
 
 
 @chart
-def filtered(pool: Pool, view: View) -> "Figure":
+def filtered(pool: Pool, view: FakeSelection) -> "Figure":
     """A continuous label before and after the filter: as asked for of the accepted and the kept,
     and as given.
 
     What the teacher gives beyond the range is counted in the bar at its end, here as in `labels`.
     """
-    every, kept, keep = pool.rows(View()), pool.rows(view), View(relabel="keep")
+    every, kept, keep = pool.rows(FakeSelection()), pool.rows(view), FakeSelection(relabel="keep")
     figure, (axes,) = _panels(1, 2.4)
     edges = _in_unit(pool, np.linspace(0, 1, 31))
     asked, left, given = (
@@ -253,12 +253,12 @@ def filtered(pool: Pool, view: View) -> "Figure":
 
 
 @chart
-def errors(pool: Pool, view: View) -> "Figure":
+def errors(pool: Pool, view: FakeSelection) -> "Figure":
     """The errors of the teacher on the subsampled fakes, and the largest one that a single filter
     keeps.
     """
     values = pool.columns["errors"]
-    every, kept = values[pool.rows(View())], values[pool.rows(view)]
+    every, kept = values[pool.rows(FakeSelection())], values[pool.rows(view)]
     figure, (axes,) = _panels(1, 2.6)
     skewed = every.max() > 100 * max(float(np.median(every)), 1e-9)
     if skewed:
@@ -312,14 +312,14 @@ def acceptance(rows: list[dict[str, Any]]) -> "Figure":
     return figure
 
 
-def sheets(pool: Pool, view: View, columns: int) -> list[Sheet]:
+def sheets(pool: Pool, view: FakeSelection, columns: int) -> list[Sheet]:
     """Up to `columns` fakes per label at each step of the method, and of what the filter drops, if
     any, the worst.
     """
-    accepted, kept = pool.rows(View()), pool.rows(view)
+    accepted, kept = pool.rows(FakeSelection()), pool.rows(view)
     dropped = np.setdiff1d(accepted, kept)
     steps = {
-        "Raw: the first proposals": pool.rows(View(subsample=False)),
+        "Raw: the first proposals": pool.rows(FakeSelection(subsample=False)),
         "Subsampled: accepted by the density ratio": accepted,
         f"Filtered: kept at rho = {view.rho:g}": kept,
         "Dropped by the filter, the worst first": dropped[

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cgankd import __version__, console, runs
 from cgankd.errors import UserError
-from cgankd.fakes import Pool, View
+from cgankd.fakes import FakeSelection, Pool
 from cgankd.report import blocks as document
 from cgankd.report import figures, records, tables
 from cgankd.report.blocks import Block, Caution, Code, Folded, Heading, Picture, Sheets, Text
@@ -220,7 +220,7 @@ def _teachers(one: Record) -> list[Block]:
 def _fakes(found: Results, one: Record) -> list[Block]:
     pool, rho, facts, ratio = Pool(found.run.pool), one["rho_used"], one["pool"], one["ratio"]
     bins, relabel = one["filter_bins"], one["relabel"]
-    view = View(rho=rho, bins=bins, relabel="hard" if relabel == "keep" else relabel)
+    view = FakeSelection(rho=rho, bins=bins, relabel="hard" if relabel == "keep" else relabel)
     each = f" in each of {bins} ranges of labels" if bins > 1 else ""
     text = (
         f"{facts['num_accepted']:,} fakes, {facts['per_label']:,} per label; {one['filter']} "
@@ -268,7 +268,7 @@ def _fakes(found: Results, one: Record) -> list[Block]:
     ]
 
 
-def _filtered(pool: Pool, view: View) -> list[Block]:
+def _filtered(pool: Pool, view: FakeSelection) -> list[Block]:
     if not figures.is_continuous(pool):
         return []
     caption = (

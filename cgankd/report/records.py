@@ -333,7 +333,7 @@ def mixed(results: Results) -> list[str]:
     }
     found = []
     for place, record in results.places().items():
-        used = {stage: record["recipe"].get(stage) for stage, known in contents.items() if known}
+        used = {stage: record["inputs"].get(stage) for stage, known in contents.items() if known}
         stale = [
             stage
             for stage, made in used.items()
@@ -345,7 +345,7 @@ def mixed(results: Results) -> list[str]:
             else []
         )
     recipes = [
-        results.students[m["student"]]["recipe"]
+        results.students[m["student"]]["inputs"]
         for m in results.members
         if m["student"] in results.students
     ]

@@ -1,9 +1,9 @@
 """The run folder: the names in it, atomic files, digests, the record of every artefact, the lock.
 
 An artefact is what a stage makes. Its record is a JSON file that says what it was made from
-(`recipe`), whether it is finished, and the digest of its content. A recipe names its inputs by the
-digest of their content, so an artefact is up to date exactly when its recipe is the one that would
-be used now.
+(`inputs`: settings, and other artefacts by the digest of their content), whether it is finished,
+and the digest of its own content. So an artefact is up to date exactly when its inputs are those
+that would be used now.
 """
 
 import platform
@@ -18,7 +18,7 @@ from cgankd import __version__
 from cgankd.errors import DATA, UserError, storage_errors
 from cgankd.runs.files import digest, file_digest, read_json, sweep, write_json
 
-FORMAT = 2  # raise it when the same recipe would give another artefact
+FORMAT = 2  # raise it when the same inputs would give another artefact
 INPUTS = {
     "train-gan": ("data",),
     "train-teacher": ("data",),
@@ -38,19 +38,19 @@ class Artefact:
 
     record: Path
     command: str
-    recipe: dict[str, Any]
+    inputs: dict[str, Any]
     owns_folder: bool = True
 
     @cached_property
     def digest(self) -> str:
-        return digest({"format": FORMAT, "command": self.command, "recipe": self.recipe})
+        return digest({"format": FORMAT, "command": self.command, "inputs": self.inputs})
 
     @property
     def folder(self) -> Path:
         return self.record.parent
 
     def state(self) -> str:
-        """`missing`, `begun`, `done`, or `other`: there, but made from another recipe."""
+        """`missing`, `begun`, `done`, or `other`: there, but made from other inputs."""
         if not self.record.exists():
             return "missing"
         record = read_json(self.record)
@@ -102,11 +102,11 @@ class Artefact:
         return target
 
     def difference(self) -> str:
-        """Which keys of the recipe differ from those of what stands in this place, for
+        """Which of the inputs differ from those of what stands in this place, for
         a message.
         """
         record = read_json(self.record)
-        old, new = _flat(record.get("recipe")), _flat(self.recipe)
+        old, new = _flat(record.get("inputs")), _flat(self.inputs)
         changes = [
             f"{key}: {old.get(key, '-')} -> {new.get(key, '-')}"
             for key in sorted({*old, *new})
@@ -123,7 +123,7 @@ class Artefact:
             "command": self.command,
             "digest": self.digest,
         }
-        write_json(self.record, {**made, "recipe": self.recipe, **facts})
+        write_json(self.record, {**made, "inputs": self.inputs, **facts})
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, str]:

@@ -3,16 +3,16 @@
 from typing import Any
 
 from cgankd import console, plan
-from cgankd.plan import Call, Student
+from cgankd.plan import Overrides, Student
 from cgankd.preset import Preset
 from cgankd.runs import Artefact, Run, read_json
-from cgankd.stages.students import School, train_all
+from cgankd.stages.students import StudentInputs, train_all
 from cgankd.training.machine import Machine
 
 
-def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
+def run(preset: Preset, run: Run, machine: Machine, call: Overrides) -> None:
     """Trains what the methods (or the ablation) of the call need, then writes their results."""
-    school = School(preset, run, machine)
+    school = StudentInputs(preset, run, machine)
     if call.ablation:
         groups = {"ablation": plan.ablation_students(preset, run, call)}
     else:
@@ -57,7 +57,7 @@ def _note(groups: dict[str, dict[str, list[Student]]], preset: Preset, run: Run)
 
 
 def _write(
-    artefact: Artefact, rows: dict[str, list[Student]], school: School, machine: Machine
+    artefact: Artefact, rows: dict[str, list[Student]], school: StudentInputs, machine: Machine
 ) -> None:
     members = [
         _member(row, student, school) for row, students in rows.items() for student in students
@@ -72,7 +72,7 @@ def _write(
     artefact.finish(made_on=machine.facts, members=members, **facts)
 
 
-def _member(row: str, student: Student, school: School) -> dict[str, Any]:
+def _member(row: str, student: Student, school: StudentInputs) -> dict[str, Any]:
     record = plan.student_artefact(student, school.preset, school.run).record
     trained = read_json(record)
     kept = ("network", "parameters", "steps", "fakes", "validation")

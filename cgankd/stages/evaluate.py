@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cgankd import console, plan, sources
 from cgankd.data.batches import Batches, Images, images_of, outputs_of
-from cgankd.fakes import Pool, View
+from cgankd.fakes import FakeSelection, Pool
 from cgankd.fakes.windows import Group, compare, evenly, over
 from cgankd.methods.nokd import Nokd
 from cgankd.models import architectures, make_network
@@ -103,9 +103,11 @@ def _classifier(
     if machine.found(folder / "types.json"):
         network = load_network(folder, "types", machine.device)
     else:
-        design = architectures.cnn(settings.network, real.side, task.outputs, real.normalisation())
+        architecture = architectures.cnn(
+            settings.network, real.side, task.outputs, real.normalisation()
+        )
         seed_everything(seed, "types", "weights")
-        network = make_network(design)
+        network = make_network(architecture)
         batches = Batches(real, settings.batch, seed=seed, stream="types", share=machine.share)
         fit_objective(
             Nokd(task, network),
@@ -114,11 +116,11 @@ def _classifier(
             folder=folder / "types-training",
             name="types",
             seed=seed,
-            recipe=artefact.digest,
+            digest=artefact.digest,
             machine=machine,
         )
         if machine.is_main:
-            save_network(folder, "types", network, design)
+            save_network(folder, "types", network, architecture)
         machine.barrier()
     facts = {
         "network": settings.network,
@@ -132,7 +134,7 @@ def _classifier(
 def _pairs(
     source: Source,
     pool: Pool,
-    views: dict[str, View],
+    views: dict[str, FakeSelection],
     teacher: nn.Module,
     classifier: nn.Module | None,
     machine: Machine,
@@ -191,7 +193,7 @@ def _real(
 
 
 def _fakes(
-    pool: Pool, views: dict[str, View], classifier: nn.Module | None, machine: Machine
+    pool: Pool, views: dict[str, FakeSelection], classifier: nn.Module | None, machine: Machine
 ) -> dict[str, Group]:
     """The fakes of each view, over one copy of their images. Errors count against the labels asked
     for, and are left out where the labels are the judge's own.

@@ -15,7 +15,7 @@ from cgankd.errors import DIVERGED, UserError
 from cgankd.fakes.ratio import DensityRatioObjective, effective_share
 from cgankd.models import architectures, make_network, published
 from cgankd.models.saved import load_network, save_network
-from cgankd.plan import Call
+from cgankd.plan import Overrides
 from cgankd.preset import Preset
 from cgankd.randomness import generator, seed_everything
 from cgankd.runs import Artefact, Run, verify_files
@@ -29,7 +29,7 @@ CHECKED = 2000  # fakes on which the fitted ratio is checked
 MIN_MEAN, MAX_MEAN, MIN_EFFECTIVE = 0.1, 10.0, 0.05
 
 
-def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
+def run(preset: Preset, run: Run, machine: Machine, call: Overrides) -> None:
     """Fits the density ratio of the preset, or imports it, or its features alone."""
     artefact, seed = plan.dre(preset, run, call), preset.seed
     verify_files(run.gan, "train-gan")
@@ -60,7 +60,7 @@ def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
         parts["features"],
         folder=folder,
         seed=seed,
-        recipe=artefact.digest,
+        digest=artefact.digest,
         machine=machine,
     )
     network = load_network(run.gan.parent, "generator", machine.device)
@@ -97,15 +97,14 @@ def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
         )
         checkpoint.remove(folder / "ratio-training" / "checkpoints")
         console.say(
-            "density ratio of fakes: mean {mean_ratio:.3g}, effective share {effective_share:.0%}".format(
-                **health
-            )
+            f"density ratio of fakes: mean {health['mean_ratio']:.3g}, "
+            f"effective share {health['effective_share']:.0%}"
         )
     machine.barrier()
 
 
 def _fit(
-    design: dict[str, Any],
+    architecture: dict[str, Any],
     generate: Callable[[Tensor], Tensor],
     condition: nn.Module,
     features: nn.Module,
@@ -117,7 +116,7 @@ def _fit(
 ) -> nn.Module:
     settings, seed = preset.dre, preset.seed
     seed_everything(seed, "ratio", "weights")
-    ratio = make_network(design)
+    ratio = make_network(architecture)
     objective = DensityRatioObjective(
         ratio,
         generate,
@@ -140,7 +139,7 @@ def _fit(
         folder=artefact.folder / "ratio-training",
         name="density ratio",
         seed=seed,
-        recipe=artefact.digest,
+        digest=artefact.digest,
         machine=machine,
     )
     return ratio

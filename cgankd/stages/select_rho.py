@@ -7,7 +7,7 @@ from cgankd import console, plan
 from cgankd.preset import Preset
 from cgankd.runs import Run, read_json
 from cgankd.sources import Source
-from cgankd.stages.students import School, train_all
+from cgankd.stages.students import StudentInputs, train_all
 from cgankd.statistics import spread, standard_error
 from cgankd.training.machine import Machine
 
@@ -15,7 +15,7 @@ from cgankd.training.machine import Machine
 def run(preset: Preset, run: Run, machine: Machine) -> None:
     """Trains the students of the search and chooses rho."""
     artefact = plan.rho(preset, run)
-    school = School(preset, run, machine)
+    school = StudentInputs(preset, run, machine)
     for record in (run.gan, run.dre, run.teacher(preset.generate.teacher)):
         check_rows(read_json(record), school.source, preset.data.protocol, str(record.parent))
     students = plan.rho_students(preset)

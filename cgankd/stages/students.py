@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from cgankd import console, plan, sources
-from cgankd.data.batches import Batches, Images, Mixed, Share, images_of, outputs_of
-from cgankd.fakes import FakeFile, Fakes, Pool, View
+from cgankd.data.batches import Batches, Images, Mixed, ProcessSlice, images_of, outputs_of
+from cgankd.fakes import FakeFile, Fakes, FakeSelection, Pool
 from cgankd.methods import SskdHead, Teacher, make_method
 from cgankd.models import architectures, make_network
 from cgankd.models.saved import load_network, num_parameters, save_network
-from cgankd.preset import Preset, Recipe
+from cgankd.preset import Preset, Training
 from cgankd.randomness import seed_everything
 from cgankd.runs import Run, verify_files
 from cgankd.task import make_task
@@ -26,7 +26,7 @@ from cgankd.training.machine import Machine
 from cgankd.training.updates import Supervised
 
 
-class School:
+class StudentInputs:
     """What the students of a run share: the splits, the teachers, the views of the pool."""
 
     def __init__(self, preset: Preset, run: Run, machine: Machine) -> None:
@@ -40,7 +40,7 @@ class School:
         self.normalisation = self.splits["train"].normalisation()
         self._networks: dict[Path, nn.Module] = {}
         self._holders: dict[str, Fakes] = {}
-        self._fakes: dict[tuple[str, View | None], Images] = {}
+        self._fakes: dict[tuple[str, FakeSelection | None], Images] = {}
 
     @cached_property
     def held_out(self) -> Images:
@@ -105,7 +105,9 @@ class School:
         return load_network(record.parent, "network", self.machine.device)
 
 
-def train_all(title: str, students: list[plan.Student], school: School, machine: Machine) -> None:
+def train_all(
+    title: str, students: list[plan.Student], school: StudentInputs, machine: Machine
+) -> None:
     """Whole students to each process, so that results do not depend on their number."""
     with console.progress(title, len(students)) as show:
         for index, student in enumerate(students):
@@ -115,22 +117,22 @@ def train_all(title: str, students: list[plan.Student], school: School, machine:
     machine.barrier()
 
 
-def train_student(student: plan.Student, school: School) -> Path:
+def train_student(student: plan.Student, school: StudentInputs) -> Path:
     """Trains one student, and its assistant first, unless it already stands; returns its record."""
     artefact = plan.student_artefact(student, school.preset, school.run)
     if artefact.state() == "done":
         return artefact.record
     teacher = school.teacher(student)
     artefact.begin()
-    recipe, seed, fakes = (
+    training, seed, fakes = (
         plan.training(student, school.preset),
         school.preset.seed,
         school.fakes(student),
     )
-    batches, steps = _batches(student, recipe, fakes, school)
+    batches, steps = _batches(student, training, fakes, school)
     seed_everything(seed, "student", student.seed, "weights")
     network, architecture, objective = _learner(student, teacher, school)
-    update = Supervised(school.machine, objective, recipe.model_copy(update={"steps": steps}))
+    update = Supervised(school.machine, objective, training.model_copy(update={"steps": steps}))
     name = "projection head" if student.method == plan.HEAD else f"student {student.seed}"
     fit(
         update,
@@ -139,7 +141,7 @@ def train_student(student: plan.Student, school: School) -> Path:
         folder=artefact.folder,
         name=name,
         seed=seed,
-        recipe=artefact.digest,
+        digest=artefact.digest,
         machine=school.machine,
     )
 
@@ -158,7 +160,7 @@ def train_student(student: plan.Student, school: School) -> Path:
 
 
 def _learner(
-    student: plan.Student, teacher: Teacher | None, school: School
+    student: plan.Student, teacher: Teacher | None, school: StudentInputs
 ) -> tuple[nn.Module, dict[str, Any], nn.Module]:
     """What is trained, its description, and the objective that trains it."""
     settings, task = school.preset.distill, school.task
@@ -179,16 +181,20 @@ def _learner(
 
 
 def _batches(
-    student: plan.Student, recipe: Recipe, fakes: Images | None, school: School
+    student: plan.Student, training: Training, fakes: Images | None, school: StudentInputs
 ) -> tuple[Batches | Mixed, int]:
     """Batches of real or of real and fake images, and how many of them: the budget's steps or
     epochs.
     """
     real = school.real(student)
-    share, size, stream = school.preset.distill.fake_share, recipe.batch, f"student {student.seed}"
+    share, size, stream = (
+        school.preset.distill.fake_share,
+        training.batch,
+        f"student {student.seed}",
+    )
 
     def batches(images: Images, size: int, stream: str) -> Batches:
-        return Batches(images, size, seed=school.preset.seed, stream=stream, share=Share())
+        return Batches(images, size, seed=school.preset.seed, stream=stream, share=ProcessSlice())
 
     steps = plan.num_steps(student, school.preset, len(real) + (len(fakes) if fakes else 0))
     if not fakes:

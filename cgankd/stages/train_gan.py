@@ -10,11 +10,11 @@ from torch import nn
 from cgankd import plan, sources
 from cgankd.data import images
 from cgankd.data.batches import Images, images_of
-from cgankd.data.rounds import ClassRounds
-from cgankd.data.vicinity import ByLabel, VicinalRounds, make_vicinity
+from cgankd.data.rounds import ClassGanBatches
+from cgankd.data.vicinity import ByLabel, VicinalGanBatches, make_vicinity
 from cgankd.models import GANS, architectures, make_network, published
 from cgankd.models.saved import save_network
-from cgankd.plan import Call
+from cgankd.plan import Overrides
 from cgankd.preset import Preset
 from cgankd.randomness import generator, seed_everything
 from cgankd.runs import Artefact, Run
@@ -27,7 +27,7 @@ from cgankd.training.machine import Machine
 from cgankd.training.updates import Adversarial
 
 
-def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
+def run(preset: Preset, run: Run, machine: Machine, call: Overrides) -> None:
     """Trains the GAN of the preset, or imports its generator, its condition, or what that is
     trained with.
     """
@@ -39,8 +39,8 @@ def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
         parts["condition"] = architectures.condition(embedding, task.outputs)
         parts["embedding"] = architectures.published_embedding(embedding, preset.data.size)
     imports = {
-        part: published.load(file, design)
-        for part, design in parts.items()
+        part: published.load(file, architecture)
+        for part, architecture in parts.items()
         if (file := plan.file_of(part, artefact, call))
     }
     origin = {part: origin for part, (_, origin) in imports.items()}
@@ -51,7 +51,7 @@ def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
     machine.barrier()
     real = images_of(source, "train", task).to(machine.device)
     condition = fit_condition(
-        task, real, embedding, folder=folder, seed=seed, recipe=artefact.digest, machine=machine
+        task, real, embedding, folder=folder, seed=seed, digest=artefact.digest, machine=machine
     )
     network = (
         imports["generator"][0]
@@ -74,7 +74,7 @@ def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
 
 def _train(
     artefact: Artefact,
-    design: dict[str, Any],
+    architecture: dict[str, Any],
     preset: Preset,
     task: Task,
     real: Images,
@@ -87,12 +87,12 @@ def _train(
     _, make_discriminator = GANS[settings.network]
     update = Adversarial(
         machine,
-        make_network(design),
+        make_network(architecture),
         make_discriminator(**architectures.discriminator(preset, task.outputs)),
         condition,
         loss=settings.loss,
         learning_rate=settings.learning_rate,
-        critic_learning_rate=settings.critic_learning_rate or settings.learning_rate,
+        discriminator_learning_rate=settings.discriminator_learning_rate or settings.learning_rate,
         betas=(settings.betas[0], settings.betas[1]),
         diffaugment=settings.diffaugment,
         flip=settings.flip,
@@ -101,18 +101,18 @@ def _train(
     )
     if settings.vicinity:
         by_label = ByLabel(real, task)
-        rounds: ClassRounds | VicinalRounds = VicinalRounds(
+        rounds: ClassGanBatches | VicinalGanBatches = VicinalGanBatches(
             by_label,
             make_vicinity(settings.vicinity, by_label.values),
             settings.batch,
-            settings.critic_steps,
+            settings.discriminator_steps,
             sigma=settings.vicinity.sigma,
             seed=seed,
             share=machine.share,
         )
     else:
-        rounds = ClassRounds(
-            real, settings.batch, settings.critic_steps, task, seed=seed, share=machine.share
+        rounds = ClassGanBatches(
+            real, settings.batch, settings.discriminator_steps, task, seed=seed, share=machine.share
         )
 
     labels = task.grid(10)[:10].repeat_interleave(10).to(machine.device)
@@ -131,7 +131,7 @@ def _train(
         with torch.no_grad():
             fakes = images.to_uint8(update.average(z, condition(labels)))
         images.save_grid(artefact.folder / "samples" / f"step-{step:08d}.png", fakes.cpu(), 10)
-        collapse(step, variance(fakes, labels), update.average, design)
+        collapse(step, variance(fakes, labels), update.average, architecture)
 
     fit(
         update,
@@ -140,7 +140,7 @@ def _train(
         folder=artefact.folder,
         name="gan",
         seed=seed,
-        recipe=artefact.digest,
+        digest=artefact.digest,
         machine=machine,
         watch=watch,
     )

@@ -11,7 +11,7 @@ from cgankd.errors import DIVERGED, UserError
 from cgankd.methods.nokd import Nokd
 from cgankd.models import architectures, make_network, published
 from cgankd.models.saved import num_parameters, save_network
-from cgankd.plan import Call
+from cgankd.plan import Overrides
 from cgankd.preset import Preset
 from cgankd.randomness import seed_everything
 from cgankd.runs import Artefact, Run
@@ -22,7 +22,7 @@ from cgankd.training.loop import fit_objective
 from cgankd.training.machine import Machine
 
 
-def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
+def run(preset: Preset, run: Run, machine: Machine, call: Overrides) -> None:
     """Trains or imports the teachers of the preset that do not stand yet."""
     source = sources.load(preset.data, preset.seed)
     for network in preset.teacher.networks:
@@ -34,30 +34,30 @@ def run(preset: Preset, run: Run, machine: Machine, call: Call) -> None:
 
 
 def _make(
-    name: str, artefact: Artefact, preset: Preset, source: Source, machine: Machine, call: Call
+    name: str, artefact: Artefact, preset: Preset, source: Source, machine: Machine, call: Overrides
 ) -> None:
     task, file = make_task(source.label), plan.file_of(name, artefact, call)
     real, validation = (
         images_of(source, split, task).to(machine.device) for split in ("train", "validation")
     )
     form = name, real.side, task.outputs, real.normalisation()
-    design = (
+    architecture = (
         architectures.published_cnn(*form)
         if file
         else architectures.cnn(*form, preset.teacher.head)
     )
-    network, origin = published.load(file, design) if file else (None, None)
+    network, origin = published.load(file, architecture) if file else (None, None)
     if machine.is_main:
         artefact.begin()
     machine.barrier()
     network = (
         network.to(machine.device)
         if network
-        else _train(name, artefact, design, preset, task, real, machine)
+        else _train(name, artefact, architecture, preset, task, real, machine)
     )
     if machine.is_main:
         score = check(task, name, outputs_of(network, validation), real.labels, validation.labels)
-        files = save_network(artefact.folder, "network", network, design)
+        files = save_network(artefact.folder, "network", network, architecture)
         artefact.finish(
             files,
             made_on=machine.facts,
@@ -75,7 +75,7 @@ def _make(
 def _train(
     name: str,
     artefact: Artefact,
-    design: dict[str, Any],
+    architecture: dict[str, Any],
     preset: Preset,
     task: Task,
     real: Images,
@@ -83,7 +83,7 @@ def _train(
 ) -> nn.Module:
     settings = preset.teacher
     seed_everything(preset.seed, "teacher", name, "weights")
-    network = make_network(design)
+    network = make_network(architecture)
     batches = Batches(
         real, settings.batch, seed=preset.seed, stream=f"teacher {name}", share=machine.share
     )
@@ -94,7 +94,7 @@ def _train(
         folder=artefact.folder,
         name=f"teacher {name}",
         seed=preset.seed,
-        recipe=artefact.digest,
+        digest=artefact.digest,
         machine=machine,
     )
     return network

@@ -25,7 +25,7 @@ KEEP = 2
 State = dict[str, Tensor]
 
 
-def write(folder: Path, step: int, state: State, recipe: str, facts: dict[str, Any]) -> None:
+def write(folder: Path, step: int, state: State, digest: str, facts: dict[str, Any]) -> None:
     """Saves the state after `step` steps; older checkpoints go only when this one stands."""
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def write(folder: Path, step: int, state: State, recipe: str, facts: dict[str, A
             manifest = {
                 "format": runs.FORMAT,
                 "step": step,
-                "recipe": recipe,
+                "digest": digest,
                 "sha256": checksum,
                 **facts,
             }
@@ -53,10 +53,10 @@ def write(folder: Path, step: int, state: State, recipe: str, facts: dict[str, A
         shutil.rmtree(old, ignore_errors=True)
 
 
-def newest(folder: Path, recipe: str, facts: dict[str, Any]) -> tuple[int, State]:
+def newest(folder: Path, digest: str, facts: dict[str, Any]) -> tuple[int, State]:
     """The step and state of the newest whole checkpoint, (0, {}) when there is none.
 
-    A damaged one is named and skipped; one of another recipe is refused with a UserError. `facts`
+    A damaged one is named and skipped; one of another digest is refused with a UserError. `facts`
     (device, threads, processes) that differ are warned about: the result is then not bit-identical.
     """
     runs.sweep(folder)
@@ -72,7 +72,7 @@ def newest(folder: Path, recipe: str, facts: dict[str, Any]) -> tuple[int, State
         except (UserError, OSError, SafetensorError) as error:
             warn(f"checkpoint {path.name} is damaged and skipped: {error}")
             continue
-        if manifest.get("recipe") != recipe:
+        if manifest.get("digest") != digest:
             raise UserError(
                 f"{path} was made by other settings", DATA, "add --rebuild to move it aside"
             )

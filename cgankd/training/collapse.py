@@ -64,7 +64,7 @@ class CollapseWatch:
                 f"gan: collapsed by step {step}: {fault}; {self._healthy()}",
                 DIVERGED,
                 "ask for more gan.diffaugment, a lower gan.learning_rate or fewer "
-                "gan.critic_steps, with --rebuild",
+                "gan.discriminator_steps, with --rebuild",
             )
 
     def remove(self) -> None:
@@ -78,7 +78,7 @@ class CollapseWatch:
                 f"fakes of one label vary {fakes / self.real:.2g} times as much as real images "
                 f"(floor: {FLOOR:g})"
             )
-        losses = logged(self.folder, "critic", after=step - self.tenth)
+        losses = logged(self.folder, "discriminator", after=step - self.tenth)
         if losses and max(losses) < PINNED:
             return (
                 f"the discriminator's loss has been below {PINNED:g} for a tenth of the run, "

@@ -26,7 +26,7 @@ def fit_condition(
     *,
     folder: Path,
     seed: int,
-    recipe: str,
+    digest: str,
     machine: Machine,
 ) -> nn.Module:
     """Trains the condition, or loads it where an interrupted run or an import has left it; saved as
@@ -41,7 +41,7 @@ def fit_condition(
         network = make_network(architecture)
     else:
         network = _fit_embedding(
-            task, images, settings, architecture, folder, seed, recipe, machine
+            task, images, settings, architecture, folder, seed, digest, machine
         )
     if machine.is_main:
         save_network(folder, "condition", network, architecture)
@@ -83,7 +83,7 @@ def _fit_embedding(
     architecture: dict[str, Any],
     folder: Path,
     seed: int,
-    recipe: str,
+    digest: str,
     machine: Machine,
 ) -> nn.Module:
     seed_everything(seed, "condition", "weights")
@@ -103,7 +103,7 @@ def _fit_embedding(
             folder=folder / "embedding-images",
             name="image embedding",
             seed=seed,
-            recipe=recipe,
+            digest=digest,
             machine=machine,
         )
         if machine.is_main:
@@ -124,7 +124,7 @@ def _fit_embedding(
         folder=folder / "embedding-labels",
         name="label embedding",
         seed=seed,
-        recipe=recipe,
+        digest=digest,
         machine=machine,
     )
     return label_network

@@ -51,11 +51,11 @@ def fit_features(
     task: Task,
     images: Images,
     settings: Features,
-    design: dict[str, Any],
+    architecture: dict[str, Any],
     *,
     folder: Path,
     seed: int,
-    recipe: str,
+    digest: str,
     machine: Machine,
 ) -> nn.Module:
     """Trains the extractor of a design, or loads it where an interrupted run has left it; saved as
@@ -64,7 +64,7 @@ def fit_features(
     if machine.found(folder / "features.json"):
         return load_network(folder, "features", machine.device)
     seed_everything(seed, "features", "weights")
-    network = make_network(design)
+    network = make_network(architecture)
     if task.features == "cnn":
         objective: nn.Module = CnnFeaturesObjective(task, network)
     else:
@@ -78,10 +78,10 @@ def fit_features(
         folder=folder / "features-training",
         name="feature extractor",
         seed=seed,
-        recipe=recipe,
+        digest=digest,
         machine=machine,
     )
     if machine.is_main:
-        save_network(folder, "features", network, design)
+        save_network(folder, "features", network, architecture)
     machine.barrier()
     return network.eval().requires_grad_(False)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cgankd import console, signals
 from cgankd.data import images
 from cgankd.errors import DIVERGED, STOPPED, UserError, storage_errors
-from cgankd.preset import Recipe
+from cgankd.preset import Training
 from cgankd.randomness import seed_everything
 from cgankd.training import checkpoint
 from cgankd.training.machine import Machine
@@ -45,19 +45,19 @@ def fit(
     folder: Path,
     name: str,
     seed: int,
-    recipe: str,
+    digest: str,
     machine: Machine,
     watch: Callable[[int], None] | None = None,
 ) -> None:
     """Trains for `steps` steps, continuing from the newest checkpoint in `folder`.
 
-    `recipe` is the digest of what is being made: checkpoints of anything else are refused. `watch`
+    `digest` is the digest of what is being made: checkpoints of anything else are refused. `watch`
     is called ten times in a run by the first process; it may not change what is trained, but a
     UserError of it stops all processes. A signal saves and raises UserError(STOPPED); a loss that
     is not finite raises UserError(DIVERGED).
     """
     checkpoints = folder / "checkpoints"
-    start, state = checkpoint.newest(checkpoints, recipe, machine.facts)
+    start, state = checkpoint.newest(checkpoints, digest, machine.facts)
     if state:
         update.load(state)
         console.say(f"{name}: continuing at step {start} of {steps}")
@@ -93,7 +93,7 @@ def fit(
                 finite.check()
                 update.align()
                 if machine.is_main:
-                    checkpoint.write(checkpoints, done, update.state(), recipe, machine.facts)
+                    checkpoint.write(checkpoints, done, update.state(), digest, machine.facts)
                 machine.barrier()
                 saved = time.monotonic()
             if stop:
@@ -108,12 +108,12 @@ def fit(
 def fit_objective(
     objective: nn.Module,
     batches: Callable[[int], Any],
-    settings: Recipe,
+    settings: Training,
     *,
     folder: Path,
     name: str,
     seed: int,
-    recipe: str,
+    digest: str,
     machine: Machine,
 ) -> None:
     """`fit` of an objective to batches of images, augmented as the settings say."""
@@ -125,7 +125,7 @@ def fit_objective(
         folder=folder,
         name=name,
         seed=seed,
-        recipe=recipe,
+        digest=digest,
         machine=machine,
     )
 

@@ -11,7 +11,7 @@ import torch.distributed as distributed
 from accelerate import Accelerator
 from torch import nn
 
-from cgankd.data.batches import Share
+from cgankd.data.batches import ProcessSlice
 from cgankd.errors import UNAVAILABLE, UserError
 
 
@@ -68,8 +68,8 @@ class Machine:
         }
 
     @property
-    def share(self) -> Share:
-        return Share(self.rank, self.num_processes)
+    def share(self) -> ProcessSlice:
+        return ProcessSlice(self.rank, self.num_processes)
 
     @property
     def is_main(self) -> bool:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from cgankd.data import images
-from cgankd.data.rounds import Round
+from cgankd.data.rounds import GanBatch
 from cgankd.losses import ADVERSARIAL
-from cgankd.preset import Recipe
+from cgankd.preset import Training
 from cgankd.training.machine import Machine
 
 State = dict[str, Tensor]
@@ -21,18 +21,18 @@ class Supervised:
     loss}.
     """
 
-    def __init__(self, machine: Machine, objective: nn.Module, recipe: Recipe) -> None:
-        self.machine, self.recipe = machine, recipe
+    def __init__(self, machine: Machine, objective: nn.Module, training: Training) -> None:
+        self.machine, self.training = machine, training
         self.objective = objective.to(machine.device).train()
         self.parameters = [
             parameter for parameter in objective.parameters() if parameter.requires_grad
         ]
-        self.optimizer = make_optimizer(self.parameters, recipe)
+        self.optimizer = make_optimizer(self.parameters, training)
         self.module = machine.shared(self.objective)
 
     def __call__(self, batch: tuple[Tensor, ...], step: int) -> dict[str, Tensor]:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate * learning_rate_factor(self.recipe, step)
+            group["lr"] = self.training.learning_rate * learning_rate_factor(self.training, step)
         with self.machine.accelerator.autocast():
             losses = self.module(*batch)
         self.machine.accelerator.backward(torch.stack(list(losses.values())).sum())
@@ -71,7 +71,7 @@ class Adversarial:
         *,
         loss: str,
         learning_rate: float,
-        critic_learning_rate: float,
+        discriminator_learning_rate: float,
         betas: tuple[float, float],
         diffaugment: Sequence[str],
         flip: bool,
@@ -86,33 +86,33 @@ class Adversarial:
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
         self.condition = condition.to(machine.device).eval().requires_grad_(False)
         self.generator_optimizer = torch.optim.Adam(generator.parameters(), learning_rate, betas)
-        self.critic_optimizer = torch.optim.Adam(
-            discriminator.parameters(), critic_learning_rate, betas
+        self.discriminator_optimizer = torch.optim.Adam(
+            discriminator.parameters(), discriminator_learning_rate, betas
         )
-        self.shared_generator, self.shared_critic = (
+        self.shared_generator, self.shared_discriminator = (
             machine.shared(generator),
             machine.shared(discriminator),
         )
-        self.critic_loss, self.generator_loss = ADVERSARIAL[loss]
+        self.discriminator_loss, self.generator_loss = ADVERSARIAL[loss]
         self.diffaugment, self.flip = diffaugment, flip
         self.ema_decay, self.ema_start = ema_decay, ema_start
 
-    def __call__(self, batch: Round, step: int) -> dict[str, Tensor]:
-        for critique in batch.critiques:
-            real = images.flip(critique.images) if self.flip else critique.images
+    def __call__(self, batch: GanBatch, step: int) -> dict[str, Tensor]:
+        for part in batch.discriminator_batches:
+            real = images.flip(part.images) if self.flip else part.images
             with self.machine.accelerator.autocast():
                 with torch.no_grad():
-                    fake = self._draw(self.generator, critique.fake_labels)
+                    fake = self._draw(self.generator, part.fake_labels)
                 seen = images.diffaugment(torch.cat([real, fake.to(real.dtype)]), self.diffaugment)
-                judged = self.condition(torch.cat([critique.labels, critique.judged_labels]))
-                scores = self.shared_critic(seen, judged).float()
+                judged = self.condition(torch.cat([part.labels, part.judged_labels]))
+                scores = self.shared_discriminator(seen, judged).float()
             real_scores, fake_scores = scores.split(len(real))
-            critic_loss = self.critic_loss(
-                real_scores, fake_scores, critique.weights, critique.fake_weights
+            discriminator_loss = self.discriminator_loss(
+                real_scores, fake_scores, part.weights, part.fake_weights
             )
-            self.machine.accelerator.backward(critic_loss)
-            self.critic_optimizer.step()
-            self.critic_optimizer.zero_grad(set_to_none=True)
+            self.machine.accelerator.backward(discriminator_loss)
+            self.discriminator_optimizer.step()
+            self.discriminator_optimizer.zero_grad(set_to_none=True)
 
         self.discriminator.requires_grad_(False)
         with self.machine.accelerator.autocast():
@@ -126,7 +126,7 @@ class Adversarial:
         self.generator_optimizer.zero_grad(set_to_none=True)
         self.discriminator.requires_grad_(True)
         self._move_average(step)
-        return {"critic": critic_loss.detach(), "generator": generator_loss.detach()}
+        return {"discriminator": discriminator_loss.detach(), "generator": generator_loss.detach()}
 
     def _draw(self, generator: nn.Module, labels: Tensor) -> Tensor:
         z = torch.randn(len(labels), self.generator.latent, device=labels.device)
@@ -148,7 +148,7 @@ class Adversarial:
             **_prefixed("discriminator", self.discriminator.state_dict()),
             **_prefixed("average", self.average.state_dict()),
             **_optimizer_state("generator_optimizer", self.generator_optimizer),
-            **_optimizer_state("critic_optimizer", self.critic_optimizer),
+            **_optimizer_state("discriminator_optimizer", self.discriminator_optimizer),
         }
 
     def load(self, state: State) -> None:
@@ -156,30 +156,30 @@ class Adversarial:
         self.discriminator.load_state_dict(_part(state, "discriminator"))
         self.average.load_state_dict(_part(state, "average"))
         _load_optimizer(self.generator_optimizer, _part(state, "generator_optimizer"))
-        _load_optimizer(self.critic_optimizer, _part(state, "critic_optimizer"))
+        _load_optimizer(self.discriminator_optimizer, _part(state, "discriminator_optimizer"))
 
     def align(self) -> None:
         for module in (self.generator, self.discriminator, self.average):
             self.machine.align(module)
 
 
-def make_optimizer(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimiser that a recipe names."""
-    rate, decay = recipe.learning_rate, recipe.weight_decay
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(parameters, rate, recipe.momentum, weight_decay=decay)
+def make_optimizer(parameters: list[nn.Parameter], training: Training) -> torch.optim.Optimizer:
+    """The optimiser that the settings name."""
+    rate, decay = training.learning_rate, training.weight_decay
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(parameters, rate, training.momentum, weight_decay=decay)
     return torch.optim.Adam(
-        parameters, rate, (recipe.betas[0], recipe.betas[1]), weight_decay=decay
+        parameters, rate, (training.betas[0], training.betas[1]), weight_decay=decay
     )
 
 
-def learning_rate_factor(recipe: Recipe, step: int) -> float:
+def learning_rate_factor(training: Training, step: int) -> float:
     """The share of the first learning rate that `step` uses."""
-    done = step / recipe.steps
-    if recipe.schedule == "cosine":
+    done = step / training.steps
+    if training.schedule == "cosine":
         return 0.5 * (1 + float(torch.cos(torch.tensor(done * torch.pi))))
-    if recipe.schedule == "steps":
-        return float(0.1 ** sum(done >= milestone for milestone in recipe.milestones))
+    if training.schedule == "steps":
+        return float(0.1 ** sum(done >= milestone for milestone in training.milestones))
     return 1.0
 
 
@@ -196,7 +196,7 @@ def _part(state: State, prefix: str) -> State:
 
 
 def _optimizer_state(prefix: str, optimizer: torch.optim.Optimizer) -> State:
-    """The optimiser's tensors as PREFIX.PARAMETER.KEY; settings come from the recipe, not from
+    """The optimiser's tensors as PREFIX.PARAMETER.KEY; settings come from the preset, not from
     here.
     """
     states = optimizer.state_dict()["state"]
