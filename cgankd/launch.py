@@ -16,18 +16,20 @@ from cgankd.errors import STOPPED, USAGE, UserError
 GRACE = 30  # seconds that processes have to save after a signal
 
 
-def launch(perform: Callable[[Any], None], work: Any, num_processes: int) -> None:
-    """Calls `perform(work)` here, or in `num_processes` processes on this machine."""
+def launch(perform: Callable[..., None], num_processes: int, *work: Any) -> None:
+    """Calls `perform(*work)` here, or in `num_processes` processes on this machine; what they are
+    given is pickled.
+    """
     if "LOCAL_RANK" in os.environ:
         if num_processes not in (0, 1, int(os.environ["WORLD_SIZE"])):
             raise UserError(
                 f"--num-processes {num_processes}, but started as {os.environ['WORLD_SIZE']}", USAGE
             )
-        perform(work)
+        perform(*work)
     elif num_processes == 1:
-        perform(work)
+        perform(*work)
     else:
-        _spawn(perform, work, num_processes)
+        _spawn(perform, num_processes, work)
 
 
 def is_first() -> bool:
@@ -35,15 +37,7 @@ def is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def align(device: str) -> None:
-    """Waits for the processes that were started with this one, where another launcher did that."""
-    if "LOCAL_RANK" in os.environ:
-        from cgankd.training.machine import Machine
-
-        Machine(device).barrier()
-
-
-def _spawn(perform: Callable[[Any], None], work: Any, num_processes: int) -> None:
+def _spawn(perform: Callable[..., None], num_processes: int, work: tuple[Any, ...]) -> None:
     import logging
     import signal
 
@@ -51,9 +45,8 @@ def _spawn(perform: Callable[[Any], None], work: Any, num_processes: int) -> Non
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(
-        logging.CRITICAL
-    )  # we say ourselves what failed
+    # We say ourselves what failed.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // num_processes)))
     config = LaunchConfig(
         min_nodes=1,
@@ -68,7 +61,7 @@ def _spawn(perform: Callable[[Any], None], work: Any, num_processes: int) -> Non
         shutdown_timeout=GRACE,
     )
     try:
-        codes = elastic_launch(config, _entry)(perform, work)
+        codes = elastic_launch(config, _entry)(perform, *work)
         code = max(codes.values())
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
@@ -85,14 +78,14 @@ def _spawn(perform: Callable[[Any], None], work: Any, num_processes: int) -> Non
         raise UserError(f"ended with exit code {code} in {num_processes} processes", code)
 
 
-def _entry(perform: Callable[[Any], None], work: Any) -> int:
+def _entry(perform: Callable[..., None], *work: Any) -> int:
     """One of the processes; leaves when its launcher is gone, so that it cannot write beside the
     next one.
     """
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     signals.install()
     try:
-        perform(work)
+        perform(*work)
         code = 0
     except UserError as error:
         if os.environ.get("RANK", "0") == "0":

@@ -1,91 +1,82 @@
 """What to build: a stage whose artefacts are missing or unfinished is run, the rest is left alone.
 
-Nothing here imports torch before something has to be built.
+The run folder is checked and locked here, so that the command line and Python give the same
+guarantees. Nothing here imports torch before something has to be built.
 """
 
+import importlib
 import os
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cgankd import console, launch, plan, runs, sources
+from cgankd import console, launch, plan, report, runs, sources
 from cgankd import preset as presets
-from cgankd.errors import DATA, UserError
-from cgankd.plan import Overrides
-from cgankd.preset import Preset
-from cgankd.runs import Artefact, Run
+from cgankd.errors import DATA, IN_USE, UserError
+from cgankd.job import Job
+from cgankd.plan import STAGES, Stage, StudentTable
+from cgankd.runs import Artefact, RunFolder
 
-STUDENTS = ("select-rho", "distill")  # stages that train whole students side by side
+DEFAULT = "digits"  # the preset of a new folder
 MAX_PROCESSES = 8  # each holds torch, half a GiB
-BUILDING = (
-    "train-gan",
-    "train-teacher",
-    "fit-dre",
-    "generate",
-    "evaluate",
-    "select-rho",
-    "distill",
-)
 
 
-@dataclass(frozen=True)
-class Job:
-    """A preset, a run folder, and how this machine is to compute."""
+def make_job(
+    folder: Path | None = None,
+    preset: str | Path | None = None,
+    changes: Sequence[str] = (),
+    **options: Any,
+) -> Job:
+    """The checked job of a call, with `options` of Job.
 
-    preset: Preset
-    run: Run
-    device: str = "auto"
-    precision: str = "auto"
-    num_processes: int = 0  # 0: one, and for students on a CPU one per core
-    deterministic: bool = False
-    rebuild: bool = False
-    call: Overrides = field(default_factory=Overrides)
-
-
-def stages(preset: Preset) -> list[str]:
-    """The stages that a preset has, in their order."""
-    return [stage for stage in BUILDING if stage != "evaluate" or preset.evaluate]
-
-
-def build(stage: str, job: Job, *, whole_chain: bool = False) -> list[Path]:
-    """Makes the artefacts of a stage that are not up to date; their records.
-
-    A finished artefact of other settings is refused with a UserError, or moved aside with --rebuild
-    and, as part of the `whole_chain`, always, but for an imported one: nothing here could make it
-    again.
+    Without a preset it is the folder's own, or `digits` for a new one; without a folder it is
+    runs/<preset>. UserError for a bad preset, and for a folder that is no run's.
     """
-    artefacts = plan.artefacts(stage, job.preset, job.run, job.call)
-    if launch.is_first():
-        for artefact in artefacts:
-            if artefact.state() == "other" or (job.rebuild and artefact.state() == "done"):
-                _make_room(
-                    artefact, allowed=job.rebuild or (whole_chain and "from" not in artefact.inputs)
-                )
-    launch.align(job.device)
-    done = all(artefact.state() == "done" for artefact in artefacts)
-    launch.align(job.device)
-    if done:
-        console.say(f"{stage}: nothing to do")
-    else:
-        console.say(f"{stage}: {_relative(artefacts[0].record.parent, job)}")
+    own = RunFolder(folder or Path("runs") / DEFAULT).preset
+    source = preset or (own if own.is_file() else DEFAULT)
+    settings = presets.load(source, list(changes))
+    root = folder or Path("runs") / settings.name
+    _check_folder(root)
+    presets.check_labels(settings, sources.known_label(settings.data))
+    return Job(settings, RunFolder(root), **options)
+
+
+def build_stage(name: str, job: Job) -> list[Path]:
+    """Makes the artefacts of one stage that are not up to date; their records."""
+    if not job.run.root.exists():
+        STAGES[name].plan(job)  # a missing input is told before a folder is made for the rest
+    with _writing(job):
+        return _build(STAGES[name], job)
+
+
+def build_chain(job: Job, *, ablation: bool = False) -> Path:
+    """Makes what is missing or out of date in the whole chain, nothing else; the page."""
+    with _writing(job):
+        for stage in plan.chain_of(job.preset):
+            _build(stage, job, whole_chain=True)
+        if ablation:
+            _build(STAGES["distill"], job.asking(ablation=True), whole_chain=True)
         if launch.is_first():
-            runs.write_bytes(job.run.preset, presets.dump(job.preset).encode())
-        _execute(stage, job)
-    return [artefact.record for artefact in artefacts]
+            report.build([job.run.root], job.run.report)
+    return job.run.report
 
 
 def states(job: Job) -> dict[str, str]:
     """For --dry-run: what each stage would do."""
-    found = {}
-    for stage in stages(job.preset):
+    what = {}
+    for stage in plan.chain_of(job.preset):
         try:
-            artefacts = plan.artefacts(stage, job.preset, job.run, job.call)
-            found[stage] = ", ".join(
-                f"{_relative(artefact.record, job)}: {artefact.state()}" for artefact in artefacts
-            )
+            artefacts = stage.plan(job)
         except UserError as error:
-            found[stage] = f"waits ({error.hint or error})"
-    return found
+            what[stage.name] = f"waits ({error.hint or error})"
+        else:
+            each = (
+                f"{_inside(artefact.record, job)}: {artefact.state()}" for artefact in artefacts
+            )
+            what[stage.name] = ", ".join(each)
+    return what
 
 
 def costs(job: Job) -> list[dict[str, Any]]:
@@ -98,30 +89,91 @@ def costs(job: Job) -> list[dict[str, Any]]:
     if label is None:
         console.say("costs: known when the data have been read once")
         return []
-    outputs = len(label["classes"]) if label["kind"] == "class" else 1
     try:
-        found = estimate.costs(job.preset, job.run, job.call, outputs)
+        rows = estimate.costs(job, label)
     except UserError as error:  # the data are needed to count their images, and cannot be read
         console.say(f"costs: not known ({error})")
         return []
-    header = [
-        "stage",
-        "network",
-        "number",
-        "parameters",
-        "steps",
-        "batch",
-        "memory (MB)",
-        "disk (MB)",
-    ]
-    console.table("To train, each alone on its device", header, estimate.lines(found))
-    pool = estimate.pool_bytes(job.preset, outputs)
+    title = "To train, each alone on its device"
+    console.table(title, estimate.HEADER, [estimate.line(row) for row in rows])
+    pool = estimate.pool_bytes(job.preset, label)
     console.say(f"fake pool: {estimate.megabytes(pool)} MB on disk")
-    return [asdict(cost) for cost in found]
+    return [asdict(row) for row in rows]
 
 
-def _relative(path: Path, job: Job) -> str:
-    return str(path.relative_to(job.run.root))
+# One stage
+
+
+def _build(stage: Stage, job: Job, *, whole_chain: bool = False) -> list[Path]:
+    """Makes the artefacts of a stage that are not up to date; their records.
+
+    A finished artefact of other settings is refused with a UserError, or moved aside with --rebuild
+    and, as part of the `whole_chain`, always, but for an imported one: nothing here could make it
+    again.
+    """
+    artefacts = stage.plan(job)
+    if launch.is_first():
+        for artefact in artefacts:
+            is_other = artefact.state() == "other"
+            if is_other or (job.rebuild and artefact.state() == "done"):
+                replaceable = whole_chain and "from" not in artefact.inputs
+                _make_room(artefact, allowed=job.rebuild or replaceable)
+    _align(job)
+    done = all(artefact.state() == "done" for artefact in artefacts)
+    _align(job)
+    if done:
+        console.say(f"{stage.name}: nothing to do")
+    else:
+        console.say(f"{stage.name}: {_inside(artefacts[0].folder, job)}")
+        if launch.is_first():
+            runs.write_bytes(job.run.preset, presets.dump(job.preset).encode())
+        num = job.num_processes or _num_processes(stage, artefacts, job)
+        launch.launch(_perform, num, stage.name, job)
+    return [artefact.record for artefact in artefacts]
+
+
+def _perform(name: str, job: Job) -> None:
+    """Runs a stage in this process, which is the only one or one of several."""
+    import torch
+
+    from cgankd.training.machine import Machine
+
+    stage = STAGES[name]
+    precision = "fp32" if job.precision == "auto" else job.precision
+    machine = Machine(job.device, precision, job.deterministic)
+    if stage.has_students and machine.device.type == "cpu":
+        # So that students do not depend on how many processes share the work.
+        torch.set_num_threads(1)
+    importlib.import_module(stage.module).run(job, machine)
+
+
+def _num_processes(stage: Stage, artefacts: Sequence[Artefact], job: Job) -> int:
+    """One, and for students on a CPU one per core: small networks gain nothing from a second
+    thread.
+    """
+    has_gpu = job.device == "cuda" or (job.device == "auto" and Path("/dev/nvidiactl").exists())
+    if "LOCAL_RANK" in os.environ or not stage.has_students or has_gpu:
+        return 1
+    asked = [student for table in artefacts for student in _students(table)]
+    missing = [
+        student
+        for students in plan.to_train(asked)
+        for student in students
+        if student.artefact.state() != "done"
+    ]
+    return max(1, min(os.cpu_count() or 1, MAX_PROCESSES, len(missing) // 4))
+
+
+def _students(artefact: Artefact) -> list[plan.Student]:
+    return artefact.students if isinstance(artefact, StudentTable) else []
+
+
+def _align(job: Job) -> None:
+    """Waits for the processes that were started with this one, where another launcher did that."""
+    if "LOCAL_RANK" in os.environ:
+        from cgankd.training.machine import Machine
+
+        Machine(job.device).barrier()
 
 
 def _make_room(artefact: Artefact, allowed: bool) -> None:
@@ -133,83 +185,32 @@ def _make_room(artefact: Artefact, allowed: bool) -> None:
             DATA,
             "add --rebuild to move it aside and build anew, or choose another --out",
         )
-    console.say(
-        f"{artefact.record}: other settings ({artefact.difference()}); moved to "
-        f"{artefact.set_aside().name}"
-    )
+    difference = artefact.difference()
+    moved = artefact.set_aside().name
+    console.say(f"{artefact.record}: other settings ({difference}); moved to {moved}")
 
 
-def _execute(stage: str, job: Job) -> None:
-    values = asdict(job.call)
-    work = {
-        "stage": stage,
-        "preset": job.preset.model_dump(),
-        "root": str(job.run.root),
-        "device": job.device,
-        "precision": job.precision,
-        "deterministic": job.deterministic,
-        "call": values,
-    }
-    launch.launch(perform, work, job.num_processes or _num_processes(stage, job))
+# The run folder
 
 
-def _num_processes(stage: str, job: Job) -> int:
-    """One, and for students on a CPU one per core: small networks gain nothing from a second
-    thread.
-    """
-    if "LOCAL_RANK" in os.environ:
-        return 1
-    if (
-        stage not in STUDENTS
-        or job.device == "cuda"
-        or (job.device == "auto" and Path("/dev/nvidiactl").exists())
-    ):
-        return 1
-    missing = sum(
-        artefact.state() != "done"
-        for artefact in plan.student_artefacts(stage, job.preset, job.run, job.call)
-    )
-    return max(1, min(os.cpu_count() or 1, MAX_PROCESSES, missing // 4))
+def _check_folder(root: Path) -> None:
+    """UserError where a path is a file, or a folder of something else."""
+    if root.exists() and not root.is_dir():
+        raise UserError(f"--out {root} is a file", IN_USE, "name a folder")
+    foreign = root.is_dir() and not RunFolder(root).preset.exists()
+    if foreign and any(path.name[0] != "." for path in root.iterdir()):
+        raise UserError(f"--out {root} holds other files", IN_USE, "name a new folder, or a run's")
 
 
-def perform(work: dict[str, Any]) -> None:
-    """Runs a stage in this process, which is the only one or one of several."""
-    import torch
+@contextmanager
+def _writing(job: Job) -> Iterator[None]:
+    """The lock of the run folder, which the first of several processes holds for all."""
+    if launch.is_first():
+        with runs.locked(job.run.root):
+            yield
+    else:
+        yield
 
-    from cgankd.stages import (
-        distill,
-        evaluate,
-        fit_dre,
-        generate,
-        select_rho,
-        train_gan,
-        train_teacher,
-    )
-    from cgankd.training.machine import Machine
 
-    preset, run, call = (
-        Preset.model_validate(work["preset"]),
-        Run(Path(work["root"])),
-        Overrides(**work["call"]),
-    )
-    precision = "fp32" if work["precision"] == "auto" else work["precision"]
-    machine = Machine(work["device"], precision, work["deterministic"])
-    if work["stage"] in STUDENTS and machine.device.type == "cpu":
-        torch.set_num_threads(
-            1
-        )  # so that students do not depend on how many processes share the work
-    match work["stage"]:
-        case "train-gan":
-            train_gan.run(preset, run, machine, call)
-        case "train-teacher":
-            train_teacher.run(preset, run, machine, call)
-        case "fit-dre":
-            fit_dre.run(preset, run, machine, call)
-        case "generate":
-            generate.run(preset, run, machine)
-        case "evaluate":
-            evaluate.run(preset, run, machine)
-        case "select-rho":
-            select_rho.run(preset, run, machine)
-        case "distill":
-            distill.run(preset, run, machine, call)
+def _inside(path: Path, job: Job) -> str:
+    return str(path.relative_to(job.run.root))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cgankd.data.batches import Batches, Images, Mixed, ProcessSlice, images_of
-from cgankd.data.rounds import ClassGanBatches
+from cgankd.data.gan_batches import ClassGanBatches
 from cgankd.data.vicinity import ByLabel, VicinalGanBatches, make_vicinity
 from cgankd.errors import UserError
 from cgankd.preset import Width

@@ -12,7 +12,7 @@ from torch import nn
 
 from cgankd import signals
 from cgankd.data.batches import Batches, Images, ProcessSlice
-from cgankd.data.rounds import ClassGanBatches, DiscriminatorBatch, GanBatch
+from cgankd.data.gan_batches import ClassGanBatches, DiscriminatorBatch, GanBatch
 from cgankd.data.vicinity import ByLabel, VicinalGanBatches, make_vicinity
 from cgankd.errors import UserError
 from cgankd.methods.nokd import Nokd

@@ -6,7 +6,6 @@ import os
 import sys
 import typing
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,156 +14,228 @@ import typer
 from cgankd import __version__
 from cgankd.cli import tools
 from cgankd.cli.options import (
+    WHERE,
     Ablation,
     Export,
-    FakeFile,
+    FakesFile,
+    Imports,
     Json,
     MethodName,
     Options,
     Quiet,
-    RhoValue,
+    Rho,
     StudentName,
-    Weights,
-    _changes,
-    _quieten,
-    _result,
-    app,
-    command,
+    be_quiet,
+    changes_of,
+    print_result,
+    takes_options,
 )
-from cgankd.errors import DATA, IN_USE, MEMORY, USAGE, UserError
+from cgankd.errors import DATA, MEMORY, UserError
 
-app.add_typer(tools.data_app, name="data")
-app.add_typer(tools.presets_app, name="presets")
+CHAIN, RESULTS, TOOLS = "The chain", "Results", "Data and presets"
+
+app = typer.Typer(
+    help="cGAN-KD: accurate small networks, distilled through the samples of a conditional GAN.\n\n"
+    "Start with [bold]cgankd run[/bold]: the whole chain on handwritten digits, in minutes and "
+    "without a GPU.",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
 
 
-@command("train-gan")
-def train_gan(options: Options, weights: Weights = []) -> None:  # noqa: B006, typer copies it
-    """Train the conditional GAN. Prints the path of the generator."""
+@takes_options(app, "run", CHAIN)
+def run(options: Options, ablation: Ablation = False) -> None:
+    """Run the whole chain: builds what is missing or out of date, nothing else.
+
+    \b
+    cgankd run                                    # handwritten digits
+    cgankd run -p mine.toml                       # a preset of one's own
+    cgankd run -s 'distill.seeds=\\[0,1,2,3]'      # other seeds: only students are trained
+
+    Prints the path of the page.
+    """
+    job = _job(options)
+    if _dry(job, options):
+        return
+    from cgankd import pipeline
+
+    page = pipeline.build_chain(job, ablation=ablation)
+    _print(options, "run", [page])
+
+
+@takes_options(app, "train-gan", CHAIN)
+def train_gan(options: Options, imports: Imports = []) -> None:  # noqa: B006, typer copies it
+    """Train the conditional GAN.
+
+    \b
+    cgankd train-gan -s gan.steps=5000 --rebuild
+    cgankd train-gan -p cifar10-c10k -s data.protocol=paper --from G_ema.pth
+
+    Prints the path of the generator.
+    """
     _stage(
-        "train-gan", options, lambda job: [job.run.gan.parent / "generator.safetensors"], weights
+        "train-gan", options, lambda job: [job.run.gan.parent / "generator.safetensors"], imports
     )
 
 
-@command("train-teacher")
-def train_teacher(options: Options, weights: Weights = []) -> None:  # noqa: B006
-    """Train the teachers. Prints the path of the one that filters the fakes."""
-    _stage(
-        "train-teacher",
-        options,
-        lambda job: [job.run.teacher(job.preset.generate.teacher).parent / "network.safetensors"],
-        weights,
-    )
+@takes_options(app, "train-teacher", CHAIN)
+def train_teacher(options: Options, imports: Imports = []) -> None:  # noqa: B006
+    """Train the teachers.
+
+    \b
+    cgankd train-teacher -s 'teacher.networks=\\["resnet8","resnet20"]'
+    cgankd train-teacher -o runs/cifar10-c10k --from resnet18=resnet18.pth
+
+    Prints the path of the one that filters the fakes.
+    """
+
+    def result(job: Any) -> list[Path]:
+        record = job.run.teacher(job.preset.generate.teacher)
+        return [record.parent / "network.safetensors"]
+
+    _stage("train-teacher", options, result, imports)
 
 
-@command("fit-dre")
-def fit_dre(options: Options, weights: Weights = []) -> None:  # noqa: B006
-    """Fit the conditional density ratio. Prints the path of its network."""
-    _stage("fit-dre", options, lambda job: [job.run.dre.parent / "ratio.safetensors"], weights)
+@takes_options(app, "fit-dre", CHAIN)
+def fit_dre(options: Options, imports: Imports = []) -> None:  # noqa: B006
+    """Fit the conditional density ratio (cDRE-F-SP); needs the GAN.
+
+    \b
+    cgankd fit-dre -s dre.penalty=0.1 --rebuild
+
+    Prints the path of its network.
+    """
+    _stage("fit-dre", options, lambda job: [job.run.dre.parent / "ratio.safetensors"], imports)
 
 
-@command("generate")
+@takes_options(app, "generate", CHAIN)
 def generate(options: Options, export: Export = None) -> None:
-    """Draw, subsample and score the fake pool. Prints the path of its record."""
+    """Draw, subsample and score the fake pool.
+
+    \b
+    cgankd generate --export fakes.h5
+
+    Prints the path of its record.
+    """
 
     def result(job: Any) -> list[Path]:
         if export:
-            _export(job, export)
+            from cgankd import fakes
+
+            everything = fakes.FakeSelection(relabel="keep")
+            fakes.export(fakes.Pool(job.run.pool), everything, export)
         return [job.run.pool]
 
     _stage("generate", options, result)
 
 
-@command("evaluate")
+@takes_options(app, "evaluate", CHAIN)
 def evaluate(options: Options) -> None:
-    """Score the fakes of a continuous label in windows of it. Prints the path of the record."""
+    """Score the fakes of a continuous label in windows of it.
+
+    \b
+    cgankd evaluate -p digits-angle
+
+    Prints the path of the record.
+    """
     _stage("evaluate", options, lambda job: [job.run.evaluation])
 
 
-@command("select-rho")
+@takes_options(app, "select-rho", CHAIN)
 def select_rho(options: Options) -> None:
-    """Choose rho on validation rows. Prints it: a number, or none."""
+    """Choose rho, the share of fakes to keep, on validation rows.
+
+    \b
+    rho=$(cgankd select-rho)
+
+    Prints it: a number, or none.
+    """
 
     def result(job: Any) -> list[str]:
         from cgankd.runs import finished
 
-        rho = finished(job.run.rho, "select-rho")["rho"]
+        rho = finished(job.run.search, "select-rho")["rho"]
         return ["none" if rho is None else f"{rho:g}"]
 
     _stage("select-rho", options, result)
 
 
-@command("distill")
+@takes_options(app, "distill", CHAIN)
 def distill(
     options: Options,
-    method: MethodName = "",
-    student: StudentName = "",
-    rho: RhoValue = "",
-    fake: FakeFile = None,
+    method: MethodName = None,
+    student: StudentName = None,
+    rho: Rho = None,
+    fake: FakesFile = None,
     ablation: Ablation = False,
 ) -> None:
-    """Train the students of the methods, each seed. Prints the path of each method's results."""
+    """Train the students of the methods, each seed.
+
+    \b
+    cgankd distill --method takd+fake             # one more method
+    cgankd distill --ablation                     # what each step of cGAN-KD adds
+    cgankd distill -m fake --fake theirs.h5 --rebuild
+
+    Prints the path of each method's results.
+    """
 
     def result(job: Any) -> list[Path]:
-        from cgankd import plan
+        from cgankd.plan import STAGES
 
-        return [
-            artefact.record for artefact in plan.artefacts("distill", job.preset, job.run, job.call)
-        ]
+        return [artefact.record for artefact in STAGES["distill"].plan(job)]
 
     _stage(
         "distill",
         options,
         result,
-        method=_method(method),
+        method=method,
         student=student,
         rho=rho,
-        fake=str(fake.absolute()) if fake else "",
+        fakes=str(fake.absolute()) if fake else None,
         ablation=ablation,
     )
 
 
-@command("run")
-def run(options: Options, ablation: Ablation = False) -> None:
-    """Run the whole chain: builds what is missing or out of date, nothing else. Prints the path of
-    the page.
-    """
-    job = _job(options)
-    if _dry(job, options):
-        return
-    from cgankd import launch, pipeline
-    from cgankd.report import page as pages
-
-    with _building(job):
-        for stage in pipeline.stages(job.preset):
-            pipeline.build(stage, job, whole_chain=True)
-        if ablation:
-            pipeline.build("distill", _job(options, ablation=True), whole_chain=True)
-        if launch.is_first():
-            pages.build([job.run.root], job.run.report)
-    _print(options, "run", [job.run.report])
-
-
-@app.command("report")
+@app.command("report", rich_help_panel=RESULTS)
 def report(
     folders: Annotated[
         list[Path] | None, typer.Argument(help="Run folders, or paths inside them.")
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder of the page.", show_default="of the run")
-    ] = Path(),
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder of the page.",
+            show_default="of the run",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write tables and figures of finished runs as one page. Prints its path."""
-    from cgankd import runs
-    from cgankd.report import page as pages
+    """Write tables and figures of finished runs as one page.
 
-    _quieten(quiet)
+    \b
+    cgankd report                                 # runs/digits
+    cgankd report runs/a runs/b -o both           # one page over two runs
+
+    Prints its path.
+    """
+    from cgankd import report, runs
+
+    be_quiet(quiet)
     roots = list(dict.fromkeys(_root_of(path) for path in folders or [Path("runs") / "digits"]))
-    page = (out if out != Path() else runs.Run(roots[0]).report.parent) / "index.html"
+    page = (out or runs.RunFolder(roots[0]).report.parent) / "index.html"
     with runs.locked(roots[0]):
-        pages.build(roots, page)
-    _result("report", [str(page)], json)
+        report.build(roots, page)
+    print_result("report", [str(page)], json)
+
+
+app.add_typer(tools.data_app, name="data", rich_help_panel=TOOLS)
+app.add_typer(tools.presets_app, name="presets", rich_help_panel=TOOLS)
 
 
 @app.callback(invoke_without_command=True)
@@ -215,40 +286,25 @@ def _out_of_memory() -> UserError:
     )
 
 
-def _job(options: Options, **call: Any) -> Any:
-    """The checked job of a call: preset, run folder, machine. The preset is checked before all else
-    is imported.
-    """
-    from cgankd import preset, runs
+# From options to a job
 
-    _quieten(options.quiet)
-    given = options.out != Path()
-    own = runs.Run(options.out if given else Path("runs") / "digits").preset
-    source: str | Path = options.preset or (own if own.is_file() else "digits")
-    settings = preset.load(source, _changes(options.set, options.seed))
-    root = options.out if given else Path("runs") / settings.name
-    if root.exists() and not root.is_dir():
-        raise UserError(f"--out {root} is a file", IN_USE, "name a folder")
-    if (
-        root.is_dir()
-        and not (root / "preset.toml").exists()
-        and any(p for p in root.iterdir() if p.name[0] != ".")
-    ):
-        raise UserError(
-            f"--out {root} holds other files", IN_USE, "name a new folder, or that of a run"
-        )
-    from cgankd import pipeline, preset, sources
 
-    preset.check_labels(settings, sources.known_label(settings.data))
-    return pipeline.Job(
-        settings,
-        runs.Run(root),
-        options.device.value,
-        options.precision.value,
-        options.num_processes,
-        options.deterministic,
-        options.rebuild,
-        pipeline.Overrides(**call),
+def _job(options: Options, **overrides: Any) -> Any:
+    """The checked job of a call. The preset is checked before all else is imported."""
+    from cgankd import pipeline
+    from cgankd.job import Overrides
+
+    be_quiet(options.quiet)
+    return pipeline.make_job(
+        options.out,
+        options.preset,
+        changes_of(options.set, options.seed),
+        device=options.device.value,
+        precision=options.precision.value,
+        num_processes=options.num_processes,
+        deterministic=options.deterministic,
+        rebuild=options.rebuild,
+        overrides=Overrides(**overrides),
     )
 
 
@@ -256,36 +312,21 @@ def _stage(
     name: str,
     options: Options,
     result: Callable[[Any], list[Any]],
-    weights: list[str] | None = None,
-    **call: Any,
+    imports: list[str] | None = None,
+    **overrides: Any,
 ) -> None:
-    job = _job(options, **call)
-    if weights:
+    """Builds one stage and prints what `result` says of it."""
+    job = _job(options, **overrides)
+    if imports:
         from cgankd import plan
 
-        found = plan.weights(name, weights, job.preset)
-        job = replace(job, call=replace(job.call, weights=found))
+        job = job.asking(imports=plan.import_files(name, imports, job.preset))
     if _dry(job, options):
         return
     from cgankd import pipeline
 
-    with _building(job, name):
-        pipeline.build(name, job)
-        lines = result(job)
-    _print(options, name, lines)
-
-
-def _building(job: Any, name: str = "") -> Any:
-    """The lock of the run folder; a stage that has inputs is refused before a folder is made for
-    it.
-    """
-    from contextlib import nullcontext
-
-    from cgankd import launch, plan, runs
-
-    if name and not job.run.root.exists():
-        plan.artefacts(name, job.preset, job.run, job.call)
-    return runs.locked(job.run.root) if launch.is_first() else nullcontext()
+    pipeline.build_stage(name, job)
+    _print(options, name, result(job))
 
 
 def _dry(job: Any, options: Options) -> bool:
@@ -297,40 +338,19 @@ def _dry(job: Any, options: Options) -> bool:
     states, costs = pipeline.states(job), pipeline.costs(job)
     for stage, state in states.items():
         console.say(f"{stage}: {state}")
-    details = (
-        {"preset": job.preset.model_dump(), "stages": states, "costs": costs}
-        if options.json
-        else None
-    )
-    console.result([preset.dump(job.preset).rstrip()], details)
+    details = {"preset": job.preset.model_dump(), "stages": states, "costs": costs}
+    text = preset.dump(job.preset).rstrip()
+    console.result([text], details if options.json else None)
     return True
 
 
 def _print(options: Options, name: str, lines: list[Any]) -> None:
+    """The result, said once where several processes were started."""
     from cgankd import launch
 
     if launch.is_first():
         text = [str(line) for line in lines]
-        _result(name, text, options.json, text[0] if len(text) == 1 else text)
-
-
-def _method(name: str) -> str:
-    from cgankd import preset
-
-    try:
-        return preset.check_method(name) if name else ""
-    except ValueError as error:
-        raise UserError(f"--method {name}: {error}", USAGE) from None
-
-
-def _export(job: Any, path: Path) -> None:
-    from cgankd import fakes
-
-    pool = fakes.Pool(job.run.pool)
-    label = pool.record["label"]
-    fakes.export(
-        pool, fakes.FakeSelection(relabel="keep"), path, label.get("min", 0), label.get("max", 1)
-    )
+        print_result(name, text, options.json, text[0] if len(text) == 1 else text)
 
 
 def _root_of(path: Path) -> Path:
@@ -339,5 +359,7 @@ def _root_of(path: Path) -> Path:
         if (folder / "preset.toml").is_file():
             return folder
     raise UserError(
-        f"{path} is no run folder and in none: no preset.toml there", DATA, "run `cgankd run` first"
+        f"{path} is no run folder and in none: no preset.toml there",
+        DATA,
+        "run `cgankd run` first",
     )

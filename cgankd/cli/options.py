@@ -1,24 +1,20 @@
 """The options of the command, and what turns them into a call."""
 
+import dataclasses
 import inspect
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(
-    help="cGAN-KD: accurate small networks, distilled through the samples of a conditional GAN.\n\n"
-    "Start with [bold]cgankd run[/bold]: the whole chain on handwritten digits, in minutes and "
-    "without a GPU.",
-    rich_markup_mode="rich",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=True,
-)
+WHAT, WHERE, HOW, OUTPUT = "What to build", "Where", "How to compute", "Output"
+
+# What a command needs before it has read its options is said in their types.
+Strings = list[str]
 
 
 class Device(StrEnum):
@@ -33,42 +29,64 @@ class Precision(StrEnum):
     bf16 = "bf16"
 
 
-Sets = Annotated[
-    list[str], typer.Option("--set", "-s", help="Change a setting: table.key=value. Repeatable.")
+PresetName = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        "-p",
+        help="Preset name or TOML file.",
+        show_default="the folder's own, else digits",
+        rich_help_panel=WHAT,
+    ),
 ]
-
-
+Changes = Annotated[
+    Strings,
+    typer.Option(
+        "--set", "-s", help="Change a setting: table.key=value. Repeatable.", rich_help_panel=WHAT
+    ),
+]
 Seed = Annotated[
-    int, typer.Option(min=-1, max=2**31, help="Same as --set seed=N.", show_default="of the preset")
+    int | None,
+    typer.Option(
+        min=0,
+        max=2**31,
+        help="Same as --set seed=N.",
+        show_default="of the preset",
+        rich_help_panel=WHAT,
+    ),
 ]
-
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-
-
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=OUTPUT),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=OUTPUT)]
 
 
 @dataclass
 class Options:
     """What every building command takes. Settings live in the preset; these are about this call."""
 
-    preset: Annotated[
-        str,
+    preset: PresetName = None
+    set: Changes = field(default_factory=list)
+    seed: Seed = None
+    rebuild: Annotated[
+        bool,
         typer.Option(
-            "--preset",
-            "-p",
-            help="Preset name or TOML file.",
-            show_default="the folder's own, else digits",
+            "--rebuild", help="Move what stands aside and build anew.", rich_help_panel=WHAT
         ),
-    ] = ""
-    set: Sets = ()  # type: ignore[assignment]
+    ] = False
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Run folder.", show_default="runs/<preset>")
-    ] = Path()
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Run folder.", show_default="runs/<preset>", rich_help_panel=WHERE
+        ),
+    ] = None
+    device: Annotated[Device, typer.Option(help="Where to compute.", rich_help_panel=HOW)] = (
+        Device.auto
+    )
     precision: Annotated[
-        Precision, typer.Option(help="Of the networks' arithmetic; auto is fp32.")
+        Precision,
+        typer.Option(help="Of the networks' arithmetic; auto is fp32.", rich_help_panel=HOW),
     ] = Precision.auto
     num_processes: Annotated[
         int,
@@ -76,112 +94,133 @@ class Options:
             min=0,
             max=1024,
             help="Processes on this machine; 0: one, for students on a CPU one per core.",
+            rich_help_panel=HOW,
         ),
     ] = 0
     deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="Deterministic kernels on a GPU.")
-    ] = False
-    seed: Seed = -1
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Move what stands aside and build anew.")
+        bool,
+        typer.Option(
+            "--deterministic", help="Deterministic kernels on a GPU.", rich_help_panel=HOW
+        ),
     ] = False
     json: Json = False
     quiet: Quiet = False
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the resolved preset and what would be built.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print the resolved preset and what would be built.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False
 
 
-def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+Imports = Annotated[
+    Strings,
+    typer.Option(
+        "--from",
+        help="Import published weights instead of training: FILE or PART=FILE.pth.",
+        rich_help_panel=WHAT,
+    ),
+]
+Export = Annotated[
+    Path | None,
+    typer.Option(
+        "--export",
+        help="Also write the accepted fakes as FILE.h5, in the published layout.",
+        rich_help_panel=WHERE,
+    ),
+]
+MethodName = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        "-m",
+        help="One method instead of the preset's, e.g. takd+fake.",
+        rich_help_panel=WHAT,
+    ),
+]
+StudentName = Annotated[
+    str | None,
+    typer.Option("--student", help="Only this student of distill.pairs.", rich_help_panel=WHAT),
+]
+Rho = Annotated[
+    str | None,
+    typer.Option(
+        "--rho", help="Share of fakes to keep, or none for no fakes.", rich_help_panel=WHAT
+    ),
+]
+FakesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--fake",
+        help="Fakes of others, as they are: FILE.h5 with fake_images, fake_labels.",
+        rich_help_panel=WHAT,
+    ),
+]
+Ablation = Annotated[
+    bool,
+    typer.Option(
+        "--ablation",
+        help="NOKD, raw fakes, + subsampling, + filter, + relabel.",
+        rich_help_panel=WHAT,
+    ),
+]
+
+
+def takes_options(app: typer.Typer, name: str, panel: str) -> Callable[..., Callable[..., None]]:
     """Registers a subcommand whose first parameter gathers the options that all building commands
-    share.
+    share; typer is shown them one by one, after those of its own.
     """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         own = list(inspect.signature(function).parameters.values())[1:]
-        hints = typing.get_type_hints(Options, include_extras=True)
-        shared = [
-            inspect.Parameter(
-                key, inspect.Parameter.KEYWORD_ONLY, annotation=hint, default=getattr(Options, key)
-            )
-            for key, hint in hints.items()
-        ]
-        shared[1] = shared[1].replace(default=[])
+        shared = [_parameter(one) for one in dataclasses.fields(Options)]
 
         def call(**values: Any) -> None:
-            options = Options(**{key: values.pop(key) for key in hints})
+            options = Options(**{one.name: values.pop(one.name) for one in shared})
             function(options, **values)
 
-        keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
-        call.__signature__ = inspect.Signature([*keyword, *shared])  # type: ignore[attr-defined]
-        call.__annotations__ = {
-            parameter.name: parameter.annotation for parameter in [*keyword, *shared]
-        }
+        keywords = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own]
+        parameters = [*keywords, *shared]
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        call.__annotations__ = {one.name: one.annotation for one in parameters}
         call.__doc__ = function.__doc__
-        app.command(name)(call)
+        app.command(name, rich_help_panel=panel)(call)
         return function
 
     return register
 
 
-Export = Annotated[
-    Path | None,
-    typer.Option(
-        "--export", help="Also write the accepted fakes as FILE.h5, in the published layout."
-    ),
-]
+def _parameter(option: dataclasses.Field[Any]) -> inspect.Parameter:
+    """A field of Options as a parameter of a command."""
+    hints = typing.get_type_hints(Options, include_extras=True)
+    make, default = option.default_factory, option.default
+    return inspect.Parameter(
+        option.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        annotation=hints[option.name],
+        default=default if make is dataclasses.MISSING else make(),
+    )
 
 
-MethodName = Annotated[
-    str, typer.Option("--method", "-m", help="One method instead of the preset's, e.g. takd+fake.")
-]
+def changes_of(given: list[str], seed: int | None) -> list[str]:
+    """What --set and --seed change of a preset."""
+    return [*given, *([] if seed is None else [f"seed={seed}"])]
 
 
-StudentName = Annotated[str, typer.Option("--student", help="Only this student of distill.pairs.")]
-
-
-RhoValue = Annotated[
-    str, typer.Option("--rho", help="Share of fakes to keep, or none for no fakes.")
-]
-
-
-FakeFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--fake", help="Fakes of others, as they are: FILE.h5 with fake_images, fake_labels."
-    ),
-]
-
-
-Ablation = Annotated[
-    bool, typer.Option("--ablation", help="NOKD, raw fakes, + subsampling, + filter, + relabel.")
-]
-
-
-Weights = Annotated[
-    list[str],
-    typer.Option(
-        "--from", help="Import published weights instead of training: FILE or PART=FILE.pth."
-    ),
-]
-
-
-def _changes(given: list[str], seed: int) -> list[str]:
-    """What --set and --seed change of a preset; the seed is -1 where none was given."""
-    return [*given, *([f"seed={seed}"] if seed >= 0 else [])]
-
-
-def _result(command: str, lines: list[str], json: bool, details: Any = None) -> None:
+def print_result(command: str, lines: list[str], json: bool, details: Any = None) -> None:
     """The lines, or as JSON the command with its `details`, which are the lines where nothing else
     is given.
     """
     from cgankd import console
 
-    found = lines if details is None else details
-    console.result(lines, {"command": command, "result": found} if json else None)
+    result = lines if details is None else details
+    console.result(lines, {"command": command, "result": result} if json else None)
 
 
-def _quieten(quiet: bool) -> None:
+def be_quiet(quiet: bool) -> None:
+    """No progress where it is not wanted."""
     from cgankd import console
 
     if quiet:

@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from cgankd.cli.options import (
+    Changes,
     Json,
     Quiet,
     Seed,
-    Sets,
-    _changes,
-    _quieten,
-    _result,
+    be_quiet,
+    changes_of,
+    print_result,
 )
 
 data_app = typer.Typer(help="Look at images, and bring them into one file.", no_args_is_help=True)
@@ -28,9 +28,9 @@ def inspect_data(
     """List what a file or folder holds, and its problems."""
     from cgankd.sources import inspection
 
-    _quieten(quiet)
+    be_quiet(quiet)
     facts = inspection.inspect(path)
-    _result("data inspect", inspection.lines(facts), json, facts)
+    print_result("data inspect", inspection.lines(facts), json, facts)
 
 
 @data_app.command("prepare")
@@ -39,21 +39,22 @@ def prepare_data(
     preset: Annotated[
         str, typer.Option("--preset", "-p", help="Preset name or TOML file.")
     ] = "digits",
-    set: Sets = [],  # noqa: B006 - typer makes a new one
-    seed: Seed = -1,
+    set: Changes = [],  # noqa: B006 - typer makes a new one
+    seed: Seed = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the images of a preset as one HDF5 file with splits, for the source h5. Prints its
-    path.
+    """Write the images of a preset as one HDF5 file with splits, for the source h5.
+
+    Prints its path.
     """
     from cgankd import preset as presets
     from cgankd.sources.prepare import prepare
 
-    _quieten(quiet)
-    settings = presets.load(preset, _changes(set, seed))
+    be_quiet(quiet)
+    settings = presets.load(preset, changes_of(set, seed))
     prepare(settings.data, settings.seed, to)
-    _result("data prepare", [str(to)], json, str(to))
+    print_result("data prepare", [str(to)], json, str(to))
 
 
 @data_app.command("verify")
@@ -71,9 +72,9 @@ def verify_data(
     """
     from cgankd.sources import inspection
 
-    _quieten(quiet)
+    be_quiet(quiet)
     facts = inspection.verify(file, bounds)
-    _result("data verify", [str(file)], json, facts)
+    print_result("data verify", [str(file)], json, facts)
 
 
 @presets_app.command("ls")
@@ -81,7 +82,7 @@ def list_presets(json: Json = False) -> None:
     """List the presets that come with cgankd."""
     from cgankd import preset
 
-    _result("presets ls", preset.names(), json)
+    print_result("presets ls", preset.names(), json)
 
 
 @presets_app.command("show")
@@ -92,7 +93,7 @@ def show_preset(
     from cgankd import preset
 
     settings = preset.load(name).model_dump() if json else None
-    _result("presets show", [preset.text(name).rstrip()], json, settings)
+    print_result("presets show", [preset.text(name).rstrip()], json, settings)
 
 
 @presets_app.command("cp")
@@ -107,4 +108,4 @@ def copy_preset(
     from cgankd import preset
 
     preset.copy(name, file)
-    _result("presets cp", [str(file)], json, str(file))
+    print_result("presets cp", [str(file)], json, str(file))

@@ -61,21 +61,40 @@ def images_of(source: Source, split: str, task: Task) -> Images:
     return Images(torch.from_numpy(source.images[rows]), task.scale(labels))
 
 
+@dataclass(frozen=True)
+class ProcessSlice:
+    """Which part of a batch a process takes: every `num`-th row from `rank`."""
+
+    rank: int = 0
+    num: int = 1
+
+    def of(self, batch: Tensor) -> Tensor:
+        """The rows of a whole batch that this process takes."""
+        return batch[self.rank :: self.num]
+
+    def check(self, size: int) -> None:
+        """UserError where a batch of `size` cannot be cut evenly."""
+        if size % self.num:
+            raise UserError(
+                f"a batch of {size} cannot be shared evenly by {self.num} processes", USAGE
+            )
+
+
 class Batches:
     """Shuffled passes over images: `batches(step)` is (floats in [-1, 1], labels) of this process's
-    share.
+    rows.
 
     `size` counts all processes. A pass ends within a batch where the sizes do not divide, so none
     is short.
     """
 
     def __init__(
-        self, images: Images, size: int, *, seed: int, stream: str, share: "ProcessSlice"
+        self, images: Images, size: int, *, seed: int, stream: str, process: ProcessSlice
     ) -> None:
-        self.images, self.seed, self.stream, self.share = images, seed, stream, share
+        self.images, self.seed, self.stream, self.process = images, seed, stream, process
         self.size = size
         self._order: dict[int, Tensor] = {}
-        share.check(size)
+        process.check(size)
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         rows = self.rows(step).to(self.images.pixels.device)
@@ -84,7 +103,7 @@ class Batches:
     def rows(self, step: int) -> Tensor:
         """The indices of the batch of `step` that this process takes."""
         num = len(self.images)
-        places = torch.arange(step * self.size, (step + 1) * self.size)[self.share.slice]
+        places = self.process.of(torch.arange(step * self.size, (step + 1) * self.size))
         epochs = torch.div(places, num, rounding_mode="floor")
         rows = torch.empty_like(places)
         for epoch in epochs.unique().tolist():
@@ -98,24 +117,6 @@ class Batches:
             draws = generator(self.seed, self.stream, "pass", epoch)
             self._order[epoch] = torch.randperm(len(self.images), generator=draws)
         return self._order[epoch]
-
-
-@dataclass(frozen=True)
-class ProcessSlice:
-    """Which part of a batch a process takes: every `num`-th row from `rank`."""
-
-    rank: int = 0
-    num: int = 1
-
-    @property
-    def slice(self) -> slice:
-        return slice(self.rank, None, self.num)
-
-    def check(self, size: int) -> None:
-        if size % self.num:
-            raise UserError(
-                f"a batch of {size} cannot be shared evenly by {self.num} processes", USAGE
-            )
 
 
 class Mixed:

@@ -1,4 +1,4 @@
-"""Batches by a continuous label: the rounds of CcGAN, and the pairs of target and image of its
+"""Batches by a continuous label: those of CcGAN, and the pairs of target and image of its
 density ratio.
 
 N images, L distinct labels, B rows of a batch. Labels are float64 in [0, 1] here, and matched by
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from cgankd.data.batches import Images, ProcessSlice
+from cgankd.data.gan_batches import DiscriminatorBatch, GanBatch
 from cgankd.data.images import to_float
-from cgankd.data.rounds import DiscriminatorBatch, GanBatch
 from cgankd.errors import DATA, USAGE, UserError
 from cgankd.preset import Width
 from cgankd.randomness import generator
@@ -90,7 +90,7 @@ def rule_of_thumb(labels: Tensor) -> float:
 
 
 class VicinalGanBatches:
-    """Rounds for a continuous label: CcGAN's hard and soft vicinal discriminator batches (Ding et
+    """For a continuous label: CcGAN's hard and soft vicinal discriminator batches (Ding et
     al. 2021).
 
     A target is a training label, drawn uniformly among the distinct ones, plus normal noise of
@@ -107,17 +107,17 @@ class VicinalGanBatches:
         *,
         sigma: float | None,
         seed: int,
-        share: ProcessSlice,
+        process: ProcessSlice,
     ) -> None:
         self.images, self.vicinity = images, vicinity
-        self.size, self.discriminator_steps, self.seed, self.share = (
+        self.size, self.discriminator_steps, self.seed, self.process = (
             size,
             discriminator_steps,
             seed,
-            share,
+            process,
         )
         self.sigma = rule_of_thumb(images.labels) if sigma is None else sigma
-        share.check(size)
+        process.check(size)
 
     def __call__(self, step: int) -> GanBatch:
         discriminator_batches = [
@@ -130,7 +130,7 @@ class VicinalGanBatches:
         target, places, fake, weights, fake_weights = self.choose(step, part)
         labels = self._local(target)
         return DiscriminatorBatch(
-            self.images.pixels(places[self.share.slice]),
+            self.images.pixels(self.process.of(places)),
             labels,
             self._local(fake),
             labels,
@@ -187,7 +187,7 @@ class VicinalGanBatches:
         return labels + self.sigma * torch.randn(self.size, generator=draws, dtype=torch.float64)
 
     def _local(self, values: Tensor) -> Tensor:
-        return values[self.share.slice].float().to(self.images.images.pixels.device)
+        return self.process.of(values).float().to(self.images.images.pixels.device)
 
 
 class Pairs:
@@ -206,22 +206,22 @@ class Pairs:
         size: int,
         *,
         seed: int,
-        share: ProcessSlice,
+        process: ProcessSlice,
     ) -> None:
-        self.images, self.vicinity, self.size, self.seed, self.share = (
+        self.images, self.vicinity, self.size, self.seed, self.process = (
             images,
             vicinity,
             size,
             seed,
-            share,
+            process,
         )
         self.low, self.high = images.starts[:-1], images.starts[1:]  # of every target (L,)
         if vicinity:
             self.low, self.high = images.near(images.values, vicinity.radius)
-        share.check(size)
+        process.check(size)
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        targets, places = (whole[self.share.slice] for whole in self.choose(step))
+        targets, places = (self.process.of(whole) for whole in self.choose(step))
         labels, ones = self.images.labels[places], torch.ones_like(targets)
         weights = self.vicinity.weights(labels, targets) if self.vicinity else ones
         device = self.images.images.pixels.device

@@ -12,6 +12,8 @@ from cgankd.fakes.pool import (
     export,
     first_accepted,
     identify,
+    keep_share,
+    rank_within,
     read_shard,
     write_shard,
 )
@@ -26,6 +28,8 @@ __all__ = [
     "export",
     "first_accepted",
     "identify",
+    "keep_share",
+    "rank_within",
     "read_shard",
     "write_shard",
 ]

@@ -8,15 +8,15 @@ the label's unit) and `relabels`.
 """
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cgankd import runs
 from cgankd.console import warn
 from cgankd.errors import DATA, UserError
+from cgankd.label import Label, make_label
 from cgankd.runs import hdf5
 
 COLUMNS = {
@@ -34,8 +34,8 @@ SMALL = tuple(name for name in COLUMNS if name not in ("images", "outputs"))
 
 @dataclass(frozen=True)
 class FakeSelection:
-    """Which fakes to use and how they are labelled; the published method is View(rho=...,
-    num=...).
+    """Which fakes to use and how they are labelled; the published method is
+    FakeSelection(rho=..., num=...).
     """
 
     rho: float = 1.0  # share that the teacher's error keeps
@@ -70,43 +70,47 @@ def read_shard(path: Path, columns: tuple[str, ...] = SMALL) -> dict[str, np.nda
 
 
 class Fakes:
-    """Fakes to learn from: how many of which label are drawn for a view is the same for a pool and
-    a file.
+    """Fakes to learn from: how many of which label are drawn for a selection is the same for a pool
+    and a file.
     """
 
     columns: dict[str, np.ndarray]
+    label: Label
 
-    def candidates(self, view: FakeSelection) -> np.ndarray:
-        """The rows among which a view draws, increasing."""
+    def candidates(self, selection: FakeSelection) -> np.ndarray:
+        """The rows among which a selection draws, increasing."""
         raise NotImplementedError
 
     def images(self, rows: np.ndarray) -> np.ndarray:
         """The images (n, 3, S, S) of increasing rows, uint8."""
         raise NotImplementedError
 
-    def rows(self, view: FakeSelection, seed: int = 0) -> np.ndarray:
-        """The rows of a view, increasing; `seed` decides only which are drawn when `view.num` is
-        smaller.
+    def rows(self, selection: FakeSelection, seed: int = 0) -> np.ndarray:
+        """The rows of a selection, increasing; `seed` decides only which are drawn when
+        `selection.num` is smaller.
         """
-        kept = self.candidates(view)
-        return kept if view.num is None else self._draw(kept, view, seed)
+        kept = self.candidates(selection)
+        return kept if selection.num is None else self._draw(kept, selection, seed)
 
-    def labels(self, view: FakeSelection, rows: np.ndarray) -> np.ndarray:
-        """The labels of rows as a view gives them."""
-        return self.columns["relabels" if view.relabel == "hard" else "labels"][rows]
+    def labels(self, selection: FakeSelection, rows: np.ndarray) -> np.ndarray:
+        """The labels of rows as a selection gives them."""
+        return self.columns["relabels" if selection.relabel == "hard" else "labels"][rows]
 
-    def _draw(self, kept: np.ndarray, view: FakeSelection, seed: int) -> np.ndarray:
-        """`view.num` of the rows: at random, and for classes the same number of each label."""
-        assert view.num is not None
+    def _draw(self, kept: np.ndarray, selection: FakeSelection, seed: int) -> np.ndarray:
+        """`selection.num` of the rows: at random, and for classes the same number of each label."""
+        assert selection.num is not None
         rng = np.random.default_rng([seed, 0xFA4E])
-        labels = self.labels(view, kept)
-        if labels.dtype.kind == "f":
-            drawn = [rng.permutation(kept)[: view.num]]
+        labels = self.labels(selection, kept)
+        if not self.label.discrete:
+            drawn = [rng.permutation(kept)[: selection.num]]
         else:
-            drawn = self._balanced(kept, labels, view.num, rng)
+            drawn = self._balanced(kept, labels, selection.num, rng)
         found = sum(map(len, drawn))
-        if found < view.num:
-            warn(f"{found} instead of {view.num} fakes: some labels have too few after filtering")
+        if found < selection.num:
+            warn(
+                f"{found} instead of {selection.num} fakes: some labels have too few after "
+                "filtering"
+            )
         return np.sort(np.concatenate(drawn))
 
     def _balanced(
@@ -127,43 +131,30 @@ class FakeFile(Fakes):
     """Fakes that others made, in the published layout: `fake_images` uint8 (N, 3, S, S),
     `fake_labels` (N,).
 
-    `label` is the label of the real images as their source describes it, `side` their side S;
-    UserError where the file's do not fit. Continuous labels stand in their unit and are scaled to
-    [0, 1].
+    `label` is that of the real images, `side` their side S; UserError where the file's do not fit.
     """
 
-    def __init__(self, path: Path, label: dict[str, Any], side: int) -> None:
-        self.path = path
+    def __init__(self, path: Path, label: Label, side: int) -> None:
+        self.path, self.label = path, label
         with hdf5.Reader(path) as file:
             shape = file.dataset("fake_images", 4, "u").shape
             labels = file.read("fake_labels", 1, "iuf")
         if shape[1:] != (3, side, side) or len(labels) != shape[0] or not shape[0]:
             raise UserError(
-                f"{path}: fake_images {shape} with {len(labels)} labels, expected (N, 3, {side}, "
-                f"{side}) with N",
+                f"{path}: fake_images {shape} with {len(labels)} labels, expected "
+                f"(N, 3, {side}, {side}) with N",
                 DATA,
             )
-        values = labels.astype(np.float64)
-        if label["kind"] == "class":
-            kind, low, high = "classes", 0, len(label["classes"]) - 1
-            bad, scaled = values != np.rint(values), labels
-        else:
-            kind, low, high = f"labels in {label['unit']}", label["min"], label["max"]
-            bad, scaled = np.zeros(len(values), bool), (values - low) / (high - low)
-        bad |= ~((values >= low) & (values <= high))
-        if bad.any():
+        try:
+            self.columns = {"labels": label.scaled(labels)}
+        except ValueError as error:
             raise UserError(
-                f"{path}: fake_labels row {np.flatnonzero(bad)[0]} is {values[bad][0]:g}, "
-                f"expected {kind} from "
-                f"{low:g} to {high:g}",
+                f"{path}: fake_labels {error}",
                 DATA,
                 "write the labels as the real images have them",
-            )
-        self.columns = {
-            "labels": scaled.astype(np.int64 if label["kind"] == "class" else np.float32)
-        }
+            ) from None
 
-    def candidates(self, view: FakeSelection) -> np.ndarray:
+    def candidates(self, selection: FakeSelection) -> np.ndarray:
         return np.arange(len(self.columns["labels"]))
 
     def images(self, rows: np.ndarray) -> np.ndarray:
@@ -171,7 +162,6 @@ class FakeFile(Fakes):
             return file.read("fake_images", 4, "u", rows)
 
 
-@cache
 def identify(path: str) -> str:
     """The digest of a file of fakes; UserError when it is missing."""
     if not Path(path).is_file():
@@ -191,27 +181,28 @@ class Pool(Fakes):
         self.ends = np.cumsum([len(part["labels"]) for part in parts])
         self.columns = {name: np.concatenate([part[name] for part in parts]) for name in SMALL}
         self.per_label = int(self.record["per_label"])
+        self.label = make_label(self.record["label"])
 
     def __len__(self) -> int:
         return len(self.columns["labels"])
 
-    def candidates(self, view: FakeSelection) -> np.ndarray:
+    def candidates(self, selection: FakeSelection) -> np.ndarray:
         column = self.columns
-        chosen = (
-            self._accepted()
-            if view.subsample
-            else np.flatnonzero(column["proposals"] < self.per_label)
-        )
-        bins = _bins(column["labels"][chosen], view.bins)
-        order = np.lexsort((chosen, column["errors"][chosen], bins))
-        counts = np.bincount(bins, minlength=view.bins)
-        place = np.arange(len(chosen)) - np.repeat(
-            np.cumsum(counts) - counts, counts
-        )  # within its range
-        return np.sort(chosen[order[place < np.rint(view.rho * counts)[bins[order]]]])
+        if selection.subsample:
+            chosen = first_accepted(
+                column["labels"], column["proposals"], column["accepted"], self.per_label
+            )
+        else:
+            chosen = np.flatnonzero(column["proposals"] < self.per_label)
+        bins = _bins(column["labels"][chosen], selection.bins)
+        return chosen[keep_share(column["errors"][chosen], bins, selection.rho)]
 
-    def labels(self, view: FakeSelection, rows: np.ndarray) -> np.ndarray:
-        return self._outputs[rows] if view.relabel == "unclipped" else super().labels(view, rows)
+    def labels(self, selection: FakeSelection, rows: np.ndarray) -> np.ndarray:
+        return (
+            self._outputs[rows]
+            if selection.relabel == "unclipped"
+            else super().labels(selection, rows)
+        )
 
     @cached_property
     def _outputs(self) -> np.ndarray:
@@ -233,21 +224,31 @@ class Pool(Fakes):
             )
         return np.concatenate(parts)
 
-    def _accepted(self) -> np.ndarray:
-        """The first accepted rows of each label, as many as were asked for, by the number of their
-        proposal.
-        """
-        return first_accepted(
-            self.columns["labels"],
-            self.columns["proposals"],
-            self.columns["accepted"],
-            self.per_label,
-        )
-
 
 def _bins(labels: np.ndarray, num: int) -> np.ndarray:
     """Which of `num` equal ranges of [0, 1] labels (n,) lie in; one holds classes too."""
     return np.minimum((labels.astype(np.float64) * num).astype(np.int64), num - 1).clip(min=0)
+
+
+def keep_share(errors: np.ndarray, groups: np.ndarray, rho: float) -> np.ndarray:
+    """The filter: which rows (n,) are among the round(rho m) of smallest error of the m rows of
+    their group.
+
+    The published code keeps errors below the rho-quantile. Cross entropies tie (they are exactly 0
+    where a teacher is sure), and then a quantile keeps too few or none; ranks keep as many as said.
+    """
+    sizes = np.bincount(groups)[groups]
+    return rank_within(groups, errors) < np.rint(rho * sizes)
+
+
+def rank_within(groups: np.ndarray, *keys: np.ndarray) -> np.ndarray:
+    """The place (n,) of each row among those of its group, by `keys`, and by row where they tie."""
+    order = np.lexsort((np.arange(len(groups)), *reversed(keys), groups))
+    ordered = groups[order]
+    starts = np.searchsorted(ordered, ordered)  # of the group of each
+    rank = np.empty(len(groups), np.int64)
+    rank[order] = np.arange(len(groups)) - starts
+    return rank
 
 
 def first_accepted(
@@ -255,25 +256,14 @@ def first_accepted(
 ) -> np.ndarray:
     """Per label the first `num` accepted rows by proposal number; increasing row numbers."""
     rows = np.flatnonzero(accepted)
-    order = rows[np.lexsort((proposals[rows], labels[rows]))]
-    starts = np.unique(labels[order], return_index=True)[1]
-    place = np.arange(len(order)) - np.repeat(starts, np.diff([*starts, len(order)]))
-    return np.sort(order[place < num])
+    return rows[rank_within(labels[rows], proposals[rows]) < num]
 
 
-def export(pool: Pool, view: FakeSelection, path: Path, minimum: float, maximum: float) -> None:
-    """Writes a view in the published layout: `fake_images` uint8 (n, 3, S, S), `fake_labels`
-    float64 (n,).
-
-    Continuous labels are scaled back to their unit, from `minimum` to `maximum`.
+def export(pool: Pool, selection: FakeSelection, path: Path) -> None:
+    """Writes a selection in the published layout: `fake_images` uint8 (n, 3, S, S), `fake_labels`
+    float64 (n,), continuous ones in their unit.
     """
-    rows = pool.rows(view)
-    labels = pool.labels(view, rows).astype(np.float64)
-    scaled = (
-        labels
-        if pool.columns["labels"].dtype.kind == "i"
-        else minimum + labels * (maximum - minimum)
-    )
-    runs.write_bytes(
-        path, hdf5.to_bytes({"fake_images": pool.images(rows), "fake_labels": scaled}, {})
-    )
+    rows = pool.rows(selection)
+    labels = pool.label.unscaled(pool.labels(selection, rows))
+    columns = {"fake_images": pool.images(rows), "fake_labels": labels}
+    runs.write_bytes(path, hdf5.to_bytes(columns, {}))

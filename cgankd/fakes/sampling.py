@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cgankd import console, runs, signals
 from cgankd.data.images import to_float, to_uint8
 from cgankd.errors import DIVERGED, STOPPED, UserError
-from cgankd.fakes.pool import read_shard, write_shard
+from cgankd.fakes.pool import rank_within, read_shard, write_shard
 from cgankd.fakes.ratio import bounds, effective_share
 from cgankd.preset import Generate, Random, Spread
 from cgankd.randomness import generator
@@ -148,40 +148,48 @@ def draw_pool(
     """
     bound = fit_bounds(sampler, settings, folder / "bounds.json", machine)
     num_labels, wanted = len(sampler.labels), settings.per_label
-    side = int(
-        sampler.draw("burn-in", np.zeros(1, int), np.zeros(1, int), settings.block)["pixels"].shape[
-            -1
-        ]
-    )
-    shard_rows = max(1, SHARD_BYTES // (3 * side * side) // settings.block) * settings.block
+    shard_rows = _shard_rows(sampler, settings)
     proposed, accepted = np.zeros(num_labels, int), np.zeros(num_labels, int)
     shards: list[Path] = []
     with signals.deferred(), console.progress("fakes accepted", num_labels * wanted) as show:
+        # What a round holds follows from what was accepted before it, read back from its shards:
+        # so it is the same whoever drew them, and whenever.
         while (accepted < wanted).any():
-            label, number = _next_round(proposed, accepted, wanted, settings.max_proposals, sampler)
+            label, number = next_round(proposed, accepted, settings, sampler)
             starts = range(0, len(label), shard_rows)
-            names = [folder / f"pool-{len(shards) + index:05d}.h5" for index in range(len(starts))]
-            for index, (start, path) in enumerate(zip(starts, names, strict=True)):
+            paths = [folder / f"pool-{len(shards) + index:05d}.h5" for index in range(len(starts))]
+            for index, (start, path) in enumerate(zip(starts, paths, strict=True)):
                 if index % machine.num_processes == machine.rank and not path.exists():
                     rows = slice(start, start + shard_rows)
                     _draw_shard(sampler, settings, bound, label[rows], number[rows], path)
                 if signals.stop_requested():
                     break
             if machine.agree(signals.stop_requested())[0]:
-                raise UserError(
-                    "generate stopped", STOPPED, "whole shards are kept; the same command continues"
-                )
+                kept = "whole shards are kept; the same command continues"
+                raise UserError("generate stopped", STOPPED, kept)
             np.add.at(proposed, label, 1)
-            for path in names:
-                written = read_shard(path, ("labels", "accepted"))
-                taken = written["labels"][written["accepted"]]
-                accepted += np.bincount(_index(sampler, taken), minlength=num_labels)
-            shards += names
-            show(
-                int(accepted.clip(max=wanted).sum()),
-                f"{accepted.sum() / proposed.sum():.0%} of proposals",
-            )
+            accepted += _accepted_in(paths, sampler)
+            shards += paths
+            share = f"{accepted.sum() / proposed.sum():.0%} of proposals"
+            show(int(accepted.clip(max=wanted).sum()), share)
     return shards, bound
+
+
+def _shard_rows(sampler: Sampler, settings: Generate) -> int:
+    """Rows of a shard: whole blocks, of about SHARD_BYTES of images."""
+    one = np.zeros(1, int)
+    side = int(sampler.draw("burn-in", one, one, settings.block)["pixels"].shape[-1])
+    return max(1, SHARD_BYTES // (3 * side * side) // settings.block) * settings.block
+
+
+def _accepted_in(shards: list[Path], sampler: Sampler) -> np.ndarray:
+    """How many images of each label (L,) shards hold that were accepted."""
+    num = np.zeros(len(sampler.labels), int)
+    for path in shards:
+        written = read_shard(path, ("labels", "accepted"))
+        taken = written["labels"][written["accepted"]]
+        num += np.bincount(_index(sampler, taken), minlength=len(num))
+    return num
 
 
 def _index(sampler: Sampler, labels: np.ndarray) -> np.ndarray:
@@ -189,31 +197,48 @@ def _index(sampler: Sampler, labels: np.ndarray) -> np.ndarray:
     return np.searchsorted(sampler.labels.numpy(), labels)
 
 
-def _next_round(
-    proposed: np.ndarray, accepted: np.ndarray, wanted: int, max_proposals: int, sampler: Sampler
+def next_round(
+    proposed: np.ndarray, accepted: np.ndarray, settings: Generate, sampler: Sampler
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The labels and proposal numbers of the next round, labels interleaved so that no block has
-    one only.
+    """The labels (indices) and proposal numbers of the next round, after so many proposals of each
+    label (L,) of which so many were accepted.
     """
-    missing = (wanted - accepted).clip(min=0)
-    limit = max_proposals * wanted
-    if (failed := np.flatnonzero((missing > 0) & (proposed >= limit))).size:
+    _check_hopeful(proposed, accepted, settings, sampler)
+    count = _num_proposals(proposed, accepted, settings)
+    label = np.repeat(np.arange(len(count)), count)
+    place = rank_within(label)
+    order = np.lexsort((label, place))  # labels interleaved, so that no block holds one only
+    return label[order], (place + proposed[label])[order]
+
+
+def _check_hopeful(
+    proposed: np.ndarray, accepted: np.ndarray, settings: Generate, sampler: Sampler
+) -> None:
+    """UserError(DIVERGED) naming a label that still lacks images at its last proposal."""
+    limit = settings.max_proposals * settings.per_label
+    failed = np.flatnonzero((accepted < settings.per_label) & (proposed >= limit))
+    if failed.size:
         name = sampler.task.name(sampler.labels[int(failed[0])].item())
         raise UserError(
-            f"label {name}: only {accepted[failed[0]]} of {wanted} images accepted in {limit} "
-            "proposals",
+            f"label {name}: only {accepted[failed[0]]} of {settings.per_label} images accepted in "
+            f"{limit} proposals",
             DIVERGED,
             "raise dre.penalty or generate.max_proposals, or train the GAN for longer",
         )
-    rate = np.where(proposed, accepted / proposed.clip(min=1), 1.0).clip(min=1 / max_proposals)
-    count = np.where(proposed, np.ceil(1.1 * missing / rate) + 8 * (missing > 0), missing).astype(
-        int
-    )
-    count = np.minimum(count, limit - proposed)
-    label = np.repeat(np.arange(len(count)), count)
-    place = np.arange(len(label)) - np.repeat(np.cumsum(count) - count, count)
-    order = np.lexsort((label, place))
-    return label[order], (place + proposed[label])[order]
+
+
+def _num_proposals(proposed: np.ndarray, accepted: np.ndarray, settings: Generate) -> np.ndarray:
+    """How many proposals of each label (L,) a round makes: first as many as there are images to
+    accept, then what is missing by the rate so far.
+    """
+    missing = (settings.per_label - accepted).clip(min=0)
+    limit = settings.max_proposals * settings.per_label
+    rate = accepted / proposed.clip(min=1)
+    # A tenth more than the rate says, and eight, since few proposals tell a rate badly: too many
+    # cost a few draws, too few a whole round with its reading and waiting.
+    guess = np.ceil(1.1 * missing / rate.clip(min=1 / settings.max_proposals)) + 8 * (missing > 0)
+    count = np.where(proposed, guess, missing).astype(int)
+    return np.minimum(count, limit - proposed)
 
 
 def _draw_shard(
@@ -236,6 +261,7 @@ def _draw_shard(
         ratios = drawn["ratios"].cpu().numpy().astype(np.float32)
         accepted = drawn["uniform"].cpu().numpy() * bound[label[part]] < ratios
         keep = accepted | (number[part] < settings.per_label)
+        errors = sampler.task.errors(drawn["outputs"], drawn["labels"])
         rows = {
             "images": drawn["pixels"].cpu().numpy(),
             "labels": drawn["labels"].cpu().numpy(),
@@ -243,10 +269,7 @@ def _draw_shard(
             "accepted": accepted,
             "ratios": ratios,
             "outputs": drawn["outputs"].cpu().numpy(),
-            "errors": sampler.task.errors(drawn["outputs"], drawn["labels"])
-            .cpu()
-            .numpy()
-            .astype(np.float32),
+            "errors": errors.cpu().numpy().astype(np.float32),
             "relabels": sampler.task.relabel(drawn["outputs"]).cpu().numpy(),
         }
         parts.append({name: column[keep] for name, column in rows.items()})

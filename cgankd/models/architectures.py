@@ -1,13 +1,14 @@
 """What the networks of a preset are: descriptions for `make_network`, from settings and what the
 data tell.
 
-`outputs` is the number of classes, or 1 for a continuous label; `constants` are the mean and std of
-the real pixels.
+`outputs` and `num_classes` are those of the task; `constants` are the mean and std of the real
+pixels.
 """
 
 from typing import Any
 
 from cgankd.preset import Embedding, Preset
+from cgankd.task import Task
 
 Architecture = dict[str, Any]
 Constants = dict[str, list[float]]
@@ -24,19 +25,24 @@ def cnn(
     return {**architecture, "head": head} if head else architecture
 
 
-def published_cnn(trunk: str, side: int, outputs: int, constants: Constants) -> Architecture:
-    """A teacher as it was published: of a continuous label with a head that ends in a ReLU, for
-    images in [-1, 1].
+def published_cnn(trunk: str, side: int, task: Task, constants: Constants) -> Architecture:
+    """A teacher as it was published: one that answers with a value has a head that ends in a ReLU,
+    and takes images in [-1, 1].
     """
-    if outputs > 1:
-        return cnn(trunk, side, outputs, constants)
-    return {**cnn(trunk, side, outputs, UNCHANGED, 128), "rectified": True}
+    if task.label.distribution:
+        return cnn(trunk, side, task.outputs, constants)
+    return published_regressor(trunk, side)
 
 
-def condition(settings: Embedding | None, outputs: int) -> Architecture:
+def published_regressor(trunk: str, side: int) -> Architecture:
+    """A teacher of a continuous label as it was published."""
+    return {**cnn(trunk, side, 1, UNCHANGED, 128), "rectified": True}
+
+
+def condition(settings: Embedding | None, num_classes: int) -> Architecture:
     """What labels become for GAN and ratio."""
     if settings is None:
-        return {"name": "class-index", "num_classes": outputs}
+        return {"name": "class-index", "num_classes": num_classes}
     return {"name": "label-embedding", "size": settings.size}
 
 
@@ -56,18 +62,23 @@ def published_embedding(settings: Embedding, side: int) -> Architecture:
     return {**embedding(settings, side, UNCHANGED), "rectified": True}
 
 
-def generator(preset: Preset, outputs: int) -> Architecture:
+def generator(preset: Preset, num_classes: int) -> Architecture:
     """The generator, and with it what its discriminator has in common."""
     gan = preset.gan
     shared = gan.model_dump(include={"shared"}, exclude_none=True)
-    return {"name": gan.network, "latent": gan.latent, **discriminator(preset, outputs), **shared}
+    return {
+        "name": gan.network,
+        "latent": gan.latent,
+        **discriminator(preset, num_classes),
+        **shared,
+    }
 
 
-def discriminator(preset: Preset, outputs: int) -> dict[str, Any]:
+def discriminator(preset: Preset, num_classes: int) -> dict[str, Any]:
     """The sizes of the discriminator."""
     gan = preset.gan
     sizes: dict[str, Any] = {"size": preset.data.size, "width": gan.width}
-    sizes |= {"embedding": gan.embedding.size} if gan.embedding else {"num_classes": outputs}
+    sizes |= {"embedding": gan.embedding.size} if gan.embedding else {"num_classes": num_classes}
     return sizes | gan.model_dump(include={"attention"}, exclude_none=True)
 
 
@@ -88,7 +99,7 @@ def features(preset: Preset, outputs: int, constants: Constants) -> Architecture
     return {"name": "sparse-encoder", "side": side, "width": settings.width, "size": settings.size}
 
 
-def ratio(preset: Preset, outputs: int) -> Architecture:
+def ratio(preset: Preset, num_classes: int) -> Architecture:
     """The density ratio on those features."""
     dre, embedding = preset.dre, preset.gan.embedding
     return {
@@ -99,5 +110,5 @@ def ratio(preset: Preset, outputs: int) -> Architecture:
         "dropout": dre.dropout,
         "output": dre.output,
         "embedding": embedding.size if embedding else 0,
-        "num_classes": 0 if embedding else outputs,
+        "num_classes": 0 if embedding else num_classes,
     }

@@ -1,6 +1,6 @@
 """Published weights: the state dicts of the original code become networks of ours.
 
-Our modules and those of the file are put in one order (cgankd/layouts.py) and meet one by one;
+Our modules and those of the file are put in one order (published_names.py) and meet one by one;
 every pair must hold the same tensors in the same shapes, and none may be left over.
 """
 
@@ -11,6 +11,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cgankd.errors import DATA, UserError
+from cgankd.job import ImportFile
 from cgankd.models import make_network
-from cgankd.models.architectures import UNCHANGED, published_cnn
+from cgankd.models.architectures import UNCHANGED, cnn, published_regressor
 from cgankd.models.cnn import TRUNKS
 from cgankd.models.published_names import LAYOUTS, WRAPPERS, Layout, kind, known_for, twin
 
@@ -37,14 +39,21 @@ KINDS = {
 }  # of older spectral norms, by ours
 
 
-def load(weights: dict[str, str], architecture: dict[str, Any]) -> tuple[nn.Module, dict[str, str]]:
-    """The network of a design with the weights of {"file", "sha256"}, in eval mode, and their
-    origin.
+@dataclass(frozen=True)
+class Imported:
+    """A network with published weights, in eval mode, and where they come from."""
+
+    network: nn.Module
+    origin: dict[str, str]
+
+
+def load(weights: ImportFile, architecture: dict[str, Any]) -> Imported:
+    """The network of an architecture with the weights of a file.
 
     UserError for a file that changed, that is more than tensors, or that does not fit: it names the
     first tensor that differs, with both shapes.
     """
-    file, sha256 = Path(weights["file"]), weights["sha256"]
+    file, sha256 = Path(weights.file), weights.sha256
     state, wrapper = read(file, sha256)
     try:
         name, layout = _choose(state, wrapper, architecture, str(file))
@@ -55,7 +64,7 @@ def load(weights: dict[str, str], architecture: dict[str, Any]) -> tuple[nn.Modu
         raise UserError(
             str(error), error.code, _better(state, wrapper, architecture) or error.hint
         ) from error
-    return network, {"file": file.name, "sha256": sha256, "layout": name}
+    return Imported(network, {"file": file.name, "sha256": sha256, "layout": name})
 
 
 def read(file: Path, sha256: str) -> tuple[State, str]:
@@ -165,15 +174,16 @@ def _better(state: State, wrapper: str, architecture: dict[str, Any]) -> str:
         if wrapper in layout.wrappers and not _strange(state, layout)
     }
     for layout in named.values():
-        classes = len(
-            state.get(f"{layout.order.split()[-1]}.bias", ())
-        )  # the last module is the classifier
+        # The last module is the classifier; a regressor's head has no module of that name.
+        classes = len(state.get(f"{layout.order.split()[-1]}.bias", ()))
         for trunk, side in itertools.product(
             TRUNKS, dict.fromkeys([architecture.get("side", 32), 32, 64])
         ):
-            other = published_cnn(
-                trunk, side, classes or 1, UNCHANGED
-            )  # a regressor's head has no module of that name
+            other = (
+                cnn(trunk, side, classes, UNCHANGED)
+                if classes
+                else published_regressor(trunk, side)
+            )
             if re.fullmatch(layout.networks, kind(other)) and _fits(state, layout, other):
                 asked = all(
                     architecture.get(key) == other.get(key)

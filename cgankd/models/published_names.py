@@ -49,8 +49,9 @@ def kind(architecture: dict[str, Any]) -> str:
     """What a layout is for: a network's name, with its trunk where it has one, and whether it has a
     deeper head.
     """
-    return " ".join([architecture["name"], *([architecture["trunk"]] if "trunk" in architecture else []),
-                     *(["with head"] if "head" in architecture else [])])  # fmt: skip
+    trunk = [architecture["trunk"]] if "trunk" in architecture else []
+    head = ["with head"] if "head" in architecture else []
+    return " ".join([architecture["name"], *trunk, *head])
 
 
 def known_for(architecture: dict[str, Any]) -> dict[str, Layout]:

@@ -8,7 +8,6 @@ sizes are in bytes.
 
 import json
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from math import ceil
@@ -17,20 +16,37 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cgankd import sources
 from cgankd.errors import UserError
+from cgankd.job import Job
 from cgankd.models import GANS, architectures, make_network
+from cgankd.models.architectures import Architecture
 from cgankd.models.autoencoder import SparseDecoder
 from cgankd.models.saved import num_parameters
-from cgankd.plan import students as plan
-from cgankd.plan.students import Overrides, Student
-from cgankd.preset import Preset, Training
-from cgankd.runs import Run
+from cgankd.plan.students import (
+    StudentSpec,
+    ablation_rows,
+    method_rows,
+    methods,
+    search_rows,
+    selections_of,
+    steps_of,
+)
+from cgankd.preset import METHODS, Preset, Training
+from cgankd.task import Task, make_task
 
 FLOAT = 4
-VIEWS = {"sskd": 4, "blkd+uda": 2}  # of each image, kept for the gradients
-TYPES = (
-    10  # nobody knows how many there are before the data have been read: a matter of the last layer
-)
+TYPES = 10  # nobody knows how many before the data have been read; a matter of the last layer
+HEADER = [
+    "stage",
+    "network",
+    "number",
+    "parameters",
+    "steps",
+    "batch",
+    "memory (MB)",
+    "disk (MB)",
+]
 CONSTANTS = {"mean": [0.5] * 3, "std": [0.5] * 3}
 
 
@@ -48,89 +64,84 @@ class Cost:
     disk: int
 
 
-def costs(preset: Preset, run: Run, call: Overrides, outputs: int) -> list[Cost]:
-    """Every network that the stages of a preset train, in their order; embeddings of labels are
-    left out as small.
+def costs(job: Job, label: dict[str, Any]) -> list[Cost]:
+    """Every network that the stages of a job train, in their order; embeddings of labels are left
+    out as small.
     """
-    found = [*_gan(preset, outputs)]
+    preset, task = job.preset, make_task(label)
+    side, features = preset.data.size, preset.dre.features
+    rows = [*_gan(preset, task)]
     for name in preset.teacher.networks:
-        architecture = architectures.cnn(
-            name, preset.data.size, outputs, CONSTANTS, preset.teacher.head
-        )
-        found.append(
-            _supervised(
-                "train-teacher", name, architecture, preset.teacher, preset.teacher.steps, preset
-            )
-        )
-    extractor = architectures.features(preset, outputs, CONSTANTS)
-    found.append(
-        _supervised(
-            "fit-dre", "features", extractor, preset.dre.features, preset.dre.features.steps, preset
-        )
-    )
-    if not preset.dre.features.network:
-        found.append(_decoder(preset))
-    found.append(_ratio(preset, outputs))
-    if preset.evaluate and preset.evaluate.types:
-        types = preset.evaluate.types
-        architecture = architectures.cnn(types.network, preset.data.size, TYPES, CONSTANTS)
-        found.append(_supervised("evaluate", "types", architecture, types, types.steps, preset))
-    return found + _students(preset, run, call, outputs)
+        teacher = architectures.cnn(name, side, task.outputs, CONSTANTS, preset.teacher.head)
+        rows.append(_supervised("train-teacher", name, teacher, preset.teacher, side))
+    extractor = architectures.features(preset, task.outputs, CONSTANTS)
+    rows.append(_supervised("fit-dre", "features", extractor, features, side))
+    if not features.network:
+        rows.append(_decoder(preset))
+    rows.append(_ratio(preset, task))
+    if preset.evaluate and (types := preset.evaluate.types):
+        classifier = architectures.cnn(types.network, side, TYPES, CONSTANTS)
+        rows.append(_supervised("evaluate", "types", classifier, types, side))
+    return rows + _students(job, task)
 
 
-def pool_bytes(preset: Preset, outputs: int) -> int:
+def pool_bytes(preset: Preset, label: dict[str, Any]) -> int:
     """Disk space of the fake pool, when every proposal is accepted; rejected first proposals come
     on top.
     """
-    labels = preset.generate.num_labels or outputs
-    return labels * preset.generate.per_label * (3 * preset.data.size**2 + FLOAT * outputs + 40)
+    task = make_task(label)
+    row = 3 * preset.data.size**2 + FLOAT * task.outputs + 40
+    return _pool_size(preset, task) * row
 
 
-def _gan(preset: Preset, outputs: int) -> list[Cost]:
+def _pool_size(preset: Preset, task: Task) -> int:
+    """How many fakes the pool is to hold."""
+    return (preset.generate.num_labels or task.num_classes) * preset.generate.per_label
+
+
+def _gan(preset: Preset, task: Task) -> list[Cost]:
+    gan, side, classes = preset.gan, preset.data.size, task.num_classes
     with torch.device("meta"):
-        generator = make_network(architectures.generator(preset, outputs))
-        discriminator = GANS[preset.gan.network][1](**architectures.discriminator(preset, outputs))
-    gan, side = preset.gan, preset.data.size
+        generator = make_network(architectures.generator(preset, classes))
+        make_discriminator = GANS[gan.network][1]
+        discriminator = make_discriminator(**architectures.discriminator(preset, classes))
+        z = torch.zeros(gan.batch, gan.latent)
+        both = torch.zeros(2 * gan.batch, 3, side, side)  # real and fake images in one batch
     wide = gan.embedding.size if gan.embedding else 0
+    # Beside the weights: gradients, Adam's two, and of the generator its average.
+    parts = (
+        ("generator", generator, z, 5, 1),
+        ("discriminator", discriminator, both, 4, gan.discriminator_steps),
+    )
     rows = []
-    for name, network, batch, copies in (
-        ("generator", generator, gan.batch, 5),
-        ("discriminator", discriminator, 2 * gan.batch, 4),
-    ):
-        condition = torch.zeros(
-            (batch, wide) if wide else (batch,), dtype=None if wide else torch.int64, device="meta"
-        )
-        first = torch.zeros(
-            (batch, gan.latent) if name == "generator" else (batch, 3, side, side), device="meta"
-        )
+    for name, network, first, copies, per_step in parts:
         size = num_parameters(network)
-        steps = gan.steps * (1 if name == "generator" else gan.discriminator_steps)
-        rows.append(
-            Cost(
-                "train-gan",
-                name,
-                1,
-                size,
-                steps,
-                gan.batch,
-                copies * FLOAT * size + _kept(network, first, condition),
-                FLOAT * size,
-            )
-        )
+        kept = _kept(network, first, _condition(len(first), wide))
+        memory, steps = copies * FLOAT * size + kept, gan.steps * per_step
+        disk = FLOAT * size
+        rows.append(Cost("train-gan", name, 1, size, steps, gan.batch, memory, disk))
     return rows
+
+
+def _condition(num: int, wide: int) -> Tensor:
+    """What stands for labels: numbers of classes, or embeddings."""
+    if wide:
+        return torch.zeros(num, wide, device="meta")
+    return torch.zeros(num, dtype=torch.int64, device="meta")
 
 
 def _supervised(
     stage: str,
     name: str,
-    architecture: dict[str, Any],
+    architecture: Architecture,
     training: Training,
-    steps: int,
-    preset: Preset,
+    side: int,
+    *,
     views: int = 1,
+    steps: int | None = None,
 ) -> Cost:
-    size, kept = _of_images(json.dumps(architecture), views * training.batch, preset.data.size)
-    return _cost(stage, name, size, training, steps, kept)
+    size, kept = _of_images(json.dumps(architecture), views * training.batch, side)
+    return _cost(stage, name, size, training, steps or training.steps, kept)
 
 
 @cache
@@ -142,17 +153,13 @@ def _of_images(architecture: str, num: int, side: int) -> tuple[int, int]:
     return num_parameters(network), _kept(network, images)
 
 
-def _ratio(preset: Preset, outputs: int) -> Cost:
-    architecture = architectures.ratio(preset, outputs)
+def _ratio(preset: Preset, task: Task) -> Cost:
+    architecture, dre = architectures.ratio(preset, task.num_classes), preset.dre
     with torch.device("meta"):
         network = make_network(architecture)
-    batch, wide = preset.dre.batch, architecture["embedding"]
-    features = torch.zeros(batch, architecture["features"], device="meta")
-    condition = torch.zeros(
-        (batch, wide) if wide else (batch,), dtype=None if wide else torch.int64, device="meta"
-    )
-    kept = _kept(network, features, condition)
-    return _cost("fit-dre", "ratio", num_parameters(network), preset.dre, preset.dre.steps, kept)
+        features = torch.zeros(dre.batch, architecture["features"])
+    kept = _kept(network, features, _condition(dre.batch, architecture["embedding"]))
+    return _cost("fit-dre", "ratio", num_parameters(network), dre, dre.steps, kept)
 
 
 def _decoder(preset: Preset) -> Cost:
@@ -160,66 +167,76 @@ def _decoder(preset: Preset) -> Cost:
     with torch.device("meta"):
         network = SparseDecoder(side=preset.data.size, width=settings.width, size=settings.size)
         features = torch.zeros(settings.batch, settings.size)
-    cost = _cost(
-        "fit-dre",
-        "decoder",
-        num_parameters(network),
-        settings,
-        settings.steps,
-        _kept(network, features),
-    )
+    size, kept = num_parameters(network), _kept(network, features)
+    cost = _cost("fit-dre", "decoder", size, settings, settings.steps, kept)
     return replace(cost, disk=0)  # not kept
 
 
 def _cost(stage: str, name: str, size: int, training: Training, steps: int, kept: int) -> Cost:
     copies = 3 if training.optimizer == "sgd" else 4  # weights, gradients, momentum or Adam's two
-    return Cost(
-        stage, name, 1, size, steps, training.batch, copies * FLOAT * size + kept, FLOAT * size
-    )
+    memory, disk = copies * FLOAT * size + kept, FLOAT * size
+    return Cost(stage, name, 1, size, steps, training.batch, memory, disk)
 
 
-def _students(preset: Preset, run: Run, call: Overrides, outputs: int) -> list[Cost]:
-    known = (
-        call if _rho_is_known(preset, run, call) else replace(call, rho=str(max(preset.rho.grid)))
-    )
-    students = {"select-rho": plan.rho_students(preset), "distill": plan.wanted(preset, run, known)}
+def _students(job: Job, task: Task) -> list[Cost]:
+    """Students alike but for their seeds are one row."""
+    if not _rho_is_known(job):
+        job = job.asking(rho=str(max(job.preset.search.grid)))
     rows = []
-    for stage, members in students.items():
-        everyone = [
-            student
-            for student in [*plan.previous(members), *dict.fromkeys(members)]
-            if student.method != plan.HEAD
-        ]
-        each = {
-            student: _student(stage, student, preset, run, outputs)
-            for student in {replace(s, seed=0) for s in everyone}
-        }
-        num = Counter(each[replace(student, seed=0)] for student in everyone)
+    for stage, specs in {"select-rho": _searched(job), "distill": _wanted(job)}.items():
+        before = [spec.spec_before for spec in specs if spec.spec_before]
+        every = [spec for spec in dict.fromkeys([*before, *specs]) if not spec.is_head]
+        num = Counter(_student(stage, replace(spec, seed=0), job, task) for spec in every)
         rows += [replace(cost, num=count) for cost, count in num.items()]
     return rows
 
 
-def _student(stage: str, student: Student, preset: Preset, run: Run, outputs: int) -> Cost:
+def _searched(job: Job) -> list[StudentSpec]:
+    return [spec for row in search_rows(job.preset).values() for spec in row]
+
+
+def _wanted(job: Job) -> list[StudentSpec]:
+    if job.overrides.ablation:
+        tables = [ablation_rows(job)]
+    else:
+        tables = [method_rows(method, job) for method in methods(job)]
+    return [spec for rows in tables for row in rows.values() for spec in row]
+
+
+def _student(stage: str, spec: StudentSpec, job: Job, task: Task) -> Cost:
+    preset, distill = job.preset, job.preset.distill
     fakes = 0
-    if student.view:
-        pool = (preset.generate.num_labels or outputs) * preset.generate.per_label
-        fakes = min(student.view.num or pool, round(pool * student.view.rho))
-    real = (
-        plan.num_real(student, preset, run) if preset.distill.epochs else 0
-    )  # else they do not matter
-    steps = plan.num_steps(student, preset, real + fakes)
-    name = " ".join([student.network, student.method + ("+fake" if student.view else "")])
-    architecture = architectures.cnn(
-        student.network, preset.data.size, outputs, CONSTANTS, preset.distill.head
-    )
+    if spec.selection:
+        pool = _pool_size(preset, task)
+        fakes = min(spec.selection.num or pool, round(pool * spec.selection.rho))
+    real = num_real(spec, job) if distill.epochs else 0  # else they do not matter
+    suffix = "+fake" if spec.selection else ""
     return _supervised(
-        stage, name, architecture, preset.distill, steps, preset, VIEWS.get(student.method, 1)
+        stage,
+        f"{spec.network} {spec.method}{suffix}",
+        architectures.cnn(spec.network, preset.data.size, task.outputs, CONSTANTS, distill.head),
+        distill,
+        preset.data.size,
+        views=METHODS[spec.method].views,
+        steps=steps_of(distill, distill.epochs, real + fakes),
     )
 
 
-def _rho_is_known(preset: Preset, run: Run, call: Overrides) -> bool:
+def num_real(spec: StudentSpec, job: Job) -> int:
+    """How many real images a student learns from; the data are read where the preset alone does not
+    tell.
+    """
+    data, numbers = job.preset.data, job.preset.data.numbers
+    if not numbers or data.min_per_label:
+        known = sources.record(data, job.preset.seed, job.run)
+        return int(known["held_out"] if spec.held_out else known["rows"]["train"]["num"])
+    trains_on_all = data.protocol == "paper" and not spec.held_out
+    return numbers[0] + (numbers[1] if trains_on_all else 0)
+
+
+def _rho_is_known(job: Job) -> bool:
     try:
-        plan.distill_views(preset, run, call)
+        selections_of(job)
     except UserError:
         return False
     return True
@@ -247,20 +264,17 @@ def _bytes(tensor: Tensor) -> int:
     return tensor.untyped_storage().nbytes()
 
 
-def lines(found: Iterable[Cost]) -> list[list[str]]:
-    """The rows of a table for people."""
+def line(cost: Cost) -> list[str]:
+    """A row of a table for people, under HEADER."""
     return [
-        [
-            cost.stage,
-            cost.name,
-            str(cost.num),
-            f"{cost.parameters:,}",
-            f"{cost.steps:,}",
-            str(cost.batch),
-            megabytes(cost.memory),
-            megabytes(cost.num * cost.disk),
-        ]
-        for cost in found
+        cost.stage,
+        cost.name,
+        str(cost.num),
+        f"{cost.parameters:,}",
+        f"{cost.steps:,}",
+        str(cost.batch),
+        megabytes(cost.memory),
+        megabytes(cost.num * cost.disk),
     ]
 
 

@@ -1,29 +1,45 @@
-"""The students that a job asks for: of a method, of the search for rho, of the ablation."""
+"""The students that a job asks for, planned once: whoever trains one asks nobody else.
 
-from dataclasses import dataclass, field, replace
+A student is named by what it is (`StudentSpec`); planning adds its place, its training and what
+has to be trained before it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from itertools import product
 from typing import Any
 
-from cgankd import sources
+from cgankd import fakes
 from cgankd.errors import USAGE, UserError
 from cgankd.fakes import FakeSelection
-from cgankd.preset import Distill, Preset, Training, check_applies
-from cgankd.runs import Run, finished
-
-ABLATION = {  # each row adds one step of the method
-    "nokd": None,
-    "raw fakes": FakeSelection(subsample=False, relabel="keep"),
-    "+ subsampling": FakeSelection(relabel="keep"),
-    "+ filter": FakeSelection(relabel="keep", rho=0.0),  # rho stands for the chosen one
-    "+ relabel": FakeSelection(rho=0.0),
-}
-
+from cgankd.job import Job
+from cgankd.plan import inputs
+from cgankd.preset import (
+    METHODS,
+    Preset,
+    Training,
+    base_of,
+    check_applies,
+    check_method,
+    uses_fakes,
+)
+from cgankd.runs import Artefact, content_of, finished
 
 HEAD = "sskd-head"  # not a network of its own, but trained, kept and shared like one
 
+# Each row adds one step of the method, whose whole is `full`.
+ABLATION: dict[str, Callable[[FakeSelection], FakeSelection | None]] = {
+    "nokd": lambda full: None,
+    "raw fakes": lambda full: replace(full, subsample=False, rho=1.0, relabel="keep"),
+    "+ subsampling": lambda full: replace(full, rho=1.0, relabel="keep"),
+    "+ filter": lambda full: replace(full, relabel="keep"),
+    "+ relabel": lambda full: full,
+}
+
 
 @dataclass(frozen=True)
-class Student:
+class StudentSpec:
     """One network to train: on which labels and fakes, by which teachers, from which seed."""
 
     network: str
@@ -31,212 +47,333 @@ class Student:
     seed: int
     teacher: str = ""
     assistant: str = ""
-    view: FakeSelection | None = None
-    fakes: str = ""  # a file of fakes in the place of the pool
-    held_out: bool = (
-        False  # trained without the validation rows where the protocol makes them training rows
-    )
+    selection: FakeSelection | None = None
+    fakes_file: str = ""  # in the place of the pool
+    held_out: bool = False  # without the validation rows where the protocol trains on them
 
     @property
-    def previous(self) -> "Student | None":
-        """What is trained before: takd's assistant, paired by seed; the head of sskd's teacher,
-        which seeds share.
-        """
-        match self.method:
-            case "takd":
-                return replace(self, network=self.assistant, method="blkd", assistant="")
-            case "sskd":
-                return replace(self, network=self.teacher, method=HEAD, seed=0)
+    def is_head(self) -> bool:
+        """Whether it is a teacher's projection head and not a student."""
+        return self.method == HEAD
+
+    @property
+    def spec_before(self) -> "StudentSpec | None":
+        """What is trained before: an assistant, paired by seed; a head, which seeds share."""
+        if self.is_head:
+            return None
+        if METHODS[self.method].assistant:
+            return replace(self, network=self.assistant, method="blkd", assistant="")
+        if METHODS[self.method].head:
+            return replace(self, network=self.teacher, method=HEAD, seed=0)
         return None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Student(StudentSpec):
+    """A student with its place and all that its training asks."""
+
+    artefact: Artefact
+    training: Training
+    epochs: int | None  # of the budget `epochs`: steps follow from the images there are
+    previous: "Student | None"
+
+    def num_steps(self, num_images: int) -> int:
+        """For how many steps it is trained when it sees `num_images` images."""
+        return steps_of(self.training, None if self.is_head else self.epochs, num_images)
+
+
+def steps_of(training: Training, epochs: int | None, num_images: int) -> int:
+    """The steps of the budget: those of the settings, or of so many epochs of the images."""
+    if epochs is None:
+        return training.steps
+    return epochs * -(-num_images // training.batch)
+
+
 @dataclass(frozen=True)
-class Overrides:
-    """What one call asks for beside the preset."""
+class StudentTable(Artefact):
+    """What select-rho or distill makes of students: rows of those that are compared."""
 
-    method: str = ""
-    student: str = ""
-    rho: str = ""
-    fake: str = ""
-    ablation: bool = False
-    weights: dict[str, dict[str, str]] = field(
-        default_factory=dict
-    )  # part -> file and sha256 to import it from
+    rows: dict[str, list[Student]] = field(default_factory=dict)
+
+    @property
+    def students(self) -> list[Student]:
+        """The students of all rows."""
+        return [student for row in self.rows.values() for student in row]
 
 
-def wanted(preset: Preset, run: Run, call: Overrides) -> list[Student]:
-    """The students whose results `distill` is asked for."""
-    if call.ablation:
-        return [student for row in ablation_students(preset, run, call).values() for student in row]
-    return [
-        student
-        for method in methods(preset, call)
-        for student in method_students(method, preset, run, call)
-    ]
+class StudentPlanner:
+    """Plans students; what they share - data, teachers, fakes - is looked up once."""
 
+    def __init__(self, job: Job) -> None:
+        self.job, self.settings = job, job.preset.distill
+        self._contents: dict[str, str] = {}
 
-def previous(students: list[Student]) -> list[Student]:
-    """What students need to be trained before them, each once."""
-    return list(dict.fromkeys(student.previous for student in students if student.previous))
+    def plan(self, spec: StudentSpec) -> Student:
+        """The student of a spec, named after all that it depends on, so that whoever asks for it
+        finds it.
+        """
+        before = spec.spec_before
+        previous = self.plan(before) if before else None
+        training = self._training(spec)
+        made_from = self._inputs(spec, training, previous)
+        digest = Artefact(self.job.run.root, "distill", made_from).digest
+        suffix = "+fake" if spec.selection else ""
+        name = f"{spec.network}-{spec.method}{suffix}-seed{spec.seed}-{digest[:8]}"
+        return Student(
+            **{one.name: getattr(spec, one.name) for one in fields(StudentSpec)},
+            artefact=Artefact(self.job.run.student(name), "distill", made_from),
+            training=training,
+            epochs=self.settings.epochs,
+            previous=previous,
+        )
 
+    def plan_rows(self, rows: dict[str, list[StudentSpec]]) -> dict[str, list[Student]]:
+        """The students of rows of specs."""
+        return {row: [self.plan(spec) for spec in specs] for row, specs in rows.items()}
 
-def training(student: Student, preset: Preset) -> Training:
-    """How a student, or the head of a teacher, is trained."""
-    settings = preset.distill
-    if student.method != HEAD:
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """What all that learns from the data depends on."""
+        return inputs.data(self.job)
+
+    def _training(self, spec: StudentSpec) -> Training:
+        if not spec.is_head:
+            return self.settings
+        assert self.settings.sskd, "the preset has been checked for distill.sskd"
+        return self.settings.sskd.head
+
+    def _inputs(
+        self, spec: StudentSpec, training: Training, previous: Student | None
+    ) -> dict[str, Any]:
+        """What a student is made from; only what it uses, so that nothing else changes it."""
+        settings = self.settings
+        made_from: dict[str, Any] = {
+            "network": spec.network,
+            "method": spec.method,
+            "student seed": spec.seed,
+            "training": training.model_dump(include=set(Training.model_fields)),
+            **self.data,
+        }
+        if spec.held_out:
+            made_from["rows"] = "without validation"
+            # The digest of the data knows it of all training rows.
+            made_from |= inputs.values(self.job.preset.data, only=["min_per_label"])
+        if settings.head and not spec.is_head:
+            made_from["head"] = settings.head
+        if settings.epochs is not None:
+            made_from["epochs"] = settings.epochs
+        if spec.teacher:
+            made_from["settings"] = self._method_settings(spec)
+            made_from["train-teacher"] = self._teacher(spec.teacher)
+        if previous:
+            made_from["assistant"] = previous.artefact.digest
+        if spec.selection:
+            made_from["selection"] = asdict(spec.selection)
+            made_from["fake_share"] = settings.fake_share
+            made_from["generate"] = self._fakes(spec.fakes_file)
+        return made_from
+
+    def _method_settings(self, spec: StudentSpec) -> dict[str, Any]:
+        """The keys that a method reads, but those of a head, which is an input of its own."""
+        keys = () if spec.is_head else METHODS[spec.method].settings
+        settings = inputs.values(self.settings, only=keys)
+        for table in settings.values():
+            if isinstance(table, dict):
+                table.pop("head", None)
         return settings
-    assert settings.sskd, "the preset has been checked for distill.sskd"
-    return settings.sskd.head
+
+    def _teacher(self, network: str) -> str:
+        if network not in self._contents:
+            record = self.job.run.teacher(network)
+            self._contents[network] = content_of(record, "train-teacher")
+        return self._contents[network]
+
+    def _fakes(self, file: str) -> str:
+        """The digest of the pool, or of a file in its place."""
+        key = f"fakes {file}"
+        if key not in self._contents:
+            pool = self.job.run.pool
+            self._contents[key] = fakes.identify(file) if file else content_of(pool, "generate")
+        return self._contents[key]
 
 
-def num_real(student: Student, preset: Preset, run: Run) -> int:
-    """How many real images a student learns from; the data are read where the preset alone does not
-    tell.
-    """
-    data, numbers = preset.data, preset.data.numbers
-    if not numbers or data.min_per_label:
-        known = sources.record(data, preset.seed, run)
-        return int(known["held_out"] if student.held_out else known["rows"]["train"]["num"])
-    return numbers[0] + (numbers[1] if data.protocol == "paper" and not student.held_out else 0)
+# What the stages ask for
 
 
-def num_steps(student: Student, preset: Preset, num_images: int) -> int:
-    """How many steps a student that sees `num_images` images is trained for: the budget's steps or
-    epochs.
-    """
-    settings, epochs = training(student, preset), preset.distill.epochs
-    if epochs is None or student.method == HEAD:
-        return settings.steps
-    return epochs * -(-num_images // settings.batch)
+def search(job: Job) -> StudentTable:
+    """The search for rho, with its students."""
+    planner, run = StudentPlanner(job), job.run
+    rows = planner.plan_rows(search_rows(job.preset))
+    made_from = {
+        "rho": inputs.values(job.preset.search),
+        "students": _digests(rows),
+        "generate": content_of(run.pool, "generate"),
+    }
+    return StudentTable(run.search, "select-rho", made_from, rows=rows)
 
 
-def _weights(student: Student, settings: Distill) -> list[Any]:
-    match student.method:
-        case "sskd":
-            assert settings.sskd, "the preset has been checked for distill.sskd"
-            return [settings.sskd.model_dump(exclude={"head"})]
-        case "blkd+uda":
-            return [settings.uda.model_dump(), settings.temperature]
-        case _ if student.method == HEAD:
-            return []
-    return [settings.label_weight, settings.match_weight, settings.temperature]
+def distilled(job: Job) -> list[StudentTable]:
+    """The results of each method, or of the ablation, with their students."""
+    planner = StudentPlanner(job)
+    if job.overrides.ablation:
+        return [_ablation(planner)]
+    return [_distilled(method, planner) for method in methods(job)]
 
 
-def rho_students(preset: Preset) -> list[Student]:
-    """The students of the search: each rho and no fakes, each network, each seed; none sees the
+def _distilled(method: str, planner: StudentPlanner) -> StudentTable:
+    rows = planner.plan_rows(method_rows(method, planner.job))
+    made_from = {"method": method, **planner.data, "students": _digests(rows)}
+    record = planner.job.run.distill(method)
+    return StudentTable(record, "distill", made_from, owns_folder=False, rows=rows)
+
+
+def _ablation(planner: StudentPlanner) -> StudentTable:
+    rows = planner.plan_rows(ablation_rows(planner.job))
+    digests = {row: [student.artefact.digest for student in rows[row]] for row in rows}
+    record = planner.job.run.distill("ablation")
+    made_from = {"ablation": digests, **planner.data}
+    return StudentTable(record, "distill", made_from, owns_folder=False, rows=rows)
+
+
+def _digests(rows: dict[str, list[Student]]) -> list[str]:
+    return [student.artefact.digest for row in rows.values() for student in row]
+
+
+def to_train(students: Iterable[Student]) -> tuple[list[Student], list[Student]]:
+    """Students without repetitions: what has to be trained before others, then those asked for."""
+    asked = {student.artefact.record: student for student in students}
+    before = {one.previous.artefact.record: one.previous for one in asked.values() if one.previous}
+    return list(before.values()), list(asked.values())
+
+
+# Which students
+
+
+def search_rows(preset: Preset) -> dict[str, list[StudentSpec]]:
+    """The students of each candidate: no fakes and each rho, each network, each seed; none sees the
     rows that choose.
     """
     paper = preset.data.protocol == "paper"
     networks = dict.fromkeys(pair[2] for pair in preset.distill.pairs)
-    views = [None, *(_view(preset, value) for value in preset.rho.grid)]
-    return [
-        Student(network, "nokd", seed, view=view, held_out=paper)
-        for view, network, seed in product(views, networks, preset.rho.seeds)
-    ]
-
-
-def methods(preset: Preset, call: Overrides) -> list[str]:
-    """The methods of a call, by default those of the preset; UserError where one does not apply."""
-    if not call.method:
-        return list(preset.distill.methods)
-    try:
-        check_applies(call.method, preset)
-    except ValueError as error:
-        raise UserError(f"--method {call.method}: {error}", USAGE) from None
-    return [call.method]
-
-
-def method_students(method: str, preset: Preset, run: Run, call: Overrides) -> list[Student]:
-    """The students of all rows of a method."""
-    return [
-        student
-        for students in method_rows(method, preset, run, call).values()
-        for student in students
-    ]
-
-
-def method_rows(method: str, preset: Preset, run: Run, call: Overrides) -> dict[str, list[Student]]:
-    """The students of a method, each pair and each seed: one row, or with fakes one for each of
-    distill.nfake.
-    """
-    base = method.removesuffix("+fake")
-    views: list[FakeSelection | None] = (
-        [None] if method == base else distill_views(preset, run, call)
-    )
-    pairs = [pair for pair in preset.distill.pairs if call.student in ("", pair[2])]
-    if not pairs:
-        known = ", ".join(dict.fromkeys(pair[2] for pair in preset.distill.pairs))
-        raise UserError(
-            f"--student {call.student}: not in distill.pairs (students: {known})", USAGE
-        )
-    chains = dict.fromkeys(_chain(base, *pair) for pair in pairs)
-    names = (
-        [method] if len(views) == 1 else [f"{method} ({view.num if view else 0})" for view in views]
-    )
+    candidates = [None, *(full_selection(preset, value) for value in preset.search.grid)]
     return {
-        name: [
-            Student(network, base, seed, teacher, assistant, view, call.fake if view else "")
-            for (teacher, assistant, network), seed in product(chains, preset.distill.seeds)
+        "none" if selection is None else f"{selection.rho:g}": [
+            StudentSpec(network, "nokd", seed, selection=selection, held_out=paper)
+            for network, seed in product(networks, preset.search.seeds)
         ]
-        for name, view in zip(names, views, strict=True)
+        for selection in candidates
     }
 
 
-def ablation_students(preset: Preset, run: Run, call: Overrides) -> dict[str, list[Student]]:
+def methods(job: Job) -> list[str]:
+    """The methods of a call, by default those of the preset; UserError where one does not apply."""
+    asked = job.overrides.method
+    if asked is None:
+        return list(job.preset.distill.methods)
+    try:
+        method = check_method(asked)
+        check_applies(method, job.preset)
+    except ValueError as error:
+        raise UserError(f"--method {asked}: {error}", USAGE) from None
+    return [method]
+
+
+def method_rows(method: str, job: Job) -> dict[str, list[StudentSpec]]:
+    """The students of a method, each pair and each seed: one row, or with fakes one for each of
+    distill.nfake.
+    """
+    base, distill, file = base_of(method), job.preset.distill, job.overrides.fakes or ""
+    selections: list[FakeSelection | None] = selections_of(job) if uses_fakes(method) else [None]
+    numbers = [selection.num if selection else 0 for selection in selections]
+    names = [f"{method} ({num})" for num in numbers] if len(numbers) > 1 else [method]
+    chains = dict.fromkeys(_chain(base, *pair) for pair in _pairs(job))
+    return {
+        name: [
+            StudentSpec(
+                network, base, seed, teacher, assistant, selection, file if selection else ""
+            )
+            for (teacher, assistant, network), seed in product(chains, distill.seeds)
+        ]
+        for name, selection in zip(names, selections, strict=True)
+    }
+
+
+def ablation_rows(job: Job) -> dict[str, list[StudentSpec]]:
     """The students of each row of the ablation."""
-    if (call.rho or preset.distill.rho) == "none":
+    preset, overrides = job.preset, job.overrides
+    if (overrides.rho or preset.distill.rho) == "none":
         raise UserError(
             "the ablation adds fakes step by step, but rho is none",
             USAGE,
             "name a rho, e.g. --rho 0.7",
         )
-    if call.fake:
+    if overrides.fakes:
         raise UserError(
-            "the ablation needs the pool of the run, not a file of fakes", USAGE, "leave out --fake"
+            "the ablation needs the pool of the run, not a file of fakes",
+            USAGE,
+            "leave out --fake",
         )
-    full = _view(preset, distill_rho(preset, run, call))
-
-    hard = full.relabel if full.relabel != "keep" else "hard"
-
-    def view(row: FakeSelection | None) -> FakeSelection | None:
-        return row and replace(
-            row,
-            rho=full.rho if row.rho == 0 else 1.0,
-            num=full.num,
-            bins=full.bins,
-            relabel=hard if row.relabel == "hard" else row.relabel,
-        )
-
-    network = call.student or preset.distill.pairs[0][2]
+    full = full_selection(preset, rho_of(job))
+    if full.relabel == "keep":
+        full = replace(full, relabel="hard")
+    network = overrides.student or preset.distill.pairs[0][2]
     return {
-        name: [Student(network, "nokd", seed, view=view(row)) for seed in preset.distill.seeds]
-        for name, row in ABLATION.items()
+        name: [
+            StudentSpec(network, "nokd", seed, selection=part_of(full))
+            for seed in preset.distill.seeds
+        ]
+        for name, part_of in ABLATION.items()
     }
 
 
-def distill_views(preset: Preset, run: Run, call: Overrides) -> list[FakeSelection | None]:
-    """The fakes that +fake methods use, one view for each number of fakes; None is
-    without fakes.
-    """
-    nums = (
-        preset.distill.nfake if isinstance(preset.distill.nfake, list) else [preset.distill.nfake]
-    )
-    if call.fake:  # a file of fakes is used as it is
-        return [
-            FakeSelection(subsample=False, relabel="keep", num=num) if num != 0 else None
-            for num in nums
-        ]
-    if (call.rho or preset.distill.rho) == "none":
+def _pairs(job: Job) -> list[list[str]]:
+    """The pairs of the preset, or those of the one student asked for."""
+    every, student = job.preset.distill.pairs, job.overrides.student
+    pairs = [pair for pair in every if student in (None, pair[2])]
+    if not pairs:
+        known = ", ".join(dict.fromkeys(pair[2] for pair in every))
+        raise UserError(f"--student {student}: not in distill.pairs (students: {known})", USAGE)
+    return pairs
+
+
+def _chain(base: str, teacher: str, assistant: str, student: str) -> tuple[str, str, str]:
+    """Of a pair only what the method uses, so that equal students are one."""
+    facts = METHODS[base]
+    return (teacher if facts.teacher else "", assistant if facts.assistant else "", student)
+
+
+# Which fakes
+
+
+def selections_of(job: Job) -> list[FakeSelection | None]:
+    """The fakes that +fake methods use, one selection for each number of them; None is without."""
+    distill = job.preset.distill
+    numbers = distill.nfake if isinstance(distill.nfake, list) else [distill.nfake]
+    if job.overrides.fakes:  # a file of fakes is used as it is
+        whole = FakeSelection(subsample=False, relabel="keep")
+    elif (job.overrides.rho or distill.rho) == "none":
         return [None]
-    view = _view(preset, distill_rho(preset, run, call))
-    return [replace(view, num=num) if num != 0 else None for num in nums]
+    else:
+        whole = full_selection(job.preset, rho_of(job))
+    return [replace(whole, num=num) if num != 0 else None for num in numbers]
 
 
-def distill_rho(preset: Preset, run: Run, call: Overrides) -> float:
+def full_selection(preset: Preset, rho: float) -> FakeSelection:
+    """All steps of the method with one number of fakes; of several the largest."""
+    num, distill = preset.distill.nfake, preset.distill
+    return FakeSelection(
+        rho=rho,
+        relabel=distill.relabel,
+        num=max(num) if isinstance(num, list) else num,
+        bins=distill.filter_bins,
+    )
+
+
+def rho_of(job: Job) -> float:
     """The rho of the call, of the preset, or the selected one."""
-    asked = call.rho or preset.distill.rho
+    asked = job.overrides.rho or job.preset.distill.rho
     if asked == "selected":
-        return float(finished(run.rho, "select-rho")["best_rho"])
+        return float(finished(job.run.search, "select-rho")["best_rho"])
     try:
         value = float(asked)
     except ValueError:
@@ -244,19 +381,3 @@ def distill_rho(preset: Preset, run: Run, call: Overrides) -> float:
     if not 0 < value <= 1:
         raise UserError(f"--rho {asked}: expected a number in (0, 1] or none", USAGE)
     return value
-
-
-def _view(preset: Preset, rho: float) -> FakeSelection:
-    """The view that one number of fakes gives; of several the largest."""
-    num, settings = preset.distill.nfake, preset.distill
-    return FakeSelection(
-        rho=rho,
-        relabel=settings.relabel,
-        num=max(num) if isinstance(num, list) else num,
-        bins=settings.filter_bins,
-    )
-
-
-def _chain(base: str, teacher: str, assistant: str, student: str) -> tuple[str, str, str]:
-    """Of a pair only what the method uses, so that equal students are one."""
-    return (teacher if base != "nokd" else "", assistant if base == "takd" else "", student)

@@ -7,24 +7,35 @@ One subcommand is one table: [data] [gan] [teacher] [dre] [generate] [evaluate] 
 
 from cgankd.preset.base import Training
 from cgankd.preset.data import Data
-from cgankd.preset.fakes import Dre, Features, Generate, Random, Spread
+from cgankd.preset.fakes import Dre, Evaluate, Features, Generate, Random, Spread, Types
 from cgankd.preset.files import copy, dump, folder, load, names, text
-from cgankd.preset.gan import Embedding, Width
-from cgankd.preset.kinds import CnnName, GanName, MethodName, RatioName, check_cnn, check_method
+from cgankd.preset.gan import Embedding, Gan, Width
+from cgankd.preset.kinds import CnnName, GanName, RatioName, check_cnn
+from cgankd.preset.methods import (
+    METHODS,
+    MethodFacts,
+    SskdSettings,
+    base_of,
+    check_method,
+    uses_fakes,
+)
 from cgankd.preset.paper import Paper
 from cgankd.preset.preset import Preset, check_applies, check_labels
-from cgankd.preset.students import Distill, SskdSettings
+from cgankd.preset.students import Distill
 
 __all__ = [
+    "METHODS",
     "CnnName",
     "Data",
     "Distill",
     "Dre",
     "Embedding",
+    "Evaluate",
     "Features",
+    "Gan",
     "GanName",
     "Generate",
-    "MethodName",
+    "MethodFacts",
     "Paper",
     "Preset",
     "Random",
@@ -32,7 +43,9 @@ __all__ = [
     "Spread",
     "SskdSettings",
     "Training",
+    "Types",
     "Width",
+    "base_of",
     "check_applies",
     "check_cnn",
     "check_labels",
@@ -43,4 +56,5 @@ __all__ = [
     "load",
     "names",
     "text",
+    "uses_fakes",
 ]

@@ -12,7 +12,9 @@ from cgankd.preset.kinds import Count, Fraction, Rate, Weight
 class Settings(BaseModel):
     """A table of a preset: frozen, nothing unknown, no infinities, no strings for numbers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, serialize_by_alias=True
+    )
 
 
 class Training(Settings):

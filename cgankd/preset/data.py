@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from cgankd.label import KINDS, Label
 from cgankd.preset.base import Settings
 from cgankd.preset.kinds import OWN_SIZES, STEPPED, Count, check_side
 
@@ -100,6 +101,11 @@ class Data(Settings):
                 f"num_train: auto is for {', '.join(OWN_SIZES)}; {self.source} needs numbers"
             )
         return self
+
+    @property
+    def label_kind(self) -> type[Label]:
+        """What is known of the label before any data are read."""
+        return KINDS["continuous" if self.continuous else "class"]
 
     @property
     def continuous(self) -> bool:

@@ -12,6 +12,7 @@ import tomli
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
+from cgankd import console
 from cgankd.errors import IN_USE, USAGE, UserError
 from cgankd.preset.base import Settings
 from cgankd.preset.kinds import NAME, did_you_mean
@@ -19,6 +20,10 @@ from cgankd.preset.preset import Preset
 from cgankd.runs import write_bytes
 
 MAX_FILE = 1 << 20
+RENAMED = {  # keys of the last release
+    "gan.critic_steps": "gan.discriminator_steps",
+    "gan.critic_learning_rate": "gan.discriminator_learning_rate",
+}
 
 
 def folder() -> Path:
@@ -97,6 +102,8 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path.stat().st_size > MAX_FILE:
         raise UserError(f"{path}: larger than {MAX_FILE:,} bytes, which no preset is", USAGE)
     tables = _parse(path.read_bytes(), str(path))
+    for old in RENAMED:
+        _move(tables, old, str(path))
     base = tables.pop("extends", None)
     if base is None:
         return tables
@@ -118,6 +125,21 @@ def _parse(text: bytes, where: str) -> dict[str, Any]:
         return tomli.loads(text.decode())
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: not valid TOML: {error or 'nested too deep'}", USAGE) from error
+
+
+def _current(key: str, where: str) -> str:
+    """A key by its name of today; an old one is accepted with a hint."""
+    if key in RENAMED:
+        console.warn(f"{where}: {key} is now called {RENAMED[key]}; the old name will go")
+    return RENAMED.get(key, key)
+
+
+def _move(tables: dict[str, Any], old: str, where: str) -> None:
+    """Gives the value of an old key to that of today."""
+    name, _, last = old.partition(".")
+    table = tables.get(name)
+    if isinstance(table, dict) and last in table:
+        table[_current(old, where).rpartition(".")[2]] = table.pop(last)
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -142,7 +164,7 @@ def _apply(tables: dict[str, Any], change: str) -> None:
         value = tomli.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
         value = text  # a bare word, or what the check of its type will refuse
-    *parents, last = key.strip().split(".")
+    *parents, last = _current(key.strip(), f"--set {change}").split(".")
     for parent in parents:
         tables = tables.setdefault(parent, {})
         if not isinstance(tables, dict):
@@ -186,10 +208,13 @@ def _keys(parents: list[str], but: str) -> list[str]:
     models: list[type[BaseModel]] = [Preset]
     for part in parents:
         if not part.isdigit():  # the place in a list of tables
-            models = [
-                table for model in models for table in _tables(model.model_fields[part].annotation)
-            ]
-    return [key for model in models for key in model.model_fields if key != but]
+            models = [table for model in models for table in _tables(_fields(model)[part])]
+    return [key for model in models for key in _fields(model) if key != but]
+
+
+def _fields(model: type[BaseModel]) -> dict[str, Any]:
+    """The keys of a table as they are written, with what each may hold."""
+    return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
 
 
 def _tables(annotation: Any) -> list[type[BaseModel]]:

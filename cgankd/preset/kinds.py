@@ -18,7 +18,6 @@ CnnName = Literal[
 ANY_WIDTH = ("resnet8", "resnet20", "resnet110")
 GanName = Literal["biggan", "sngan", "sagan"]
 RatioName = Literal["mlp3", "mlp5", "mlp7", "mlp9"]
-MethodName = Literal["nokd", "blkd", "takd", "sskd", "blkd+uda"]
 STEPPED = ("rc49", "utkface")  # sources of a continuous label that know their step
 OWN_SIZES = (
     "tiny-imagenet",
@@ -27,7 +26,6 @@ OWN_SIZES = (
     "folder",
     "csv",
 )  # sources that may decide how many images are for what
-CLASS_METHODS = ("sskd", "blkd+uda")  # methods for class labels only
 
 
 def check_cnn(name: str) -> str:
@@ -42,17 +40,6 @@ def check_cnn(name: str) -> str:
         )
     if width and base not in ANY_WIDTH:
         raise ValueError(f"{base} has one width; {', '.join(ANY_WIDTH)} have any")
-    return name
-
-
-def check_method(name: str) -> str:
-    """A method of the table, on real images alone or, with +fake, on real and fake images."""
-    name = {"fake": "nokd+fake"}.get(name, name)
-    base = name.removesuffix("+fake")
-    if base not in get_args(MethodName):
-        raise ValueError(
-            f"unknown method{did_you_mean(base, get_args(MethodName))}, each also with +fake"
-        )
     return name
 
 
@@ -83,7 +70,6 @@ def check_batch(head: int | None, batch: int) -> None:
 
 
 Cnn = Annotated[str, AfterValidator(check_cnn)]
-Method = Annotated[str, AfterValidator(check_method)]
 Count = Annotated[int, Field(ge=1, le=10**8)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, le=10)]

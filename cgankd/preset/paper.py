@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from cgankd.preset.base import Settings
-from cgankd.preset.kinds import Cnn, Distinct, Error, Method
+from cgankd.preset.kinds import Cnn, Distinct, Error
+from cgankd.preset.methods import Method
 
 
 class PublishedResult(Settings):

@@ -5,22 +5,23 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from cgankd.errors import USAGE, UserError
+from cgankd.label import make_label
 from cgankd.preset.base import Settings
 from cgankd.preset.data import Data
 from cgankd.preset.fakes import Dre, Evaluate, Generate
 from cgankd.preset.gan import Gan
-from cgankd.preset.kinds import CLASS_METHODS, NAME
+from cgankd.preset.kinds import NAME
+from cgankd.preset.methods import METHODS, base_of
 from cgankd.preset.paper import Paper
 from cgankd.preset.students import Distill, Report, Search, TeacherSettings
 
 
 def check_applies(method: str, preset: "Preset") -> None:
     """ValueError where the preset lacks what a method needs."""
-    base = method.removesuffix("+fake")
-    if base in CLASS_METHODS and preset.data.continuous:
-        raise ValueError(
-            f"{base} is for class labels; for a continuous label there are nokd, blkd and takd"
-        )
+    base, label = base_of(method), preset.data.label_kind
+    if METHODS[base].distribution and not label.distribution:
+        others = ", ".join(name for name, facts in METHODS.items() if not facts.distribution)
+        raise ValueError(f"{base} is for class labels; for {label.noun} there are {others}")
     if base == "sskd" and not preset.distill.sskd:
         raise ValueError("sskd needs the table [distill.sskd] with its [distill.sskd.head]")
 
@@ -36,7 +37,7 @@ class Preset(Settings):
     dre: Dre
     generate: Generate
     evaluate: Evaluate | None = None
-    rho: Search
+    search: Search = Field(alias="rho")
     distill: Distill
     report: Report = Report()
     paper: Paper = Paper()
@@ -60,43 +61,35 @@ class Preset(Settings):
         return self
 
     @model_validator(mode="after")
-    def _continuous(self) -> "Preset":
-        continuous = self.data.continuous
+    def _label(self) -> "Preset":
+        """What a label that is embedded needs, one of few values cannot have, and vice versa."""
+        label, embedded = self.data.label_kind, not self.data.label_kind.discrete
         needed = {
             "gan.embedding": self.gan.embedding,
             "gan.vicinity": self.gan.vicinity,
             "generate.labels": self.generate.labels,
         }
         for key, value in needed.items():
-            if (value is not None) != continuous:
-                kind = "continuous" if continuous else "class"
-                raise ValueError(
-                    f"{key} must be {'given' if continuous else 'absent'} for a {kind} label"
-                )
-        if (self.gan.network != "biggan") != continuous:
+            if (value is not None) != embedded:
+                must = "given" if embedded else "absent"
+                raise ValueError(f"{key} must be {must} for {label.noun}")
+        if (self.gan.network != "biggan") != embedded:
             raise ValueError(
                 "gan.network: biggan takes class labels, sngan and sagan a continuous label"
             )
-        if (self.dre.features.network is None) != continuous:
+        if (self.dre.features.network is None) != embedded:
             raise ValueError(
                 "dre.features.network: needed for class labels, absent for a continuous label"
             )
         only = {
+            "evaluate": self.evaluate is not None,
             "dre.vicinity": self.dre.vicinity is not None,
             "distill.filter_bins": self.distill.filter_bins > 1,
             'distill.relabel = "unclipped"': self.distill.relabel == "unclipped",
         }
-        for key, found in only.items():
-            if found and not continuous:
-                raise ValueError(f"{key} is for a continuous label, and this one is a class")
-        return self
-
-    @model_validator(mode="after")
-    def _windows(self) -> "Preset":
-        if self.evaluate and not self.data.continuous:
-            raise ValueError(
-                "evaluate: for a continuous label only; metrics within classes are not there"
-            )
+        for key, given in only.items():
+            if given and not embedded:
+                raise ValueError(f"{key} is for a continuous label, and this one is {label.noun}")
         return self
 
     @model_validator(mode="after")
@@ -126,28 +119,27 @@ class Preset(Settings):
         return self
 
 
-def check_labels(preset: Preset, label: dict[str, Any] | None) -> None:
-    """UserError where a label to generate, or a window, lies outside the range of `label`, as a
-    source describes it.
+def check_labels(preset: Preset, facts: dict[str, Any] | None) -> None:
+    """UserError where a label to generate, or a window, lies outside the range of the label, whose
+    facts a source knows or not.
     """
-    if not label or label["kind"] != "continuous":
+    if not facts:
         return
-    low, high = label["min"], label["max"]
-    if preset.evaluate and 2 * preset.evaluate.radius > high - low:
+    label = make_label(facts)
+    low, high, span = label.low, label.high, label.high - label.low
+    if preset.evaluate and 2 * preset.evaluate.radius > span:
         raise UserError(
             f"preset {preset.name}: evaluate.radius = {preset.evaluate.radius:g}, but the range "
-            "of the label is "
-            f"[{low:g}, {high:g}]",
+            f"of the label is [{low:g}, {high:g}]",
             USAGE,
-            f"a window is at most as wide: name at most {(high - low) / 2:g}",
+            f"a window is at most as wide: name at most {span / 2:g}",
         )
     outside = [value for value in preset.generate.values if not low <= value <= high]
     if outside:
         more = f" (and {len(outside) - 1} more)" if len(outside) > 1 else ""
         raise UserError(
-            f"preset {preset.name}: generate.labels: {outside[0]:g}{more} lies outside [{low:g}, "
-            f"{high:g}], the range "
-            "of the label",
+            f"preset {preset.name}: generate.labels: {outside[0]:g}{more} lies outside "
+            f"[{low:g}, {high:g}], the range of the label",
             USAGE,
             "networks know no labels outside: drop them, or widen data.range",
         )

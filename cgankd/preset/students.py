@@ -9,14 +9,12 @@ from cgankd.preset.kinds import (
     Cnn,
     Count,
     Distinct,
-    Fraction,
     Head,
-    Method,
     Nfake,
     Seeds,
-    Weight,
     check_batch,
 )
+from cgankd.preset.methods import Method, MethodSettings
 
 
 class TeacherSettings(Training):
@@ -38,39 +36,7 @@ class Search(Settings):
     seeds: Seeds
 
 
-class SskdSettings(Settings):
-    """Self-supervision knowledge distillation (Xu et al. 2020): weights, temperatures, share of
-    wrong rows kept.
-    """
-
-    label_weight: Weight = Field(default=0.1, description="of the loss on labels")
-    match_weight: Weight = Field(
-        default=0.9, description="of the KL to the teacher on upright images"
-    )
-    transform_weight: Weight = Field(
-        default=2.7, description="of the KL to the teacher on turned images"
-    )
-    similarity_weight: Weight = Field(default=10.0, description="of the KL between similarities")
-    match_temperature: Annotated[float, Field(gt=0, le=100)] = 4.0
-    transform_temperature: Annotated[float, Field(gt=0, le=100)] = 4.0
-    similarity_temperature: Annotated[float, Field(gt=0, le=100)] = 0.5
-    keep_transform: Fraction = Field(
-        default=1.0, description="share of the teacher's wrong rows that count"
-    )
-    keep_similarity: Fraction = Field(
-        default=0.75, description="share of the teacher's wrong similarities that count"
-    )
-    head: Training = Field(description="training of the teacher's projection head")
-
-
-class UdaSettings(Settings):
-    """BLKD on a plain and on an AutoAugment view (after Xie et al. 2020), averaged over the two."""
-
-    label_weight: Weight = Field(default=0.5, description="of the loss on labels")
-    match_weight: Weight = Field(default=0.5, description="of T^2 KL to the teacher")
-
-
-class Distill(Training):
+class Distill(MethodSettings):
     """The students."""
 
     methods: Annotated[list[Method], Field(min_length=1), Distinct]
@@ -103,17 +69,6 @@ class Distill(Training):
         default="steps", description="what runs with and without fakes have in common"
     )
     epochs: Count | None = Field(default=None, description="for the budget `epochs`")
-    label_weight: Weight = Field(
-        default=0.5, description="blkd, takd: weight of the loss on labels"
-    )
-    match_weight: Weight = Field(
-        default=0.5, description="blkd, takd: weight of the loss on the teacher's outputs"
-    )
-    temperature: Annotated[float, Field(gt=0, le=100)] = Field(
-        default=5.0, description="of the softened distributions"
-    )
-    sskd: SskdSettings | None = Field(default=None, description="needed by the method sskd")
-    uda: UdaSettings = UdaSettings()
 
     @model_validator(mode="after")
     def _epochs(self) -> "Distill":

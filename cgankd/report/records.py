@@ -18,7 +18,7 @@ from cgankd.report.comparison import (
     published_curve,
     published_step,
 )
-from cgankd.runs import Run
+from cgankd.runs import RunFolder
 
 MEMBER = {
     "row",
@@ -44,7 +44,7 @@ NOT_RECOMMENDED = "not recommended: no fakes won the search for rho"
 class Results:
     """The finished records of one run folder."""
 
-    run: Run
+    run: RunFolder
     preset: Preset
     methods: dict[str, Record]  # NOKD first, then as in the preset
     teachers: dict[str, Record]
@@ -70,7 +70,7 @@ class Results:
             run.dre: self.dre,
             run.pool: self.pool,
             run.evaluation: self.evaluation,
-            run.rho: self.rho,
+            run.search: self.rho,
         }
         distilled = {run.distill(name): record for name, record in self.methods.items()}
         every = {**upstream, **distilled, run.distill("ablation"): self.ablation}
@@ -92,7 +92,7 @@ class Results:
 
 def read(root: Path) -> Results:
     """The results in a run folder; UserError when there are none."""
-    run = Run(root)
+    run = RunFolder(root)
     settings = preset.load(run.preset)
     # A name with a dot was set aside.
     paths = sorted(path for path in (root / "distill").glob("*.json") if "." not in path.stem)
@@ -116,7 +116,7 @@ def read(root: Path) -> Results:
         {name: record for name, record in students.items() if record},
         distilled.get("ablation"),
         runs.read_json(run.data) if run.data.exists() else None,
-        *(_finished(path) for path in (run.gan, run.dre, run.pool, run.rho, run.evaluation)),
+        *(_finished(path) for path in (run.gan, run.dre, run.pool, run.search, run.evaluation)),
     )
 
 
@@ -154,7 +154,7 @@ def inputs(results: Results) -> dict[str, str]:
     }
 
 
-def sample_sheets(run: Run) -> list[Path]:
+def sample_sheets(run: RunFolder) -> list[Path]:
     """The sample sheets of the GAN by step."""
     return sorted((run.gan.parent / "samples").glob("*.png"))
 

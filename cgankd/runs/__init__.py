@@ -4,8 +4,6 @@ the lock.
 
 from cgankd.runs.artefacts import (
     FORMAT,
-    INPUTS,
-    STAGES,
     Artefact,
     content_of,
     environment,
@@ -22,14 +20,12 @@ from cgankd.runs.files import (
     write_json,
     writing,
 )
-from cgankd.runs.folder import Run, locked
+from cgankd.runs.folder import RunFolder, locked
 
 __all__ = [
     "FORMAT",
-    "INPUTS",
-    "STAGES",
     "Artefact",
-    "Run",
+    "RunFolder",
     "content_of",
     "digest",
     "environment",

@@ -18,18 +18,7 @@ from cgankd import __version__
 from cgankd.errors import DATA, UserError, storage_errors
 from cgankd.runs.files import digest, file_digest, read_json, sweep, write_json
 
-FORMAT = 2  # raise it when the same inputs would give another artefact
-INPUTS = {
-    "train-gan": ("data",),
-    "train-teacher": ("data",),
-    "fit-dre": ("data", "train-gan"),
-    "generate": ("train-gan", "train-teacher", "fit-dre"),
-    "evaluate": ("data", "train-teacher", "fit-dre", "generate"),
-    "select-rho": ("data", "generate"),
-    "distill": ("data", "train-teacher", "generate", "select-rho"),
-    "report": ("distill",),
-}
-STAGES = tuple(INPUTS)
+FORMAT = 3  # raise it when the same inputs would give another artefact
 
 
 @dataclass(frozen=True)
@@ -92,11 +81,10 @@ class Artefact:
         """Moves what stands in this place to a name with its old digest, so that it is not lost."""
         old = str(read_json(self.record).get("digest", "unknown"))[:8]
         source = self.folder if self.owns_folder else self.record
-        names = (
-            f"{source.stem}.{old}{suffix}{source.suffix}"
-            for suffix in ["", *(f"-{n}" for n in range(2, 10_000))]
-        )
-        target = next(path for path in map(source.with_name, names) if not path.exists())
+        target, number = source.with_name(f"{source.stem}.{old}{source.suffix}"), 1
+        while target.exists():
+            number += 1
+            target = source.with_name(f"{source.stem}.{old}-{number}{source.suffix}")
         with storage_errors(target):
             source.rename(target)
         return target

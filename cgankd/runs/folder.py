@@ -12,7 +12,7 @@ from cgankd.errors import IN_USE, STORAGE, UserError, storage_errors
 from cgankd.runs.files import write_json
 
 
-class Run:
+class RunFolder:
     """The folder of one run and the places in it."""
 
     def __init__(self, root: Path) -> None:
@@ -23,7 +23,7 @@ class Run:
         self.dre = root / "dre" / "dre.json"
         self.pool = root / "generate" / "pool.json"
         self.evaluation = root / "evaluate" / "evaluate.json"
-        self.rho = root / "rho" / "rho.json"
+        self.search = root / "rho" / "rho.json"
         self.report = root / "report" / "index.html"
 
     def teacher(self, network: str) -> Path:

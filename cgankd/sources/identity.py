@@ -16,12 +16,12 @@ from cgankd.sources import cache, catalogue, splits
 FRESH = 5.0
 
 
-def identify(settings: Data, seed: int, run: runs.Run) -> str:
+def identify(settings: Data, seed: int, run: runs.RunFolder) -> str:
     """The digest of the content."""
     return str(record(settings, seed, run)["content"])
 
 
-def record(settings: Data, seed: int, run: runs.Run) -> dict[str, Any]:
+def record(settings: Data, seed: int, run: runs.RunFolder) -> dict[str, Any]:
     """What is known of the data: found out once per run folder and kept in its data.json."""
     state = fingerprint(settings.model_dump_json(), int(time.monotonic() / FRESH))
     asked = {"data": settings.model_dump(), "seed": seed, "files": state}

@@ -3,89 +3,84 @@
 from typing import Any
 
 from cgankd import console, plan
-from cgankd.plan import Overrides, Student
-from cgankd.preset import Preset
-from cgankd.runs import Artefact, Run, read_json
+from cgankd.job import Job
+from cgankd.plan import Student, StudentTable
+from cgankd.preset import uses_fakes
+from cgankd.runs import read_json
 from cgankd.stages.students import StudentInputs, train_all
 from cgankd.training.machine import Machine
 
 
-def run(preset: Preset, run: Run, machine: Machine, call: Overrides) -> None:
+def run(job: Job, machine: Machine) -> None:
     """Trains what the methods (or the ablation) of the call need, then writes their results."""
-    school = StudentInputs(preset, run, machine)
-    if call.ablation:
-        groups = {"ablation": plan.ablation_students(preset, run, call)}
-    else:
-        groups = {
-            method: plan.method_rows(method, preset, run, call)
-            for method in plan.methods(preset, call)
-        }
-    _note(groups, preset, run)
-    artefacts = dict(zip(groups, plan.artefacts("distill", preset, run, call), strict=True))
-    open_groups = {name: rows for name, rows in groups.items() if artefacts[name].state() != "done"}
-    machine.barrier()
-    students = [
-        student for rows in open_groups.values() for row in rows.values() for student in row
-    ]
-    for batch in (plan.previous(students), list(dict.fromkeys(students))):
-        train_all("students", batch, school, machine)
-    if machine.is_main:
-        for name, rows in open_groups.items():
-            _write(artefacts[name], rows, school, machine)
-    machine.barrier()
+    tables = plan.distilled(job)
+    _note(tables, job)
+    unfinished = [table for table in tables if table.state() != "done"]
+    machine.barrier()  # all processes have looked
+    inputs = StudentInputs(job, machine)
+    students = [student for table in unfinished for student in table.students]
+    for batch in plan.to_train(students):  # assistants and heads come before those they teach
+        train_all("students", batch, inputs, machine)
+
+    def finish() -> None:
+        for table in unfinished:
+            _write(table, inputs, machine)
+
+    machine.once(finish)
 
 
-def _note(groups: dict[str, dict[str, list[Student]]], preset: Preset, run: Run) -> None:
+def _note(tables: list[StudentTable], job: Job) -> None:
     """Says where the fakes asked for are not used, or those of the pool not to be recommended."""
-    with_fakes = [name for name in groups if name.endswith("+fake")]
-    students = [student for name in with_fakes for row in groups[name].values() for student in row]
-    if students and not any(student.view for student in students):
-        console.warn(
-            f"rho is none, or distill.nfake 0: {', '.join(with_fakes)} train without fakes"
-        )
-    elif (
-        students
-        and not any(student.fakes for student in students)
-        and preset.distill.rho == "selected"
-        and run.rho.exists()
-        and read_json(run.rho)["rho"] is None
-    ):
+    with_fakes = {table.record.stem: table for table in tables if uses_fakes(table.record.stem)}
+    students = [student for table in with_fakes.values() for student in table.students]
+    if not students:
+        return
+    if not any(student.selection for student in students):
+        names = ", ".join(with_fakes)
+        console.warn(f"rho is none, or distill.nfake 0: {names} train without fakes")
+    elif not job.overrides.fakes and _none_won(job):
         console.warn(
             "no fakes were better than any rho on validation rows: +fake methods are not "
             "recommended"
         )
 
 
-def _write(
-    artefact: Artefact, rows: dict[str, list[Student]], school: StudentInputs, machine: Machine
-) -> None:
+def _none_won(job: Job) -> bool:
+    """Whether the search that chose rho preferred no fakes."""
+    searched = job.preset.distill.rho == "selected" and job.run.search.exists()
+    return searched and read_json(job.run.search)["rho"] is None
+
+
+def _write(table: StudentTable, inputs: StudentInputs, machine: Machine) -> None:
     members = [
-        _member(row, student, school) for row, students in rows.items() for student in students
+        _member(row, student, inputs)
+        for row, students in table.rows.items()
+        for student in students
     ]
-    distill, task = school.preset.distill, school.task
-    facts: dict[str, Any] = {
-        "metric": task.metric,
-        "unit": task.unit,
-        "rows": len(school.splits["test"]),
-        "budget": distill.budget,
-    }
-    artefact.finish(made_on=machine.facts, members=members, **facts)
+    table.finish(
+        made_on=machine.facts,
+        members=members,
+        metric=inputs.task.metric,
+        unit=inputs.task.unit,
+        rows=len(inputs.splits["test"]),
+        budget=inputs.job.preset.distill.budget,
+    )
 
 
-def _member(row: str, student: Student, school: StudentInputs) -> dict[str, Any]:
-    record = plan.student_artefact(student, school.preset, school.run).record
+def _member(row: str, student: Student, inputs: StudentInputs) -> dict[str, Any]:
+    """What the record says of one student; its test score is taken here and nowhere else."""
+    record, selection = student.artefact.record, student.selection
     trained = read_json(record)
     kept = ("network", "parameters", "steps", "fakes", "validation")
-    view = student.view
     return {
         "row": row,
         "seed": student.seed,
         "teacher": student.teacher,
         "assistant": student.assistant,
-        "rho": view.rho if view and not student.fakes else None,
-        "nfake": view.num if view else 0,
-        "file": student.fakes,
+        "rho": selection.rho if selection and not student.fakes_file else None,
+        "nfake": selection.num if selection else 0,
+        "file": student.fakes_file,
         **{key: trained[key] for key in kept},
-        "test": school.score(school.load(student), "test"),
+        "test": inputs.score(inputs.load(student), "test"),
         "student": record.parent.name,
     }

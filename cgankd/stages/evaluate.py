@@ -14,51 +14,46 @@ from cgankd import console, plan, sources
 from cgankd.data.batches import Batches, Images, images_of, outputs_of
 from cgankd.fakes import FakeSelection, Pool
 from cgankd.fakes.windows import Group, compare, evenly, over
+from cgankd.job import Job
 from cgankd.methods.nokd import Nokd
 from cgankd.models import architectures, make_network
-from cgankd.models.saved import load_network, save_network
-from cgankd.preset import Preset
+from cgankd.models.saved import load_network
+from cgankd.preset import Evaluate, Types
 from cgankd.randomness import seed_everything
-from cgankd.runs import Artefact, Run, read_json, verify_files
+from cgankd.runs import read_json, verify_files
 from cgankd.sources import Source
 from cgankd.task import make_task
 from cgankd.training import checkpoint
 from cgankd.training.loop import fit_objective
 from cgankd.training.machine import Machine
+from cgankd.training.session import Session, train_or_load
 
 REAL = "real (validation)"
 
 
-def run(preset: Preset, run: Run, machine: Machine) -> None:
-    """Scores the views of the pool and, to compare with, validation images in the place
-    of fakes.
+def run(job: Job, machine: Machine) -> None:
+    """Scores selections of the pool and, to compare with, validation images in the place of
+    fakes.
     """
-    artefact, settings = plan.evaluation(preset, run), preset.evaluate
+    artefact, preset, run = plan.evaluation(job), job.preset, job.run
+    settings = preset.evaluate
     assert settings, "the artefact was asked for with its table"
-    source, pool, judge = (
-        sources.load(preset.data, preset.seed),
-        Pool(run.pool),
-        run.teacher(preset.generate.teacher),
-    )
-    radius = settings.radius / (source.label["max"] - source.label["min"])
+    judge = run.teacher(preset.generate.teacher)
+    source, pool = sources.load(preset.data, preset.seed), Pool(run.pool)
     verify_files(run.dre, "fit-dre")
     verify_files(judge, "train-teacher")
-    if machine.is_main:
-        artefact.begin()
-    machine.barrier()
-    classifier, types = _classifier(source, artefact, preset, machine)
-    if machine.is_main:
+    machine.once(artefact.begin)
+    session = Session(artefact.folder, "types", preset.seed, artefact.digest, machine)
+    classifier, types = _classifier(source, settings.types, session)
+
+    def finish() -> None:
         extractor = load_network(run.dre.parent, "features", machine.device)
         teacher = load_network(judge.parent, "network", machine.device)
         pairs = _pairs(source, pool, plan.evaluated(preset), teacher, classifier, machine)
-        rows = _rows(
-            pairs,
-            evenly(settings.centers, radius),
-            radius,
-            np.unique(pool.columns["labels"]).tolist(),
-            extractor,
-            preset.seed,
-        )
+        radius = settings.radius / (pool.label.high - pool.label.low)
+        asked = np.unique(pool.columns["labels"]).tolist()
+        centers = evenly(settings.centers, radius)
+        rows = _rows(pairs, centers, radius, asked, extractor, preset.seed)
         described = read_json(run.dre.parent / "features.json")
         artefact.finish(
             sorted(artefact.folder.glob("types.*")) if classifier else [],
@@ -66,62 +61,49 @@ def run(preset: Preset, run: Run, machine: Machine) -> None:
             rows=rows,
             features={"network": described["name"], "size": described["size"]},
             judge=preset.generate.teacher,
-            unit=source.label["unit"],
+            unit=pool.label.unit,
             radius=settings.radius,
             centers=settings.centers,
             leaky=source.leaky,
             types=types,
-            missing=_missing(preset, source, rows),
+            missing=_missing(settings, source, rows),
         )
         checkpoint.remove(artefact.folder / "types-training" / "checkpoints")
         for row in rows:
             _say(row)
-    machine.barrier()
+
+    machine.once(finish)
 
 
 def _classifier(
-    source: Source, artefact: Artefact, preset: Preset, machine: Machine
+    source: Source, settings: Types | None, session: Session
 ) -> tuple[nn.Module | None, dict[str, Any] | None]:
     """A classifier of the types of images, and what is known of it; none where there is no table or
     no types.
     """
-    settings, folder, seed = (
-        preset.evaluate.types if preset.evaluate else None,
-        artefact.folder,
-        preset.seed,
-    )
     if settings is None or source.types is None:
         return None, None
+    machine, seed = session.machine, session.seed
     known, types = np.unique(source.types, return_inverse=True)
-    typed = replace(
-        source, labels=types.astype(np.int64), label={"kind": "class", "classes": known.tolist()}
-    )
-    task = make_task(typed.label)
+    label = {"kind": "class", "classes": known.tolist()}
+    typed = replace(source, labels=types.astype(np.int64), label=label)
+    task = make_task(label)
     real, validation = (
         images_of(typed, split, task).to(machine.device) for split in ("train", "validation")
     )
-    if machine.found(folder / "types.json"):
-        network = load_network(folder, "types", machine.device)
-    else:
-        architecture = architectures.cnn(
-            settings.network, real.side, task.outputs, real.normalisation()
-        )
+    architecture = architectures.cnn(
+        settings.network, real.side, task.outputs, real.normalisation()
+    )
+
+    def train() -> nn.Module:
         seed_everything(seed, "types", "weights")
         network = make_network(architecture)
-        batches = Batches(real, settings.batch, seed=seed, stream="types", share=machine.share)
-        fit_objective(
-            Nokd(task, network),
-            batches,
-            settings,
-            folder=folder / "types-training",
-            name="types",
-            seed=seed,
-            digest=artefact.digest,
-            machine=machine,
-        )
-        if machine.is_main:
-            save_network(folder, "types", network, architecture)
-        machine.barrier()
+        batches = Batches(real, settings.batch, seed=seed, stream="types", process=machine.process)
+        part = session.part("types-training", "types")
+        fit_objective(Nokd(task, network), batches, settings, part)
+        return network
+
+    network = train_or_load(train, session=session, file="types", architecture=architecture)
     facts = {
         "network": settings.network,
         "num": task.outputs,
@@ -134,7 +116,7 @@ def _classifier(
 def _pairs(
     source: Source,
     pool: Pool,
-    views: dict[str, FakeSelection],
+    selections: dict[str, FakeSelection],
     teacher: nn.Module,
     classifier: nn.Module | None,
     machine: Machine,
@@ -144,7 +126,7 @@ def _pairs(
     real = _real(source, train, teacher, classifier, machine)
     others = _real(source, np.setdiff1d(train, validation), teacher, classifier, machine)
     unseen = _real(source, validation, teacher, classifier, machine)
-    fakes = _fakes(pool, views, classifier, machine)
+    fakes = _fakes(pool, selections, classifier, machine)
     return {REAL: (others, unseen), **{name: (real, fake) for name, fake in fakes.items()}}
 
 
@@ -193,24 +175,24 @@ def _real(
 
 
 def _fakes(
-    pool: Pool, views: dict[str, FakeSelection], classifier: nn.Module | None, machine: Machine
+    pool: Pool, selections: dict[str, FakeSelection], classifier: nn.Module | None, machine: Machine
 ) -> dict[str, Group]:
-    """The fakes of each view, over one copy of their images. Errors count against the labels asked
-    for, and are left out where the labels are the judge's own.
+    """The fakes of each selection, over one copy of their images. Errors count against the labels
+    asked for, and are left out where the labels are the judge's own.
     """
-    chosen = {name: pool.rows(view) for name, view in views.items()}
+    chosen = {name: pool.rows(selection) for name, selection in selections.items()}
     every = np.unique(np.concatenate(list(chosen.values())))
     images = Images(torch.from_numpy(pool.images(every)), torch.from_numpy(every)).to(
         machine.device
     )
     types = _types(images, classifier)
     groups = {}
-    for name, view in views.items():
+    for name, selection in selections.items():
         rows = torch.from_numpy(np.searchsorted(every, chosen[name])).to(machine.device)
-        labels = torch.from_numpy(pool.labels(view, chosen[name])).to(machine.device)
+        labels = torch.from_numpy(pool.labels(selection, chosen[name])).to(machine.device)
         errors = (
             torch.from_numpy(pool.columns["errors"][chosen[name]])
-            if view.relabel == "keep"
+            if selection.relabel == "keep"
             else None
         )
         groups[name] = Group(
@@ -228,13 +210,12 @@ def _types(images: Images, classifier: nn.Module | None) -> Tensor | None:
     return None if classifier is None else outputs_of(classifier, images).argmax(1)
 
 
-def _missing(preset: Preset, source: Source, rows: list[dict[str, Any]]) -> dict[str, str]:
+def _missing(settings: Evaluate, source: Source, rows: list[dict[str, Any]]) -> dict[str, str]:
     """Why scores are not there."""
-    assert preset.evaluate, "the artefact was asked for with its table"
     missing = {}
     if not any(row["intra"] for row in rows):
         missing["intra"] = "labels are not repeated: no label has two training images and two fakes"
-    if preset.evaluate.types is None:
+    if settings.types is None:
         missing["diversity"] = "the preset has no table [evaluate.types]"
     elif source.types is None:
         missing["diversity"] = "the data have no types"

@@ -4,54 +4,39 @@ import statistics
 from typing import Any
 
 from cgankd import console, plan
-from cgankd.preset import Preset
-from cgankd.runs import Run, read_json
+from cgankd.job import Job
+from cgankd.plan import Student
+from cgankd.runs import read_json
 from cgankd.sources import Source
 from cgankd.stages.students import StudentInputs, train_all
 from cgankd.statistics import spread, standard_error
 from cgankd.training.machine import Machine
 
 
-def run(preset: Preset, run: Run, machine: Machine) -> None:
+def run(job: Job, machine: Machine) -> None:
     """Trains the students of the search and chooses rho."""
-    artefact = plan.rho(preset, run)
-    school = StudentInputs(preset, run, machine)
-    for record in (run.gan, run.dre, run.teacher(preset.generate.teacher)):
-        check_rows(read_json(record), school.source, preset.data.protocol, str(record.parent))
-    students = plan.rho_students(preset)
-    train_all("rho: students", students, school, machine)
-    if machine.is_main:
-        members = []
-        for student in students:
-            record = plan.student_artefact(student, preset, run).record
-            members.append(
-                {
-                    "rho": student.view.rho if student.view else None,
-                    "network": student.network,
-                    "seed": student.seed,
-                    "validation": read_json(record)["validation"],
-                    "student": record.parent.name,
-                }
-            )
-        chosen = choose(members)
-        facts: dict[str, Any] = {
-            "metric": school.task.metric,
-            "unit": school.task.unit,
-            "rows": len(school.splits["validation"]),
-            "leaky": school.source.leaky,  # whether networks upstream have seen these rows
-        }
-        artefact.finish(made_on=machine.facts, members=members, **chosen, **facts)
-        rows = [
-            [_name(row["rho"]), *(_number(row[key]) for key in ("mean", "deviation"))]
-            for row in chosen["table"]
-        ]
-        console.table(
-            f"validation {school.task.metric} ({school.task.unit})",
-            ["rho", "mean", "deviation"],
-            rows,
+    table, run = plan.search(job), job.run
+    inputs = StudentInputs(job, machine)
+    for record in (run.gan, run.dre, run.teacher(job.preset.generate.teacher)):
+        upstream = read_json(record)
+        check_rows(upstream, inputs.source, job.preset.data.protocol, str(record.parent))
+    train_all("rho: students", table.students, inputs, machine)
+
+    def finish() -> None:
+        members = [_member(student) for student in table.students]
+        chosen, task = choose(members), inputs.task
+        table.finish(
+            made_on=machine.facts,
+            members=members,
+            **chosen,
+            metric=task.metric,
+            unit=task.unit,
+            rows=len(inputs.splits["validation"]),
+            leaky=inputs.source.leaky,  # whether networks upstream have seen these rows
         )
-        console.say(f"rho: {_name(chosen['rho'])}")
-    machine.barrier()
+        _say(chosen, f"{task.metric} ({task.unit})")
+
+    machine.once(finish)
 
 
 def check_rows(made: dict[str, Any], source: Source, protocol: str, name: str) -> None:
@@ -73,26 +58,19 @@ def choose(members: list[dict[str, Any]]) -> dict[str, Any]:
     """
     by_seed: dict[float | None, dict[int, list[float]]] = {}
     for member in members:
-        by_seed.setdefault(member["rho"], {}).setdefault(member["seed"], []).append(
-            member["validation"]
-        )
+        seeds = by_seed.setdefault(member["rho"], {})
+        seeds.setdefault(member["seed"], []).append(member["validation"])
     groups = {
         rho: [statistics.fmean(scores) for scores in seeds.values()]
         for rho, seeds in by_seed.items()
     }
-    table: list[dict[str, Any]] = [
-        {
-            "rho": rho,
-            "mean": statistics.fmean(scores),
-            "deviation": spread(scores)[1],
-            "num": len(scores),
-        }
-        for rho, scores in groups.items()
-    ]
+    table = [_row(rho, scores) for rho, scores in groups.items()]
     with_fakes = [row for row in table if row["rho"] is not None]
     best = min(with_fakes, key=lambda row: row["mean"])
     error = standard_error(groups[best["rho"]])
-    best_rho = max(row["rho"] for row in with_fakes if row["mean"] <= best["mean"] + (error or 0.0))
+    # Within one error all are as good; the largest keeps most fakes.
+    bound = best["mean"] + (error or 0.0)
+    best_rho = max(row["rho"] for row in with_fakes if row["mean"] <= bound)
     without = next((row for row in table if row["rho"] is None), None)
     none_wins = without is not None and without["mean"] < best["mean"]
     return {
@@ -101,6 +79,32 @@ def choose(members: list[dict[str, Any]]) -> dict[str, Any]:
         "standard_error": error,
         "table": table,
     }
+
+
+def _row(rho: float | None, scores: list[float]) -> dict[str, Any]:
+    mean, deviation = spread(scores)
+    return {"rho": rho, "mean": mean, "deviation": deviation, "num": len(scores)}
+
+
+def _member(student: Student) -> dict[str, Any]:
+    """What the record says of one student of the search."""
+    record = student.artefact.record
+    return {
+        "rho": student.selection.rho if student.selection else None,
+        "network": student.network,
+        "seed": student.seed,
+        "validation": read_json(record)["validation"],
+        "student": record.parent.name,
+    }
+
+
+def _say(chosen: dict[str, Any], metric: str) -> None:
+    rows = [
+        [_name(row["rho"]), *(_number(row[key]) for key in ("mean", "deviation"))]
+        for row in chosen["table"]
+    ]
+    console.table(f"validation {metric}", ["rho", "mean", "deviation"], rows)
+    console.say(f"rho: {_name(chosen['rho'])}")
 
 
 def _name(rho: float | None) -> str:

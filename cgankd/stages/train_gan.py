@@ -10,85 +10,89 @@ from torch import nn
 from cgankd import plan, sources
 from cgankd.data import images
 from cgankd.data.batches import Images, images_of
-from cgankd.data.rounds import ClassGanBatches
+from cgankd.data.gan_batches import ClassGanBatches
 from cgankd.data.vicinity import ByLabel, VicinalGanBatches, make_vicinity
-from cgankd.models import GANS, architectures, make_network, published
+from cgankd.job import Job
+from cgankd.models import GANS, architectures, make_network
+from cgankd.models.architectures import Architecture
 from cgankd.models.saved import save_network
-from cgankd.plan import Overrides
-from cgankd.preset import Preset
+from cgankd.preset import Gan
 from cgankd.randomness import generator, seed_everything
-from cgankd.runs import Artefact, Run
+from cgankd.stages.imports import load_imports, origins, save_imports
 from cgankd.task import Task, make_task
 from cgankd.training import checkpoint
 from cgankd.training.collapse import CollapseWatch, variance
 from cgankd.training.conditions import fit_condition
 from cgankd.training.loop import fit
 from cgankd.training.machine import Machine
+from cgankd.training.session import Session
 from cgankd.training.updates import Adversarial
 
 
-def run(preset: Preset, run: Run, machine: Machine, call: Overrides) -> None:
+def run(job: Job, machine: Machine) -> None:
     """Trains the GAN of the preset, or imports its generator, its condition, or what that is
     trained with.
     """
-    artefact, seed = plan.gan(preset, run, call), preset.seed
-    source = sources.load(preset.data, seed)
-    task, folder, embedding = make_task(source.label), artefact.folder, preset.gan.embedding
-    parts = {"generator": architectures.generator(preset, task.outputs)}
-    if embedding:
-        parts["condition"] = architectures.condition(embedding, task.outputs)
-        parts["embedding"] = architectures.published_embedding(embedding, preset.data.size)
-    imports = {
-        part: published.load(file, architecture)
-        for part, architecture in parts.items()
-        if (file := plan.file_of(part, artefact, call))
-    }
-    origin = {part: origin for part, (_, origin) in imports.items()}
-    if machine.is_main:
+    artefact, preset = plan.gan(job), job.preset
+    source = sources.load(preset.data, preset.seed)
+    task, folder = make_task(source.label), artefact.folder
+    parts = _parts(job, task)
+    imports = load_imports(parts, artefact, job)
+
+    def begin() -> None:
         artefact.begin()
-        for part in imports.keys() & {"condition", "embedding"}:
-            save_network(folder, part, imports[part][0], parts[part])
-    machine.barrier()
+        save_imports(imports, parts, folder, "condition", "embedding")
+
+    machine.once(begin)
+    session = Session(folder, "gan", preset.seed, artefact.digest, machine)
     real = images_of(source, "train", task).to(machine.device)
-    condition = fit_condition(
-        task, real, embedding, folder=folder, seed=seed, digest=artefact.digest, machine=machine
-    )
-    network = (
-        imports["generator"][0]
-        if "generator" in imports
-        else _train(artefact, parts["generator"], preset, task, real, condition, machine)
-    )
-    if machine.is_main:
+    condition = fit_condition(task, real, preset.gan.embedding, session)
+    if "generator" in imports:
+        network = imports["generator"].network
+    else:
+        network = _train(parts["generator"], job, task, real, condition, session)
+
+    def finish() -> None:
         files = save_network(folder, "generator", network, parts["generator"])
         files += [folder / "condition.safetensors", folder / "condition.json"]
         artefact.finish(
             files,
             made_on=machine.facts,
-            origin=origin or None,
+            origin=origins(imports),
             label=source.label,
-            seen={} if origin else source.seen("train"),
+            seen={} if imports else source.seen("train"),
         )
         checkpoint.remove(folder / "checkpoints")
-    machine.barrier()
+
+    machine.once(finish)
+
+
+def _parts(job: Job, task: Task) -> dict[str, Architecture]:
+    """What a GAN consists of."""
+    embedding, side = job.preset.gan.embedding, job.preset.data.size
+    parts = {"generator": architectures.generator(job.preset, task.num_classes)}
+    if embedding:
+        parts["condition"] = architectures.condition(embedding, task.num_classes)
+        parts["embedding"] = architectures.published_embedding(embedding, side)
+    return parts
 
 
 def _train(
-    artefact: Artefact,
-    architecture: dict[str, Any],
-    preset: Preset,
+    architecture: Architecture,
+    job: Job,
     task: Task,
     real: Images,
     condition: nn.Module,
-    machine: Machine,
+    session: Session,
 ) -> nn.Module:
     """The moving average of the generator."""
-    settings, seed = preset.gan, preset.seed
+    settings, seed, machine = job.preset.gan, session.seed, session.machine
     seed_everything(seed, "gan", "weights")
     _, make_discriminator = GANS[settings.network]
     update = Adversarial(
         machine,
         make_network(architecture),
-        make_discriminator(**architectures.discriminator(preset, task.outputs)),
+        make_discriminator(**architectures.discriminator(job.preset, task.num_classes)),
         condition,
         loss=settings.loss,
         learning_rate=settings.learning_rate,
@@ -99,51 +103,37 @@ def _train(
         ema_decay=settings.ema_decay,
         ema_start=settings.ema_start,
     )
-    if settings.vicinity:
-        by_label = ByLabel(real, task)
-        rounds: ClassGanBatches | VicinalGanBatches = VicinalGanBatches(
-            by_label,
-            make_vicinity(settings.vicinity, by_label.values),
-            settings.batch,
-            settings.discriminator_steps,
-            sigma=settings.vicinity.sigma,
-            seed=seed,
-            share=machine.share,
-        )
-    else:
-        rounds = ClassGanBatches(
-            real, settings.batch, settings.discriminator_steps, task, seed=seed, share=machine.share
-        )
-
-    labels = task.grid(10)[:10].repeat_interleave(10).to(machine.device)
-    z = torch.randn(len(labels), settings.latent, generator=generator(seed, "gan", "samples")).to(
-        machine.device
-    )
-
     collapse = CollapseWatch(
-        artefact.folder,
+        session.folder,
         variance(real.pixels, task.groups(real.labels)),
         steps=settings.steps,
         ema_start=settings.ema_start,
     )
+    labels = task.grid(10)[:10].repeat_interleave(10).to(machine.device)
+    draws = generator(seed, "gan", "samples")
+    z = torch.randn(len(labels), settings.latent, generator=draws).to(machine.device)
 
     def watch(step: int) -> None:
+        """Ten images of each of ten labels, the same ones each time: a picture, and a check."""
         with torch.no_grad():
             fakes = images.to_uint8(update.average(z, condition(labels)))
-        images.save_grid(artefact.folder / "samples" / f"step-{step:08d}.png", fakes.cpu(), 10)
+        images.save_grid(session.folder / "samples" / f"step-{step:08d}.png", fakes.cpu(), 10)
         collapse(step, variance(fakes, labels), update.average, architecture)
 
-    fit(
-        update,
-        rounds,
-        steps=settings.steps,
-        folder=artefact.folder,
-        name="gan",
-        seed=seed,
-        digest=artefact.digest,
-        machine=machine,
-        watch=watch,
-    )
+    batches = _batches(settings, task, real, session)
+    fit(update, batches, steps=settings.steps, session=session, watch=watch)
     if machine.is_main:
         collapse.remove()
     return update.average
+
+
+def _batches(settings: Gan, task: Task, real: Images, session: Session) -> Any:
+    """By the class, or with a vicinity by the label."""
+    size, steps = settings.batch, settings.discriminator_steps
+    shared: dict[str, Any] = {"seed": session.seed, "process": session.machine.process}
+    if not settings.vicinity:
+        return ClassGanBatches(real, size, steps, task, **shared)
+    by_label = ByLabel(real, task)
+    vicinity = make_vicinity(settings.vicinity, by_label.values)
+    sigma = settings.vicinity.sigma
+    return VicinalGanBatches(by_label, vicinity, size, steps, sigma=sigma, **shared)

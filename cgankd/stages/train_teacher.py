@@ -1,102 +1,82 @@
 """train-teacher: the networks that filter and relabel the fakes, and teach."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from cgankd import console, plan, sources
 from cgankd.data.batches import Batches, Images, images_of, outputs_of
 from cgankd.errors import DIVERGED, UserError
+from cgankd.job import Job
 from cgankd.methods.nokd import Nokd
-from cgankd.models import architectures, make_network, published
+from cgankd.models import architectures, make_network
+from cgankd.models.architectures import Architecture
 from cgankd.models.saved import num_parameters, save_network
-from cgankd.plan import Overrides
-from cgankd.preset import Preset
 from cgankd.randomness import seed_everything
-from cgankd.runs import Artefact, Run
+from cgankd.runs import Artefact
 from cgankd.sources import Source
+from cgankd.stages.imports import load_imports, origins
 from cgankd.task import Task, make_task
 from cgankd.training import checkpoint
 from cgankd.training.loop import fit_objective
 from cgankd.training.machine import Machine
+from cgankd.training.session import Session
 
 
-def run(preset: Preset, run: Run, machine: Machine, call: Overrides) -> None:
+def run(job: Job, machine: Machine) -> None:
     """Trains or imports the teachers of the preset that do not stand yet."""
-    source = sources.load(preset.data, preset.seed)
-    for network in preset.teacher.networks:
-        artefact = plan.teacher(network, preset, run, call)
-        done = artefact.state() == "done"
-        machine.barrier()
-        if not done:
-            _make(network, artefact, preset, source, machine, call)
+    source = sources.load(job.preset.data, job.preset.seed)
+    artefacts = plan.teachers(job)
+    unfinished = [artefact for artefact in artefacts if artefact.state() != "done"]
+    machine.barrier()  # all processes have looked
+    for artefact in unfinished:
+        _make(artefact, job, source, machine)
 
 
-def _make(
-    name: str, artefact: Artefact, preset: Preset, source: Source, machine: Machine, call: Overrides
-) -> None:
-    task, file = make_task(source.label), plan.file_of(name, artefact, call)
+def _make(artefact: Artefact, job: Job, source: Source, machine: Machine) -> None:
+    name, task, settings = artefact.inputs["network"], make_task(source.label), job.preset.teacher
     real, validation = (
         images_of(source, split, task).to(machine.device) for split in ("train", "validation")
     )
-    form = name, real.side, task.outputs, real.normalisation()
-    architecture = (
-        architectures.published_cnn(*form)
-        if file
-        else architectures.cnn(*form, preset.teacher.head)
-    )
-    network, origin = published.load(file, architecture) if file else (None, None)
-    if machine.is_main:
-        artefact.begin()
-    machine.barrier()
-    network = (
-        network.to(machine.device)
-        if network
-        else _train(name, artefact, architecture, preset, task, real, machine)
-    )
-    if machine.is_main:
+    constants, side = real.normalisation(), real.side
+    published = architectures.published_cnn(name, side, task, constants)
+    own = architectures.cnn(name, side, task.outputs, constants, settings.head)
+    imports = load_imports({name: published}, artefact, job)
+    machine.once(artefact.begin)
+    if imports:
+        architecture, network = published, imports[name].network.to(machine.device)
+    else:
+        session = Session(
+            artefact.folder, f"teacher {name}", job.preset.seed, artefact.digest, machine
+        )
+        architecture, network = own, _train(name, own, job, task, real, session)
+
+    def finish() -> None:
         score = check(task, name, outputs_of(network, validation), real.labels, validation.labels)
-        files = save_network(artefact.folder, "network", network, architecture)
         artefact.finish(
-            files,
+            save_network(artefact.folder, "network", network, architecture),
             made_on=machine.facts,
-            origin=origin and {name: origin},
+            origin=origins(imports),
             network=name,
             parameters=num_parameters(network),
             validation=score,
-            seen={} if origin else source.seen("train"),
+            label=source.label,
+            size=side,
+            seen={} if imports else source.seen("train"),
         )
         checkpoint.remove(artefact.folder / "checkpoints")
         console.say(f"teacher {name}: validation {task.metric} {score:.3g} {task.unit}")
-    machine.barrier()
+
+    machine.once(finish)
 
 
 def _train(
-    name: str,
-    artefact: Artefact,
-    architecture: dict[str, Any],
-    preset: Preset,
-    task: Task,
-    real: Images,
-    machine: Machine,
+    name: str, architecture: Architecture, job: Job, task: Task, real: Images, session: Session
 ) -> nn.Module:
-    settings = preset.teacher
-    seed_everything(preset.seed, "teacher", name, "weights")
+    settings, seed, process = job.preset.teacher, session.seed, session.machine.process
+    seed_everything(seed, "teacher", name, "weights")
     network = make_network(architecture)
-    batches = Batches(
-        real, settings.batch, seed=preset.seed, stream=f"teacher {name}", share=machine.share
-    )
-    fit_objective(
-        Nokd(task, network),
-        batches,
-        settings,
-        folder=artefact.folder,
-        name=f"teacher {name}",
-        seed=preset.seed,
-        digest=artefact.digest,
-        machine=machine,
-    )
+    batches = Batches(real, settings.batch, seed=seed, stream=f"teacher {name}", process=process)
+    fit_objective(Nokd(task, network), batches, settings, session)
     return network
 
 
@@ -106,8 +86,7 @@ def check(task: Task, name: str, outputs: Tensor, train_labels: Tensor, labels: 
     if not score < constant or not torch.isfinite(outputs).all():
         raise UserError(
             f"teacher {name}: validation {task.metric} {score:.3g} {task.unit} is no better than "
-            "the "
-            f"{constant:.3g} {task.unit} of a constant answer; relabelling by it would do harm",
+            f"the {constant:.3g} {task.unit} of a constant answer; relabelling by it would do harm",
             DIVERGED,
             "change [teacher]: a lower learning_rate, more steps, another network",
         )

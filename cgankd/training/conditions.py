@@ -2,7 +2,6 @@
 label.
 """
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,43 +9,29 @@ from torch import Tensor, nn
 
 from cgankd.data.batches import Batches, Images
 from cgankd.models import architectures, make_network
-from cgankd.models.saved import load_network, save_network
 from cgankd.preset import Embedding
 from cgankd.randomness import seed_everything
 from cgankd.task import Task
 from cgankd.training.loop import fit, fit_objective
 from cgankd.training.machine import Machine
+from cgankd.training.session import Session, train_or_load
 from cgankd.training.updates import Supervised
 
 
 def fit_condition(
-    task: Task,
-    images: Images,
-    settings: Embedding | None,
-    *,
-    folder: Path,
-    seed: int,
-    digest: str,
-    machine: Machine,
+    task: Task, images: Images, settings: Embedding | None, session: Session
 ) -> nn.Module:
-    """Trains the condition, or loads it where an interrupted run or an import has left it; saved as
-    folder/condition.
-
-    So it is with folder/embedding, the network from images to h.
+    """Trains the condition, or loads it where an interrupted run or an import has left it; kept in
+    the session's folder as `condition`, and what it was trained with as `embedding`.
     """
-    if machine.found(folder / "condition.json"):
-        return load_network(folder, "condition", machine.device)
-    architecture = architectures.condition(settings, task.outputs)
-    if settings is None:
-        network = make_network(architecture)
-    else:
-        network = _fit_embedding(
-            task, images, settings, architecture, folder, seed, digest, machine
-        )
-    if machine.is_main:
-        save_network(folder, "condition", network, architecture)
-    machine.barrier()
-    return network.to(machine.device).eval().requires_grad_(False)
+    architecture = architectures.condition(settings, task.num_classes)
+
+    def train() -> nn.Module:
+        if settings is None:  # classes are conditions as they are
+            return make_network(architecture)
+        return _fit_embedding(task, images, settings, architecture, session)
+
+    return train_or_load(train, session=session, file="condition", architecture=architecture)
 
 
 class EmbedImages(nn.Module):
@@ -81,51 +66,38 @@ def _fit_embedding(
     images: Images,
     settings: Embedding,
     architecture: dict[str, Any],
-    folder: Path,
-    seed: int,
-    digest: str,
-    machine: Machine,
+    session: Session,
 ) -> nn.Module:
+    """Trains image -> h -> label, then label -> h against the frozen h -> label; returns the
+    last.
+    """
+    seed, machine = session.seed, session.machine
     seed_everything(seed, "condition", "weights")
     trunk = architectures.embedding(settings, images.side, images.normalisation())
-    image_network: Any
     image_network, label_network = make_network(trunk), make_network(architecture)
-    if machine.found(folder / "embedding.json"):
-        image_network = load_network(folder, "embedding", machine.device)
-    else:
+
+    def train_images() -> nn.Module:
         batches = Batches(
-            images, settings.images.batch, seed=seed, stream="embedding images", share=machine.share
-        )
-        fit_objective(
-            EmbedImages(task, image_network),
-            batches,
-            settings.images,
-            folder=folder / "embedding-images",
-            name="image embedding",
+            images,
+            settings.images.batch,
             seed=seed,
-            digest=digest,
-            machine=machine,
+            stream="embedding images",
+            process=machine.process,
         )
-        if machine.is_main:
-            save_network(folder, "embedding", image_network, trunk)
-        machine.barrier()
-    read = image_network.to(machine.device).eval().requires_grad_(False).label
-    distinct = images.labels.unique()
-    labels = LabelBatches(distinct, settings.labels.batch, seed, machine)
-    update = Supervised(
-        machine,
-        EmbedLabels(task, label_network, lambda h: read(h), settings.noise),
-        settings.labels,
+        part = session.part("embedding-images", "image embedding")
+        fit_objective(EmbedImages(task, image_network), batches, settings.images, part)
+        return image_network
+
+    embedding: Any = train_or_load(
+        train_images, session=session, file="embedding", architecture=trunk
     )
+    # A function, so that what reads labels back is no part of what is trained and saved.
+    objective = EmbedLabels(task, label_network, lambda h: embedding.label(h), settings.noise)
     fit(
-        update,
-        labels,
+        Supervised(machine, objective, settings.labels),
+        LabelBatches(images.labels.unique(), settings.labels.batch, seed, machine),
         steps=settings.labels.steps,
-        folder=folder / "embedding-labels",
-        name="label embedding",
-        seed=seed,
-        digest=digest,
-        machine=machine,
+        session=session.part("embedding-labels", "label embedding"),
     )
     return label_network
 
@@ -137,7 +109,11 @@ class LabelBatches:
         empty = torch.empty(len(labels), 0, dtype=torch.uint8)
         self.labels = labels
         self.batches = Batches(
-            Images(empty, labels), size, seed=seed, stream="embedding labels", share=machine.share
+            Images(empty, labels),
+            size,
+            seed=seed,
+            stream="embedding labels",
+            process=machine.process,
         )
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,5 @@
 """The feature space of the density ratio: a CNN's wide layer, or a sparse autoencoder's code."""
 
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -9,12 +8,11 @@ from torch.nn import functional as F
 from cgankd.data.batches import Batches, Images
 from cgankd.models import make_network
 from cgankd.models.autoencoder import SparseDecoder
-from cgankd.models.saved import load_network, save_network
 from cgankd.preset import Features
 from cgankd.randomness import seed_everything
 from cgankd.task import Task
 from cgankd.training.loop import fit_objective
-from cgankd.training.machine import Machine
+from cgankd.training.session import Session, train_or_load
 
 
 class CnnFeaturesObjective(nn.Module):
@@ -52,36 +50,31 @@ def fit_features(
     images: Images,
     settings: Features,
     architecture: dict[str, Any],
-    *,
-    folder: Path,
-    seed: int,
-    digest: str,
-    machine: Machine,
+    session: Session,
 ) -> nn.Module:
-    """Trains the extractor of a design, or loads it where an interrupted run has left it; saved as
-    folder/features.
+    """Trains the extractor of an architecture, or loads it where an interrupted run or an import
+    has left it; kept in the session's folder as `features`.
     """
-    if machine.found(folder / "features.json"):
-        return load_network(folder, "features", machine.device)
-    seed_everything(seed, "features", "weights")
-    network = make_network(architecture)
-    if task.features == "cnn":
-        objective: nn.Module = CnnFeaturesObjective(task, network)
-    else:
-        decoder = SparseDecoder(side=images.side, width=settings.width, size=settings.size)
-        objective = AutoencoderObjective(task, network, decoder, settings.sparsity)
-    batches = Batches(images, settings.batch, seed=seed, stream="features", share=machine.share)
-    fit_objective(
-        objective,
-        batches,
-        settings,
-        folder=folder / "features-training",
-        name="feature extractor",
-        seed=seed,
-        digest=digest,
-        machine=machine,
-    )
-    if machine.is_main:
-        save_network(folder, "features", network, architecture)
-    machine.barrier()
-    return network.eval().requires_grad_(False)
+
+    def train() -> nn.Module:
+        seed_everything(session.seed, "features", "weights")
+        network = make_network(architecture)
+        batches = Batches(
+            images,
+            settings.batch,
+            seed=session.seed,
+            stream="features",
+            process=session.machine.process,
+        )
+        part = session.part("features-training", "feature extractor")
+        fit_objective(_objective(task, network, images, settings), batches, settings, part)
+        return network
+
+    return train_or_load(train, session=session, file="features", architecture=architecture)
+
+
+def _objective(task: Task, network: nn.Module, images: Images, settings: Features) -> nn.Module:
+    if settings.network:
+        return CnnFeaturesObjective(task, network)
+    decoder = SparseDecoder(side=images.side, width=settings.width, size=settings.size)
+    return AutoencoderObjective(task, network, decoder, settings.sparsity)

@@ -1,4 +1,4 @@
-"""The training loop, and the two kinds of step it takes: `Supervised` and `Adversarial`.
+"""The training loop: every network of the system is trained by `fit`.
 
 All state is weights, optimisers, averages and the step: every random draw is seeded from (seed,
 name, step, rank), so that training stopped anywhere continues with the same bits.
@@ -21,7 +21,7 @@ from cgankd.errors import DIVERGED, STOPPED, UserError, storage_errors
 from cgankd.preset import Training
 from cgankd.randomness import seed_everything
 from cgankd.training import checkpoint
-from cgankd.training.machine import Machine
+from cgankd.training.session import Session
 from cgankd.training.updates import State, Supervised
 
 CHECKPOINT_SECONDS = float(os.environ.get("CGANKD_CHECKPOINT_SECONDS", "60"))
@@ -42,35 +42,27 @@ def fit(
     batches: Callable[[int], Any],
     *,
     steps: int,
-    folder: Path,
-    name: str,
-    seed: int,
-    digest: str,
-    machine: Machine,
+    session: Session,
     watch: Callable[[int], None] | None = None,
 ) -> None:
-    """Trains for `steps` steps, continuing from the newest checkpoint in `folder`.
+    """Trains for `steps` steps, continuing from the newest checkpoint of the session.
 
-    `digest` is the digest of what is being made: checkpoints of anything else are refused. `watch`
-    is called ten times in a run by the first process; it may not change what is trained, but a
-    UserError of it stops all processes. A signal saves and raises UserError(STOPPED); a loss that
-    is not finite raises UserError(DIVERGED).
+    `watch` is called ten times in a run by the first process; it may not change what is trained,
+    but a UserError of it stops all processes. A signal saves and raises UserError(STOPPED); a loss
+    that is not finite raises UserError(DIVERGED).
     """
-    checkpoints = folder / "checkpoints"
-    start, state = checkpoint.newest(checkpoints, digest, machine.facts)
-    if state:
-        update.load(state)
-        console.say(f"{name}: continuing at step {start} of {steps}")
-    finite = _Finite(name, checkpoints, machine.device)
+    machine, name = session.machine, session.name
+    start = _continue(update, steps, session)
+    finite = _Finite(session)
     saved, every = time.monotonic(), max(1, steps // LOG_POINTS)
-
     with (
         signals.deferred(),
         console.progress(name, steps, start) as show,
-        _log(folder, start, machine) as log,
+        _log(session, start) as log,
     ):
         for step in range(start, steps):
-            seed_everything(seed, name, step, machine.rank)
+            # A step's draws follow from its number alone, so no generator's state is ever saved.
+            seed_everything(session.seed, name, step, machine.rank)
             losses = update(batches(step), step)
             finite.watch(losses, step)
             done = step + 1
@@ -79,55 +71,61 @@ def fit(
                 values = {key: value.item() for key, value in losses.items()}
                 log({"step": done, **values})
                 show(done, " ".join(f"{key} {value:.3g}" for key, value in values.items()))
-            look = machine.is_main and done % max(1, steps // 10) == 0
+            look = watch and machine.is_main and done % max(1, steps // 10) == 0
             fault = _fault(finite, watch, done) if watch and look else None
             due = time.monotonic() - saved > CHECKPOINT_SECONDS
+            # Processes only stop or save together, whoever of them has heard of a reason.
             stop, save, code = machine.agree(
                 signals.stop_requested(), due, fault.code if fault else 0
             )
             if code:
-                raise fault or UserError(
-                    f"{name} stopped at step {done}: the first process says why", code
-                )
+                why = f"{name} stopped at step {done}: the first process says why"
+                raise fault or UserError(why, code)
             if stop or (save and done < steps):
                 finite.check()
-                update.align()
-                if machine.is_main:
-                    checkpoint.write(checkpoints, done, update.state(), digest, machine.facts)
-                machine.barrier()
+                _save(update, done, session)
                 saved = time.monotonic()
             if stop:
-                raise UserError(
-                    f"{name} stopped at step {done} of {steps}",
-                    STOPPED,
-                    "the same command continues",
-                )
+                where = f"{name} stopped at step {done} of {steps}"
+                raise UserError(where, STOPPED, "the same command continues")
     update.align()
 
 
 def fit_objective(
     objective: nn.Module,
     batches: Callable[[int], Any],
-    settings: Training,
-    *,
-    folder: Path,
-    name: str,
-    seed: int,
-    digest: str,
-    machine: Machine,
+    training: Training,
+    session: Session,
 ) -> None:
     """`fit` of an objective to batches of images, augmented as the settings say."""
-    update = Supervised(machine, images.Augmented(objective, settings.augment), settings)
-    fit(
-        update,
-        batches,
-        steps=settings.steps,
-        folder=folder,
-        name=name,
-        seed=seed,
-        digest=digest,
-        machine=machine,
+    augmented = images.Augmented(objective, training.augment)
+    update = Supervised(session.machine, augmented, training)
+    fit(update, batches, steps=training.steps, session=session)
+
+
+def _continue(update: Update, steps: int, session: Session) -> int:
+    """Puts the newest checkpoint into `update`; the number of steps it has taken."""
+    machine = session.machine
+    start, state = checkpoint.newest(_checkpoints(session), session.digest, machine.facts)
+    if state:
+        update.load(state)
+        console.say(f"{session.name}: continuing at step {start} of {steps}")
+    return start
+
+
+def _save(update: Update, done: int, session: Session) -> None:
+    """Checkpoints an update; all processes go on with the buffers that are saved."""
+    machine = session.machine
+    update.align()
+    machine.once(
+        lambda: checkpoint.write(
+            _checkpoints(session), done, update.state(), session.digest, machine.facts
+        )
     )
+
+
+def _checkpoints(session: Session) -> Path:
+    return session.folder / "checkpoints"
 
 
 def _fault(finite: "_Finite", watch: Callable[[int], None], step: int) -> UserError | None:
@@ -143,9 +141,9 @@ def _fault(finite: "_Finite", watch: Callable[[int], None], step: int) -> UserEr
 class _Finite:
     """Notices the first loss that is not finite without waiting for the device at every step."""
 
-    def __init__(self, name: str, checkpoints: Path, device: torch.device) -> None:
-        self.name, self.checkpoints = name, checkpoints
-        self.first = torch.full((), -1, device=device)
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.first = torch.full((), -1, device=session.machine.device)
 
     def watch(self, losses: dict[str, Tensor], step: int) -> None:
         bad = ~torch.stack([value.detach().float() for value in losses.values()]).sum().isfinite()
@@ -154,25 +152,25 @@ class _Finite:
     def check(self) -> None:
         step = int(self.first.item())
         if step >= 0:
-            good = max((path.name for path in self.checkpoints.glob("step-*")), default="none")
+            kept = _checkpoints(self.session).glob("step-*")
+            good = max((path.name for path in kept), default="none")
             raise UserError(
-                f"{self.name}: the loss is not finite at step {step + 1} (last good checkpoint: "
-                f"{good})",
+                f"{self.session.name}: the loss is not finite at step {step + 1} "
+                f"(last good checkpoint: {good})",
                 DIVERGED,
                 "lower the learning rate",
             )
 
 
 @contextmanager
-def _log(
-    folder: Path, start: int, machine: Machine
-) -> Iterator[Callable[[dict[str, float]], None]]:
+def _log(session: Session, start: int) -> Iterator[Callable[[dict[str, float]], None]]:
     """Appends rows to metrics.jsonl, having dropped those past the step that training continues
     from.
     """
-    if not machine.is_main:
+    if not session.machine.is_main:
         yield lambda row: None
         return
+    folder = session.folder
     path = folder / "metrics.jsonl"
     with storage_errors(path):
         folder.mkdir(parents=True, exist_ok=True)

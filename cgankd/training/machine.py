@@ -3,6 +3,7 @@
 import copy
 import inspect
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,8 @@ class Machine:
         }
 
     @property
-    def share(self) -> ProcessSlice:
+    def process(self) -> ProcessSlice:
+        """The part of every batch that this process takes."""
         return ProcessSlice(self.rank, self.num_processes)
 
     @property
@@ -115,6 +117,12 @@ class Machine:
         stands = path.exists()
         self.barrier()
         return stands
+
+    def once(self, work: Callable[[], object]) -> None:
+        """Has the first process do some work, which stands when any process goes on."""
+        if self.is_main:
+            work()
+        self.barrier()
 
     def barrier(self) -> None:
         if self.num_processes > 1:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cgankd.data import images
-from cgankd.data.rounds import GanBatch
+from cgankd.data.gan_batches import GanBatch
 from cgankd.losses import ADVERSARIAL
 from cgankd.preset import Training
 from cgankd.training.machine import Machine

@@ -33,7 +33,7 @@ class GanBatch:
 
 
 class ClassGanBatches:
-    """Rounds for class labels: real images with their classes, fakes of uniformly drawn classes."""
+    """For class labels: real images with their classes, fakes of uniformly drawn classes."""
 
     def __init__(
         self,
@@ -43,14 +43,11 @@ class ClassGanBatches:
         task: Task,
         *,
         seed: int,
-        share: ProcessSlice,
+        process: ProcessSlice,
     ) -> None:
-        self.batches = Batches(images, size, seed=seed, stream="gan", share=share)
-        self.discriminator_steps, self.num_classes, self.seed = (
-            discriminator_steps,
-            task.outputs,
-            seed,
-        )
+        self.batches = Batches(images, size, seed=seed, stream="gan", process=process)
+        self.discriminator_steps, self.seed = discriminator_steps, seed
+        self.num_classes = task.num_classes
 
     def __call__(self, step: int) -> GanBatch:
         discriminator_batches = []
@@ -64,8 +61,6 @@ class ClassGanBatches:
         return GanBatch(discriminator_batches, self._draw(labels, step, self.discriminator_steps))
 
     def _draw(self, like: Tensor, *name: int) -> Tensor:
-        size, share = self.batches.size, self.batches.share
         draws = generator(self.seed, "gan labels", *name)
-        return torch.randint(self.num_classes, (size,), generator=draws)[share.slice].to(
-            like.device
-        )
+        labels = torch.randint(self.num_classes, (self.batches.size,), generator=draws)
+        return self.batches.process.of(labels).to(like.device)
