@@ -6,12 +6,12 @@ from torch import nn
 
 from cgankd import console, pipeline, preset
 from cgankd.plan import Overrides, estimate
-from cgankd.runs import Run
+from cgankd.runs import RunFolder
 
 
 def costs(tmp_path, *changes: str, name: str = "digits", outputs: int = 10, **call):
     return estimate.costs(
-        preset.load(name, list(changes)), Run(tmp_path / "none"), Overrides(**call), outputs
+        preset.load(name, list(changes)), RunFolder(tmp_path / "none"), Overrides(**call), outputs
     )
 
 
@@ -85,7 +85,7 @@ def test_costs_wait_for_data_that_cannot_be_read(tmp_path, monkeypatch):
     said: list[str] = []
     monkeypatch.setattr(console, "say", said.append)
     assert (
-        pipeline.costs(pipeline.Job(preset.load("digits-angle", changes), Run(tmp_path / "none")))
+        pipeline.costs(pipeline.Job(preset.load("digits-angle", changes), RunFolder(tmp_path / "none")))
         == []
     )
     assert said == [f"costs: not known (utkface: {tmp_path / 'x'} not found)"]
@@ -129,7 +129,7 @@ def test_the_cost_of_every_preset_is_known_before_it_runs(tmp_path, name):
     outputs = (
         1 if settings.data.continuous else {"tiny-imagenet": 200}.get(settings.data.source, 10)
     )
-    found = estimate.costs(settings, Run(tmp_path / "none"), Overrides(), outputs)
+    found = estimate.costs(settings, RunFolder(tmp_path / "none"), Overrides(), outputs)
     stages = {
         "train-gan",
         "train-teacher",

@@ -19,7 +19,7 @@ from cgankd.fakes import FakeSelection, Pool
 from cgankd.models.saved import load_network
 from cgankd.report import blocks, tables
 from cgankd.report import page as pages
-from cgankd.runs import Run
+from cgankd.runs import RunFolder
 
 # The table
 
@@ -54,7 +54,7 @@ def test_a_preset_without_the_table_has_one_stage_less_and_the_command_says_so(t
     plain = preset.load("digits")
     assert pipeline.stages(plain) == [stage for stage in pipeline.BUILDING if stage != "evaluate"]
     with pytest.raises(UserError, match=r"digits has no table \[evaluate\]") as caught:
-        plan.artefacts("evaluate", plain, Run(tmp_path))
+        plan.artefacts("evaluate", plain, RunFolder(tmp_path))
     assert (caught.value.code, "continuous label" in caught.value.hint) == (2, True)
 
 
@@ -67,7 +67,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(
         sources, "identify", lambda data, seed, run: json.dumps([data.model_dump(), seed])
     )
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     for record in (run.gan, run.dre, run.pool, run.rho, run.teacher("resnet8")):
         runs.write_json(record, {"finished": True, "content": record.stem})
     return run
@@ -161,7 +161,7 @@ def dense(one: np.ndarray, two: np.ndarray) -> float:
 @pytest.mark.slow
 @only_angles
 def test_the_scores_are_those_of_the_pool_and_of_the_features(evaluated):
-    run, settings = Run(evaluated), toy.settings("digits-angle")
+    run, settings = RunFolder(evaluated), toy.settings("digits-angle")
     record = runs.read_json(run.evaluation)
     rows = {row["row"]: row for row in record["rows"]}
     assert list(rows) == ["real (validation)", *plan.evaluated(settings)]
@@ -207,7 +207,7 @@ def test_the_scores_are_those_of_the_pool_and_of_the_features(evaluated):
 @pytest.mark.slow
 @only_angles
 def test_killed_while_it_trains_the_classifier_it_ends_with_the_same_content(evaluated, angles):
-    whole = runs.read_json(Run(evaluated).evaluation)
+    whole = runs.read_json(RunFolder(evaluated).evaluation)
     process = toy.start("evaluate", angles, "digits-angle")
     while not list(angles.glob("evaluate/types-training/checkpoints/step-*")):
         assert process.is_alive()
@@ -215,7 +215,7 @@ def test_killed_while_it_trains_the_classifier_it_ends_with_the_same_content(eva
     process.kill()
     process.join()
     assert toy.build("evaluate", angles, "digits-angle") == 0
-    assert runs.read_json(Run(angles).evaluation)["content"] == whole["content"]
+    assert runs.read_json(RunFolder(angles).evaluation)["content"] == whole["content"]
     assert {path.name for path in (angles / "evaluate").iterdir()} == {
         "evaluate.json",
         "types.json",
@@ -230,13 +230,13 @@ def test_repeated_labels_have_a_distance_each_and_without_types_there_is_no_dive
     angles, monkeypatch
 ):
     source = sources.load(toy.settings("digits-angle").data, 0)
-    asked = np.unique(Pool(Run(angles).pool).columns["labels"]) * 90
+    asked = np.unique(Pool(RunFolder(angles).pool).columns["labels"]) * 90
     middles = asked[(source.labels // 15).astype(int)].astype(np.float32)
     monkeypatch.setattr(
         sources, "load", lambda settings, seed: replace(source, labels=middles, types=None)
     )
     pipeline.build("evaluate", toy.job("digits-angle", angles))
-    record = runs.read_json(Run(angles).evaluation)
+    record = runs.read_json(RunFolder(angles).evaluation)
     rows = {row["row"]: row for row in record["rows"]}
     in_train = np.unique(middles[source.rows["train"]], return_counts=True)[1]
     intra = rows["raw fakes"]["intra"]

@@ -27,7 +27,7 @@ from cgankd.data.batches import Images, images_of
 from cgankd.errors import UserError
 from cgankd.models import architectures
 from cgankd.models.saved import load_network
-from cgankd.runs import Run, file_digest, read_json
+from cgankd.runs import RunFolder, file_digest, read_json
 from cgankd.stages import fit_dre, select_rho
 from cgankd.task import make_task
 from cgankd.training import conditions
@@ -92,14 +92,14 @@ def cgankd(command: str, folder: Path, *arguments: str, settings: preset.Preset 
 
 
 def states(folder: Path, stage: str, settings: preset.Preset = SETTINGS) -> list[str]:
-    return [artefact.state() for artefact in plan.artefacts(stage, settings, Run(folder / "run"))]
+    return [artefact.state() for artefact in plan.artefacts(stage, settings, RunFolder(folder / "run"))]
 
 
 @pytest.mark.slow
 def test_an_imported_teacher_is_finished_scored_and_says_where_it_comes_from(tmp_path, capsys):
     file = teacher_file(tmp_path)
     cgankd("train-teacher", tmp_path, "--from", str(file))
-    record = Run(tmp_path / "run").teacher("mobilenetv2")
+    record = RunFolder(tmp_path / "run").teacher("mobilenetv2")
     facts = read_json(record)
     expected = {"file": "teacher.pth", "sha256": file_digest(file), "layout": "MobileNetV2"}
     assert facts["finished"]
@@ -136,7 +136,7 @@ def test_an_imported_teacher_is_finished_scored_and_says_where_it_comes_from(tmp
         cgankd("train-teacher", tmp_path, "--from", str(other))
     assert caught.value.code == 65
     job = pipeline.Job(
-        toy.settings("digits", *CHANGES, "data.num_train=50"), Run(tmp_path / "run"), device="cpu"
+        toy.settings("digits", *CHANGES, "data.num_train=50"), RunFolder(tmp_path / "run"), device="cpu"
     )
     with pytest.raises(UserError, match="made from other settings"):
         pipeline.build("train-teacher", job, whole_chain=True)
@@ -150,7 +150,7 @@ def test_a_teacher_that_does_not_fit_leaves_nothing_behind(tmp_path):
     torch.save(state, file)
     with pytest.raises(UserError, match=r"linear\.weight is \(7, 1280\), expected \(10, 1280\)"):
         cgankd("train-teacher", tmp_path, "--from", str(file))
-    assert not Run(tmp_path / "run").teacher("mobilenetv2").exists()
+    assert not RunFolder(tmp_path / "run").teacher("mobilenetv2").exists()
 
 
 def generator_state() -> dict[str, Tensor]:
@@ -215,7 +215,7 @@ def test_generator_features_and_ratio_are_imported_and_taken_for_what_they_are(
         "--from",
         f"ratio={tmp_path / 'ratio.pth'}",
     )
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     assert read_json(run.gan)["origin"]["generator"]["layout"] == "BigGAN"
     facts = read_json(run.dre)
     assert {part: one["layout"] for part, one in facts["origin"].items()} == {
@@ -307,7 +307,7 @@ def regressor(folder: Path) -> Path:
 def test_all_networks_of_a_continuous_label_can_be_imported(tmp_path, monkeypatch):
     monkeypatch.setattr(fit_dre, "CHECKED", 20)
     torch.manual_seed(0)
-    files, run = angle_files(tmp_path), Run(tmp_path / "run")
+    files, run = angle_files(tmp_path), RunFolder(tmp_path / "run")
     given = {part: ["--from", f"{part}={file}"] for part, file in files.items()}
     cgankd(
         "train-gan",
@@ -366,7 +366,7 @@ def test_what_a_gan_is_conditioned_on_can_be_imported_alone_and_is_not_trained_a
 
     monkeypatch.setattr(conditions, "fit", watched)
     changes = [*ANGLE_CHANGES, "gan.network='sngan'"]
-    file, run = angle_files(tmp_path)[part], Run(tmp_path / "run")
+    file, run = angle_files(tmp_path)[part], RunFolder(tmp_path / "run")
     cgankd(
         "train-gan",
         tmp_path,
@@ -470,7 +470,7 @@ def test_a_file_is_named_by_its_part_or_alone_and_may_have_an_equals_sign(tmp_pa
 
 
 def test_an_import_that_was_cut_off_asks_for_its_file_again(tmp_path):
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     call = plan.Overrides(weights={"generator": {"file": "G.pth", "sha256": "0" * 64}})
     plan.gan(SETTINGS, run, call).begin()
     artefact = plan.gan(SETTINGS, run)

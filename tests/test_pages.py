@@ -13,7 +13,7 @@ from cgankd import fakes, preset, runs
 from cgankd.errors import DATA, UserError
 from cgankd.report import figures, records, tables
 from cgankd.report import page as pages
-from cgankd.runs import Artefact, Run
+from cgankd.runs import Artefact, RunFolder
 
 HOSTILE = "<script>alert(1)</script>"
 SETTINGS = [
@@ -107,7 +107,7 @@ def make_run(
     root: Path, *, rho: float | None = 0.5, teacher: float = 5.0, name: str = "digits"
 ) -> Path:
     """A finished run folder without networks."""
-    run = Run(root)
+    run = RunFolder(root)
     settings = preset.load("digits", [f"name={name}", *SETTINGS])
     runs.write_bytes(run.preset, f"# {HOSTILE}\n{preset.dump(settings)}".encode())
     distilled(run, "nokd", members("nokd", NOKD))
@@ -145,7 +145,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         + members("raw fakes", BLKD, rho=1.0)
         + members("+ filter", FAKE, rho=0.5)
     )
-    distilled(Run(root), "ablation", ablation)
+    distilled(RunFolder(root), "ablation", ablation)
     return root, pages.build([root], root / "report" / "index.html")
 
 
@@ -158,7 +158,7 @@ def text_of(page: Path) -> str:
 
 
 def test_no_results_name_the_command_that_makes_them(tmp_path: Path):
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     runs.write_bytes(run.preset, preset.dump(preset.load("digits")).encode())
     distilled(run, "nokd.1234abcd", members("nokd", NOKD))  # set aside
     Artefact(run.distill("blkd"), "distill", {}).begin()  # not finished
@@ -169,14 +169,14 @@ def test_no_results_name_the_command_that_makes_them(tmp_path: Path):
 
 
 def test_a_record_without_results_is_refused_by_name(tmp_path: Path):
-    run = Run(make_run(tmp_path))
+    run = RunFolder(make_run(tmp_path))
     finish(run.distill("blkd"), "distill", members=[{"row": "blkd"}])
     with pytest.raises(UserError, match=r"distill/blkd\.json"):
         records.read(tmp_path)
 
 
 def test_an_artefact_of_another_input_is_pointed_out(tmp_path: Path):
-    run = Run(make_run(tmp_path))
+    run = RunFolder(make_run(tmp_path))
     finish(run.dre, "fit-dre", inputs={"train-gan": "0" * 64}, mean_ratio=1.0, effective_share=0.9)
     found = records.read(tmp_path)
     assert records.mixed(found) == [
@@ -185,7 +185,7 @@ def test_an_artefact_of_another_input_is_pointed_out(tmp_path: Path):
 
 
 def test_students_of_different_training_are_pointed_out(tmp_path: Path):
-    run = Run(make_run(tmp_path))
+    run = RunFolder(make_run(tmp_path))
     finish(run.student("nokd-seed0"), "distill", inputs={"training": {"steps": 60}})
     finish(run.student("blkd-seed0"), "distill", inputs={"training": {"steps": 90}})
     assert "not all trained with the same settings" in records.mixed(records.read(tmp_path))[0]
@@ -206,7 +206,7 @@ def test_only_a_teacher_that_loses_to_nokd_is_a_caution(tmp_path: Path):
 
 
 def test_a_search_on_rows_that_were_trained_on_is_a_caution(tmp_path: Path):
-    run = Run(make_run(tmp_path))
+    run = RunFolder(make_run(tmp_path))
     assert records.leaks(records.read(tmp_path)) == []
     runs.write_json(run.rho, {**runs.read_json(run.rho), "leaky": True})
     (caution,) = records.leaks(records.read(tmp_path))
@@ -309,7 +309,7 @@ def test_a_changed_result_or_a_broken_report_is_built_again(tmp_path: Path):
     root = make_run(tmp_path)
     page = root / "report" / "index.html"
     before = records.inputs(records.read(root))
-    distilled(Run(root), "blkd", members("blkd", {0: 1.0}, teacher="resnet8_x2"))
+    distilled(RunFolder(root), "blkd", members("blkd", {0: 1.0}, teacher="resnet8_x2"))
     after = records.inputs(records.read(root))
     assert {place for place in after if after[place] != before[place]} == {"distill/blkd.json"}
     runs.write_bytes(page, b"old")
@@ -321,9 +321,9 @@ def test_a_changed_result_or_a_broken_report_is_built_again(tmp_path: Path):
 @pytest.mark.slow
 def test_several_runs_share_one_table_of_settings_and_networks_by_method(tmp_path: Path):
     roots = [make_run(tmp_path / "a"), make_run(tmp_path / "b", rho=None, name="other")]
-    distilled(Run(roots[1]), "takd", members("takd", BLKD, teacher="resnet8", assistant="resnet20"))
+    distilled(RunFolder(roots[1]), "takd", members("takd", BLKD, teacher="resnet8", assistant="resnet20"))
     distilled(
-        Run(roots[0]), "takd", members("takd", WORSE, teacher="resnet8_x2", assistant="resnet8")
+        RunFolder(roots[0]), "takd", members("takd", WORSE, teacher="resnet8_x2", assistant="resnet8")
     )
     found = [
         records.summary(records.read(root), name)
@@ -389,7 +389,7 @@ def test_the_budget_is_said_in_words_and_what_fakes_cost_at_equal_epochs(tmp_pat
     assert tables.budget("epochs", rows[2:]) == "equal epochs: nokd+fake 1,890 steps"
     assert tables.budget("steps", rows[:2]) == "equal optimiser steps with and without fakes: 350"
 
-    run = Run(make_run(tmp_path))
+    run = RunFolder(make_run(tmp_path))
     facts = {"metric": "error", "unit": "%", "rows": 1397, "budget": "epochs"}
     finish(run.distill("nokd"), "distill", members=members("nokd", NOKD), **facts)
     finish(
@@ -468,7 +468,7 @@ def test_published_numbers_stand_beside_ours_with_their_note(
         built[1]
     )
 
-    run = Run(make_run(tmp_path))
+    run = RunFolder(make_run(tmp_path))
     runs.write_bytes(run.preset, preset.dump(preset.load("digits", SETTINGS[:-1])).encode())
     alone = records.summary(records.read(tmp_path), "digits")
     assert "published" not in tables.methods(alone).header
@@ -517,7 +517,7 @@ def test_all_that_the_preset_quotes_is_in_its_tables():
 
 
 def test_errors_by_the_number_of_fakes_are_a_figure(tmp_path: Path):
-    run = Run(make_run(tmp_path))
+    run = RunFolder(make_run(tmp_path))
     rows = [
         row
         for num, scores in ((0, NOKD), (2, FAKE), (4, BLKD))
@@ -564,7 +564,7 @@ def test_the_figure_holds_our_points_with_their_bars_and_the_published_ones():
 
 
 def test_the_head_of_a_teacher_is_no_row(tmp_path: Path):
-    run = Run(make_run(tmp_path))
+    run = RunFolder(make_run(tmp_path))
     distilled(run, "sskd", members("sskd", FAKE, teacher="resnet8_x2"))
     finish(
         run.student("resnet8_x2-sskd-head-seed0"),
@@ -580,7 +580,7 @@ def test_the_head_of_a_teacher_is_no_row(tmp_path: Path):
 
 @pytest.mark.slow
 def test_a_leaky_search_is_marked(tmp_path: Path):
-    run = Run(make_run(tmp_path))
+    run = RunFolder(make_run(tmp_path))
     honest = records.summary(records.read(tmp_path), "digits")
     facts = {
         key: honest["rho"][key] for key in ("rho", "best_rho", "standard_error", "table", "rows")
@@ -595,7 +595,7 @@ def test_a_leaky_search_is_marked(tmp_path: Path):
 
 @pytest.mark.slow
 def test_fakes_of_a_file_are_named_and_not_judged_by_the_search(tmp_path: Path):
-    run = Run(make_run(tmp_path, rho=None))
+    run = RunFolder(make_run(tmp_path, rho=None))
     without = members("nokd+fake (0)", NOKD, nfake=0, file="")
     file = members("nokd+fake (9)", FAKE, nfake=9, fakes=9, file="/data/other fakes.h5")
     distilled(run, "nokd+fake", [*without, *file])
@@ -616,7 +616,7 @@ def test_runs_of_one_preset_are_told_apart_by_their_folders(tmp_path: Path):
 
 
 def test_a_run_without_pool_search_or_nokd_has_a_page(tmp_path: Path):
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     runs.write_bytes(run.preset, preset.dump(preset.load("digits")).encode())
     distilled(run, "ablation", members("nokd", NOKD))
     page = pages.build([tmp_path], tmp_path / "out" / "index.html")

@@ -30,7 +30,7 @@ def test_every_stage_is_done_and_a_second_call_builds_nothing(chain):
     for stage in toy.STAGES:
         assert all(
             artefact.state() == "done"
-            for artefact in plan.artefacts(stage, toy.settings(kind), runs.Run(root))
+            for artefact in plan.artefacts(stage, toy.settings(kind), runs.RunFolder(root))
         )
         pipeline.build(stage, toy.job(kind, root))
     assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
@@ -39,7 +39,7 @@ def test_every_stage_is_done_and_a_second_call_builds_nothing(chain):
 def test_results_have_every_seed_and_a_score_of_each_split(chain):
     _kind, root = chain
     for method in ("nokd", "nokd+fake"):
-        result = runs.read_json(runs.Run(root).distill(method))
+        result = runs.read_json(runs.RunFolder(root).distill(method))
         assert [member["seed"] for member in result["members"]] == [0, 1]
         assert all(
             0 <= member["test"] <= 100 and 0 <= member["validation"] <= 100
@@ -51,7 +51,7 @@ def test_results_have_every_seed_and_a_score_of_each_split(chain):
 
 def test_the_pool_keeps_what_it_promises(chain):
     kind, root = chain
-    pool = fakes.Pool(runs.Run(root).pool)
+    pool = fakes.Pool(runs.RunFolder(root).pool)
     column = pool.columns
     labels = np.unique(column["labels"])
     assert len(labels) == (10 if kind == "digits" else 6)
@@ -72,12 +72,12 @@ def test_other_seeds_build_only_distill_and_keep_the_students_there_are(copied):
     students = set((root / "students").iterdir())
     change = "distill.seeds=[0, 1, 2]"
     for stage in toy.STAGES[:-1]:
-        artefacts = plan.artefacts(stage, toy.settings(kind, change), runs.Run(root))
+        artefacts = plan.artefacts(stage, toy.settings(kind, change), runs.RunFolder(root))
         assert all(artefact.state() == "done" for artefact in artefacts)
     assert toy.build("distill", root, kind, change) == 65
     assert toy.build("distill", root, kind, change, rebuild=True) == 0
     assert len(set((root / "students").iterdir()) - students) == 2
-    assert len(runs.read_json(runs.Run(root).distill("nokd"))["members"]) == 3
+    assert len(runs.read_json(runs.RunFolder(root).distill("nokd"))["members"]) == 3
     assert len(list((root / "distill").glob("nokd.*.json"))) == 1, (
         "the former result was moved aside, not lost"
     )
@@ -96,7 +96,7 @@ def test_takd_trains_its_assistant_once_for_both_kinds_of_data(copied):
     kind, root = copied
     assert toy.build("distill", root, kind, call={"method": "takd"}) == 0
     assert toy.build("distill", root, kind, call={"method": "blkd"}) == 0
-    result = runs.read_json(runs.Run(root).distill("takd"))
+    result = runs.read_json(runs.RunFolder(root).distill("takd"))
     assert [member["assistant"] for member in result["members"]] == ["resnet8_x0_125"] * 2
     assert len(list((root / "students").glob("resnet8_x0_125-blkd-seed0-*"))) == 1
 
@@ -104,9 +104,9 @@ def test_takd_trains_its_assistant_once_for_both_kinds_of_data(copied):
 def test_the_ablation_has_its_five_rows_in_order(copied):
     kind, root = copied
     assert toy.build("distill", root, kind, call={"ablation": True}) == 0
-    result = runs.read_json(runs.Run(root).distill("ablation"))
+    result = runs.read_json(runs.RunFolder(root).distill("ablation"))
     assert list(dict.fromkeys(member["row"] for member in result["members"])) == list(plan.ABLATION)
-    full = runs.read_json(runs.Run(root).distill("nokd+fake"))["members"]
+    full = runs.read_json(runs.RunFolder(root).distill("nokd+fake"))["members"]
     assert [m["test"] for m in result["members"] if m["row"] == "+ relabel"] == [
         m["test"] for m in full
     ]
@@ -118,8 +118,8 @@ def test_rho_none_trains_without_fakes(copied):
         toy.build("distill", root, kind, call={"method": "nokd+fake", "rho": "none"}, rebuild=True)
         == 0
     )
-    with_none = runs.read_json(runs.Run(root).distill("nokd+fake"))["members"]
-    plain = runs.read_json(runs.Run(root).distill("nokd"))["members"]
+    with_none = runs.read_json(runs.RunFolder(root).distill("nokd+fake"))["members"]
+    plain = runs.read_json(runs.RunFolder(root).distill("nokd"))["members"]
     assert [member["test"] for member in with_none] == [member["test"] for member in plain]
 
 
@@ -130,7 +130,7 @@ def test_a_missing_input_names_the_command_that_makes_it(tmp_path):
         ("select-rho", "generate"),
     ):
         with pytest.raises(UserError) as error:
-            plan.artefacts(stage, toy.settings("digits"), runs.Run(tmp_path))
+            plan.artefacts(stage, toy.settings("digits"), runs.RunFolder(tmp_path))
         assert error.value.code == 65
         assert f"cgankd {needed}" in error.value.hint
 
@@ -189,7 +189,7 @@ def test_class_folders_of_odd_grey_and_broken_pictures_go_through_prepare_and_a_
     prepare(toy.settings("digits", *given, "data.skip_broken=true").data, 0, prepared)
     changes = ["data.source=h5", f"data.path={prepared}", *given[2:]]
     toy.build_all(tmp_path / "run", "digits", *changes, upto="generate")
-    pool = fakes.Pool(runs.Run(tmp_path / "run").pool)
+    pool = fakes.Pool(runs.RunFolder(tmp_path / "run").pool)
     assert pool.record["label"]["classes"] == [f"class{label}" for label in range(10)]
     assert len(pool.rows(fakes.FakeSelection())) == 120
 
@@ -219,7 +219,7 @@ def test_the_official_tiny_imagenet_folder_goes_through_prepare_and_a_run(tmp_pa
     )
     changes = ["data.source=tiny-imagenet", f"data.path={prepared}", *given]
     toy.build_all(tmp_path / "run", "digits", *changes, upto="train-teacher")
-    assert runs.read_json(runs.Run(tmp_path / "run").gan)["label"]["classes"] == names
+    assert runs.read_json(runs.RunFolder(tmp_path / "run").gan)["label"]["classes"] == names
     known = sources.load(toy.settings("digits", *changes).data, 0)
     assert [len(known.rows[split]) for split in sources.SPLITS] == [40, 20, 10]
 
@@ -240,7 +240,7 @@ def test_a_table_of_pictures_with_numbers_goes_through_a_run(tmp_path):
         "data.num_validation=20",
     ]
     toy.build_all(tmp_path / "run", "digits-angle", *changes, upto="generate")
-    pool = fakes.Pool(runs.Run(tmp_path / "run").pool)
+    pool = fakes.Pool(runs.RunFolder(tmp_path / "run").pool)
     assert pool.record["label"] == {"kind": "continuous", "min": 0.0, "max": 50.0, "unit": "mm"}
     assert len(pool.rows(fakes.FakeSelection())) == 72
 
@@ -253,7 +253,7 @@ def test_the_public_rc49_file_goes_through_prepare_and_a_run(tmp_path):
     toy.build_all(
         tmp_path / "run", "digits-angle", *given, f"data.path={tmp_path / 'r1.h5'}", upto="generate"
     )
-    pool = fakes.Pool(runs.Run(tmp_path / "run").pool)
+    pool = fakes.Pool(runs.RunFolder(tmp_path / "run").pool)
     assert pool.record["label"] == {
         "kind": "continuous",
         "min": 0.0,
@@ -312,6 +312,6 @@ def test_a_folder_of_faces_goes_through_prepare_and_a_run(tmp_path):
         "validation": 22,
         "test": 27,
     }
-    pool = fakes.Pool(runs.Run(tmp_path / "run").pool)
+    pool = fakes.Pool(runs.RunFolder(tmp_path / "run").pool)
     assert pool.record["label"]["unit"] == "years"
     assert len(pool.rows(fakes.FakeSelection())) == 72

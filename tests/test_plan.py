@@ -12,7 +12,7 @@ from cgankd.errors import UserError
 from cgankd.fakes import FakeSelection
 from cgankd.plan import Overrides, Student
 from cgankd.preset import Preset
-from cgankd.runs import Run
+from cgankd.runs import RunFolder
 
 BASE = [
     "distill.pairs=[['resnet8', 'resnet8_x0_5', 'resnet8_x0_25']]",
@@ -34,7 +34,7 @@ def settings(*changes: str, name: str = "digits") -> Preset:
 @pytest.fixture
 def run(tmp_path):
     """A run whose upstream stages are finished, with contents that are just words."""
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     contents = {
         run.gan: "gan",
         run.dre: "dre",
@@ -650,7 +650,7 @@ def test_the_pool_names_every_command_whose_networks_are_missing(tmp_path):
     with pytest.raises(
         UserError, match="networks that draw and judge fakes are not there"
     ) as caught:
-        plan.pool(settings(), Run(tmp_path))
+        plan.pool(settings(), RunFolder(tmp_path))
     assert caught.value.code == 65
     assert (
         caught.value.hint

@@ -148,7 +148,7 @@ def test_the_content_is_identified_once_per_run_and_again_when_the_settings_chan
     made, load = [], sources.load
     identity.describe.cache_clear()
     monkeypatch.setattr(catalogue, "load", lambda *given: made.append(given) or load(*given))
-    run = runs.Run(tmp_path)
+    run = runs.RunFolder(tmp_path)
     first = sources.identify(settings(), 0, run)
     assert sources.identify(settings(), 0, run) == first == load(settings(), 0).digest()
     assert len(made) == 1
@@ -159,5 +159,5 @@ def test_the_content_is_identified_once_per_run_and_again_when_the_settings_chan
 
 
 def test_a_run_folder_is_not_made_for_the_sake_of_an_identity(tmp_path):
-    sources.identify(settings(), 0, runs.Run(tmp_path / "absent"))
+    sources.identify(settings(), 0, runs.RunFolder(tmp_path / "absent"))
     assert not (tmp_path / "absent").exists()

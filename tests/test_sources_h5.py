@@ -297,7 +297,7 @@ def test_test_images_of_another_file_are_those_of_data_test(write):
 
 def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(write, tmp_path, monkeypatch):
     path = write({"images": images(), "labels": CLASSES})
-    run, read, load = runs.Run(tmp_path / "run"), [], catalogue.load
+    run, read, load = runs.RunFolder(tmp_path / "run"), [], catalogue.load
     run.root.mkdir()
     monkeypatch.setattr(catalogue, "load", lambda *given: read.append(given) or load(*given))
     found = []

@@ -127,7 +127,7 @@ def test_without_the_validation_rows_the_rest_is_repeated_too(whole, tmp_path):
     clean = sources.load(settings(whole, min_per_label=12), 0)
     assert np.array_equal(alone, clean.rows["train"])
     identity.describe.cache_clear()
-    known = sources.record(asked, 0, runs.Run(tmp_path / "none"))
+    known = sources.record(asked, 0, runs.RunFolder(tmp_path / "none"))
     assert known["rows"]["train"]["num"] == len(source.rows["train"])
     assert known["held_out"] == len(alone)
 

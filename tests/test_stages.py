@@ -176,7 +176,7 @@ def test_what_is_said_of_fakes_that_are_not_used_or_not_to_be_used(
 ):
     said: list[str] = []
     monkeypatch.setattr(console, "warn", said.append)
-    run = runs.Run(tmp_path)
+    run = runs.RunFolder(tmp_path)
     runs.write_json(run.rho, {"rho": None})
     distill._note({"nokd+fake": {"nokd+fake": students}}, preset.load("digits"), run)
     assert [words in text for text in said] == [True] * (words is not None)

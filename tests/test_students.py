@@ -12,7 +12,7 @@ from cgankd.fakes import FakeSelection
 from cgankd.models import make_network
 from cgankd.models.saved import save_network
 from cgankd.plan import HEAD, Student, training
-from cgankd.runs import Artefact, Run, hdf5
+from cgankd.runs import Artefact, RunFolder, hdf5
 from cgankd.stages.students import StudentInputs, _batches, train_student
 from cgankd.training.machine import Machine
 
@@ -35,7 +35,7 @@ CHANGES = [
 
 def set_up(root, *changes: str) -> StudentInputs:
     """A run with a teacher and a pool that are just random."""
-    run, draws = Run(root), np.random.default_rng(0)
+    run, draws = RunFolder(root), np.random.default_rng(0)
     torch.manual_seed(0)
     made = Artefact(run.teacher(TEACHER), "train-teacher", {})
     made.begin()

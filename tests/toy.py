@@ -21,7 +21,7 @@ from PIL import Image
 from cgankd import pipeline, preset
 from cgankd.errors import UserError
 from cgankd.plan import Overrides
-from cgankd.runs import Run, hdf5
+from cgankd.runs import RunFolder, hdf5
 
 TOY = [
     "data.num_train=40", "data.num_validation=200", "gan.width=1", "gan.latent=8", "gan.steps=24",
@@ -66,7 +66,7 @@ def settings(kind: str, *changes: str) -> preset.Preset:
 
 
 def job(kind: str, root: Path, *changes: str, **options: Any) -> pipeline.Job:
-    return pipeline.Job(settings(kind, *changes), Run(root), device="cpu", **options)
+    return pipeline.Job(settings(kind, *changes), RunFolder(root), device="cpu", **options)
 
 
 def start(stage: str, root: Path, kind: str, *changes: str, **options: Any) -> BaseProcess:
