@@ -5,9 +5,10 @@ of label is a class here and one in task.py, which says what networks do with su
 outside these two files asks which kind a label is.
 """
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
+if TYPE_CHECKING:  # presets are checked before anything heavy is imported
+    import numpy as np
 
 
 class Label:
@@ -21,40 +22,40 @@ class Label:
     distribution: ClassVar[bool]
     """Networks answer with the logits of a distribution over all values."""
 
-    dtype: ClassVar[type]  # of labels as networks take them
+    dtype: ClassVar[str]  # of labels as networks take them
     low: float  # the smallest and the largest label as files write them
     high: float
     unit: str = ""
     classes: tuple[str, ...] = ()  # names of the values, where they have any
 
-    def scaled(self, values: np.ndarray) -> np.ndarray:
+    def scaled(self, values: "np.ndarray") -> "np.ndarray":
         """Labels (N,) as files write them -> as networks take them; ValueError naming the first
         that is none.
         """
-        values = values.astype(np.float64)
+        values = values.astype("float64")
         wrong = ~((values >= self.low) & (values <= self.high)) | self._impossible(values)
         if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
+            row = int(wrong.argmax())
             raise ValueError(
                 f"row {row} is {values[row]:g}, expected {self.plural} from {self.low:g} to "
                 f"{self.high:g}"
             )
         return self._scale(values).astype(self.dtype)
 
-    def unscaled(self, labels: np.ndarray) -> np.ndarray:
+    def unscaled(self, labels: "np.ndarray") -> "np.ndarray":
         """Labels (N,) as networks take them -> float64 as files write them."""
-        return labels.astype(np.float64)
+        return labels.astype("float64")
 
     @property
     def plural(self) -> str:
         """What several of them are called, with their unit."""
         return "classes"
 
-    def _impossible(self, values: np.ndarray) -> np.ndarray:
+    def _impossible(self, values: "np.ndarray") -> "np.ndarray | bool":
         """Which values (N,) within the range are no labels."""
-        return np.zeros(len(values), bool)
+        return False
 
-    def _scale(self, values: np.ndarray) -> np.ndarray:
+    def _scale(self, values: "np.ndarray") -> "np.ndarray":
         return values
 
 
@@ -63,14 +64,14 @@ class ClassLabel(Label):
 
     kind, noun = "class", "a class label"
     discrete, distribution = True, True
-    dtype = np.int64
+    dtype = "int64"
 
     def __init__(self, classes: list[str]) -> None:
         self.classes = tuple(classes)
         self.low, self.high = 0, len(classes) - 1
 
-    def _impossible(self, values: np.ndarray) -> np.ndarray:
-        return values != np.rint(values)
+    def _impossible(self, values: "np.ndarray") -> "np.ndarray | bool":
+        return values != values.round()
 
 
 class ContinuousLabel(Label):
@@ -80,7 +81,7 @@ class ContinuousLabel(Label):
 
     kind, noun = "continuous", "a continuous label"
     discrete, distribution = False, False
-    dtype = np.float32
+    dtype = "float32"
 
     def __init__(self, min: float, max: float, unit: str, step: float | None = None) -> None:
         self.low, self.high, self.unit, self.step = min, max, unit, step
@@ -89,10 +90,10 @@ class ContinuousLabel(Label):
     def plural(self) -> str:
         return f"labels in {self.unit}"
 
-    def unscaled(self, labels: np.ndarray) -> np.ndarray:
-        return self.low + labels.astype(np.float64) * (self.high - self.low)
+    def unscaled(self, labels: "np.ndarray") -> "np.ndarray":
+        return self.low + labels.astype("float64") * (self.high - self.low)
 
-    def _scale(self, values: np.ndarray) -> np.ndarray:
+    def _scale(self, values: "np.ndarray") -> "np.ndarray":
         return (values - self.low) / (self.high - self.low)
 
 

@@ -60,6 +60,7 @@ def _spawn(perform: Callable[..., None], num_processes: int, work: tuple[Any, ..
         monitor_interval=0.1,
         shutdown_timeout=GRACE,
     )
+    handlers = {number: signal.getsignal(number) for number in signals.SIGNALS}
     try:
         codes = elastic_launch(config, _entry)(perform, *work)
         code = max(codes.values())
@@ -71,9 +72,8 @@ def _spawn(perform: Callable[..., None], num_processes: int, work: tuple[Any, ..
     except SignalException as error:
         code = STOPPED if error.sigval in signals.SIGNALS else 128 + int(error.sigval)
     finally:
-        for number in signals.SIGNALS:  # the launcher replaced our handlers
-            signal.signal(number, signal.SIG_DFL)
-        signals.install()
+        for number, handler in handlers.items():  # the launcher replaced them
+            signal.signal(number, handler)
     if code:
         raise UserError(f"ended with exit code {code} in {num_processes} processes", code)
 

@@ -1,7 +1,7 @@
 """What to build: a stage whose artefacts are missing or unfinished is run, the rest is left alone.
 
-The run folder is checked and locked here, so that the command line and Python give the same
-guarantees. Nothing here imports torch before something has to be built.
+The run folder is locked here, and checked where jobs are made, so that the command line and Python
+give the same guarantees. Nothing here imports torch before something has to be built.
 """
 
 import importlib
@@ -14,33 +14,12 @@ from typing import Any
 
 from cgankd import console, launch, plan, report, runs, sources
 from cgankd import preset as presets
-from cgankd.errors import DATA, IN_USE, UserError
+from cgankd.errors import DATA, UserError
 from cgankd.job import Job
 from cgankd.plan import STAGES, Stage, StudentTable
-from cgankd.runs import Artefact, RunFolder
+from cgankd.runs import Artefact
 
-DEFAULT = "digits"  # the preset of a new folder
 MAX_PROCESSES = 8  # each holds torch, half a GiB
-
-
-def make_job(
-    folder: Path | None = None,
-    preset: str | Path | None = None,
-    changes: Sequence[str] = (),
-    **options: Any,
-) -> Job:
-    """The checked job of a call, with `options` of Job.
-
-    Without a preset it is the folder's own, or `digits` for a new one; without a folder it is
-    runs/<preset>. UserError for a bad preset, and for a folder that is no run's.
-    """
-    own = RunFolder(folder or Path("runs") / DEFAULT).preset
-    source = preset or (own if own.is_file() else DEFAULT)
-    settings = presets.load(source, list(changes))
-    root = folder or Path("runs") / settings.name
-    _check_folder(root)
-    presets.check_labels(settings, sources.known_label(settings.data))
-    return Job(settings, RunFolder(root), **options)
 
 
 def build_stage(name: str, job: Job) -> list[Path]:
@@ -141,10 +120,14 @@ def _perform(name: str, job: Job) -> None:
     stage = STAGES[name]
     precision = "fp32" if job.precision == "auto" else job.precision
     machine = Machine(job.device, precision, job.deterministic)
+    threads = torch.get_num_threads()
     if stage.has_students and machine.device.type == "cpu":
         # So that students do not depend on how many processes share the work.
         torch.set_num_threads(1)
-    importlib.import_module(stage.module).run(job, machine)
+    try:
+        importlib.import_module(stage.module).run(job, machine)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _num_processes(stage: Stage, artefacts: Sequence[Artefact], job: Job) -> int:
@@ -191,15 +174,6 @@ def _make_room(artefact: Artefact, allowed: bool) -> None:
 
 
 # The run folder
-
-
-def _check_folder(root: Path) -> None:
-    """UserError where a path is a file, or a folder of something else."""
-    if root.exists() and not root.is_dir():
-        raise UserError(f"--out {root} is a file", IN_USE, "name a folder")
-    foreign = root.is_dir() and not RunFolder(root).preset.exists()
-    if foreign and any(path.name[0] != "." for path in root.iterdir()):
-        raise UserError(f"--out {root} holds other files", IN_USE, "name a new folder, or a run's")
 
 
 @contextmanager

@@ -291,11 +291,10 @@ def _out_of_memory() -> UserError:
 
 def _job(options: Options, **overrides: Any) -> Any:
     """The checked job of a call. The preset is checked before all else is imported."""
-    from cgankd import pipeline
-    from cgankd.job import Overrides
+    from cgankd.job import Overrides, make_job
 
     be_quiet(options.quiet)
-    return pipeline.make_job(
+    return make_job(
         options.out,
         options.preset,
         changes_of(options.set, options.seed),

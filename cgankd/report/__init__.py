@@ -1,6 +1,6 @@
 """The report: what the records of runs say, as tables and figures on one page; without torch."""
 
 from cgankd.report.page import build
-from cgankd.report.records import read
+from cgankd.report.records import read, summary
 
-__all__ = ["build", "read"]
+__all__ = ["build", "read", "summary"]
