@@ -56,9 +56,8 @@ def table(title: str, header: list[str], rows: list[list[str]]) -> None:
     """A small table for people."""
     if _silent():
         return
-    from rich.table import (
-        Table,
-    )  # here and below: an error message shall not wait for what it does not use
+    # Here and below: an error message shall not wait for what it does not use.
+    from rich.table import Table
 
     view = Table(title=title, title_justify="left")
     for name in header:

@@ -24,8 +24,7 @@ def generator(seed: int, *name: str | int) -> torch.Generator:
 def seed_everything(seed: int, *name: str | int) -> None:
     """Seeds torch's global generators of all devices for the draw `name`."""
     value = seed_of(seed, *name)
-    torch.default_generator.manual_seed(
-        value
-    )  # torch.manual_seed would look for every kind of device each time
+    # Torch.manual_seed would look for every kind of device each time.
+    torch.default_generator.manual_seed(value)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(value)

@@ -31,14 +31,13 @@ class ByLabel:
 
     def __init__(self, images: Images, task: Task) -> None:
         self.images, self.task = images, task
-        self.values, numbers = task.exact(images.labels.cpu()).unique(
-            return_inverse=True
-        )  # (L,), (N,)
+        # Labels are compared as numbers of distinct values (L,): float32 cannot say whether two
+        # labels of a step are one or two gaps apart.
+        self.values, numbers = task.exact(images.labels.cpu()).unique(return_inverse=True)
         numbers, self.rows = numbers.sort(stable=True)
         self.labels = self.values[numbers]  # of each place
-        self.starts = torch.cat(
-            [numbers.new_zeros(1), numbers.bincount().cumsum(0)]
-        )  # (L + 1,) places
+        # (L + 1,): images of value i stand in the places [starts[i], starts[i + 1]).
+        self.starts = torch.cat([numbers.new_zeros(1), numbers.bincount().cumsum(0)])
 
     def near(self, targets: Tensor, radius: float) -> tuple[Tensor, Tensor]:
         """The places [low, high) of the images whose labels are within `radius` of each target."""
@@ -110,12 +109,10 @@ class VicinalGanBatches:
         process: ProcessSlice,
     ) -> None:
         self.images, self.vicinity = images, vicinity
-        self.size, self.discriminator_steps, self.seed, self.process = (
-            size,
-            discriminator_steps,
-            seed,
-            process,
-        )
+        self.size = size
+        self.discriminator_steps = discriminator_steps
+        self.seed = seed
+        self.process = process
         self.sigma = rule_of_thumb(images.labels) if sigma is None else sigma
         process.check(size)
 
@@ -144,10 +141,10 @@ class VicinalGanBatches:
         """
         draws = generator(self.seed, "gan labels", step, part)
         target, places = self.draw(draws)
-        low, high = (
-            (target - self.vicinity.radius).clamp(min=0),
-            (target + self.vicinity.radius).clamp(max=1),
-        )
+        low = (target - self.vicinity.radius).clamp(min=0)
+        high = (target + self.vicinity.radius).clamp(max=1)
+        # Fakes are not those of the targets: the discriminator judges a vicinity by images of all
+        # of it, real ones as they come and fake ones from labels uniform in it.
         fake = low + (high - low) * torch.rand(self.size, generator=draws, dtype=torch.float64)
         weights = self.vicinity.weights(self.images.labels[places], target)
         return target, places, fake, weights, self.vicinity.weights(fake, target)
@@ -160,6 +157,9 @@ class VicinalGanBatches:
         target = self._noisy(chosen, draws)
         low, high = self.images.near(target, self.vicinity.radius)
         redraws = 0
+        # Noise can put a target where no image is near. A new label would favour dense regions, so
+        # the label stays and its noise is drawn again, for the whole batch, so that the draws of
+        # one row do not depend on how often another was redrawn.
         while (empty := low == high).any():
             if redraws == MAX_REDRAWS:
                 self._refuse(chosen[empty][0].item())
@@ -208,13 +208,11 @@ class Pairs:
         seed: int,
         process: ProcessSlice,
     ) -> None:
-        self.images, self.vicinity, self.size, self.seed, self.process = (
-            images,
-            vicinity,
-            size,
-            seed,
-            process,
-        )
+        self.images = images
+        self.vicinity = vicinity
+        self.size = size
+        self.seed = seed
+        self.process = process
         self.low, self.high = images.starts[:-1], images.starts[1:]  # of every target (L,)
         if vicinity:
             self.low, self.high = images.near(images.values, vicinity.radius)

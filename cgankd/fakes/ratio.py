@@ -30,12 +30,10 @@ class DensityRatioObjective(nn.Module):
         penalty: float,
     ) -> None:
         super().__init__()
-        self.network, self.generate, self.condition, self.features = (
-            network,
-            generate,
-            condition,
-            features,
-        )
+        self.network = network
+        self.generate = generate
+        self.condition = condition
+        self.features = features
         self.penalty = penalty
 
     def forward(

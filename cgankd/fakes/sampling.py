@@ -52,7 +52,7 @@ class Sampler:
         Always computes a whole block, since floating-point sums depend on the shape.
         """
         num = len(label)
-        padded = np.arange(block).clip(max=num - 1)
+        padded = np.arange(block).clip(max=num - 1)  # a short block repeats its last row
         draws = [self._numbers(stream, int(label[row]), int(number[row])) for row in padded]
         numbers = torch.stack(draws).to(self.device)
         labels = self.labels[torch.from_numpy(label[padded])].to(self.device)
@@ -71,6 +71,7 @@ class Sampler:
         return {name: column[:num] for name, column in columns.items()}
 
     def _numbers(self, stream: str, label: int, number: int) -> Tensor:
+        # A sample's own generator: it is the same in whatever round, block or process it is drawn.
         draws = generator(self.seed, stream, label, number)
         uniform = torch.rand(1, generator=draws)
         return torch.cat([uniform, torch.randn(self.generator.latent, generator=draws)])
@@ -127,6 +128,8 @@ def _burn_in(sampler: Sampler, settings: Generate, members: np.ndarray) -> float
         )["ratios"]
         for start in range(0, len(numbers), settings.block)
     ]
+    # A high quantile and not the maximum, which one odd ratio would make so large that nothing else
+    # is accepted.
     bound = bounds(torch.cat(parts)[None], settings.bound_quantile).item()
     if not (bound > 0 and math.isfinite(bound)):
         names = sampler.task.name(sampler.labels[members[0]].item())
@@ -259,7 +262,9 @@ def _draw_shard(
         part = slice(start, start + settings.block)
         drawn = sampler.draw("fake", label[part], number[part], settings.block)
         ratios = drawn["ratios"].cpu().numpy().astype(np.float32)
+        # Rejection sampling: accepted with probability ratio / bound (larger ratios always).
         accepted = drawn["uniform"].cpu().numpy() * bound[label[part]] < ratios
+        # The first proposals stay, accepted or not: they are the raw fakes of the ablation.
         keep = accepted | (number[part] < settings.per_label)
         errors = sampler.task.errors(drawn["outputs"], drawn["labels"])
         rows = {

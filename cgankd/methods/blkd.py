@@ -24,11 +24,9 @@ class Blkd(nn.Module):
     ) -> None:
         super().__init__()
         self.task, self.student, self.teacher = task, student, teacher
-        self.label_weight, self.match_weight, self.temperature = (
-            label_weight,
-            match_weight,
-            temperature,
-        )
+        self.label_weight = label_weight
+        self.match_weight = match_weight
+        self.temperature = temperature
 
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         outputs = self.student(images)

@@ -48,13 +48,11 @@ class Sskd(nn.Module):
         policy: Sequence[str],
     ) -> None:
         super().__init__()
-        self.task, self.student, self.teacher, self.settings, self.policy = (
-            task,
-            student,
-            teacher,
-            settings,
-            policy,
-        )
+        self.task = task
+        self.student = student
+        self.teacher = teacher
+        self.settings = settings
+        self.policy = policy
         self.head = Projection(size=student.trunk.num_features)
 
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:

@@ -121,9 +121,8 @@ class SelfAttention(nn.Module):
         query = self.query(x).flatten(2)  # (N, C/8, S^2)
         key = F.max_pool2d(self.key(x), 2).flatten(2)  # (N, C/8, S^2/4)
         value = F.max_pool2d(self.value(x), 2).flatten(2)  # (N, C/2, S^2/4)
-        weights = (query.transpose(1, 2) @ key).softmax(
-            2
-        )  # (N, S^2, S^2/4); not divided by a root, as published
+        # (N, S^2, S^2/4); not divided by a root, as published
+        weights = (query.transpose(1, 2) @ key).softmax(2)
         seen = (value @ weights.transpose(1, 2)).unflatten(2, x.shape[2:])
         return x + self.gamma * self.output(seen)
 

@@ -28,10 +28,8 @@ class EfficientNet(nn.Module):
     """
 
     def __init__(self) -> None:
-        from torchvision.models.efficientnet import (
-            MBConv,
-            MBConvConfig,
-        )  # here: it takes as long as importing torch
+        # Here: it takes as long as importing torch.
+        from torchvision.models.efficientnet import MBConv, MBConvConfig
 
         super().__init__()
         inputs = 32

@@ -69,9 +69,8 @@ def _convolve(
 
 def make_imagenet_mobilenet() -> Any:
     """(N, 3, S, S) -> (N, 1280) after dropout: torchvision's, which halves the side five times."""
-    from torchvision.models import (
-        MobileNetV2,
-    )  # here: importing it takes as long as importing torch
+    # Here: importing it takes as long as importing torch.
+    from torchvision.models import MobileNetV2
 
     network: Any = MobileNetV2(dropout=0.2)
     network.classifier[1] = nn.Identity()

@@ -232,10 +232,8 @@ def _pairs(own: State, state: State, layout: Layout, where: str) -> Iterable[tup
         for key in state
         if not re.match(layout.unused, key) and not key.endswith(".sv0")
     }
-    ours, found = (
-        _by_module(key for key in own if not key.startswith(OURS_ALONE)),
-        _by_module(names),
-    )
+    ours = _by_module(key for key in own if not key.startswith(OURS_ALONE))
+    found = _by_module(names)
     ordered = [
         found[module] for module in sorted(found, key=lambda module: layout.place(module) or ())
     ]

@@ -10,10 +10,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+# Fmt: skip.
 WRAPPERS = (  # where files keep their tensors, if not at the top
-    "net_state_dict", "state_dict", "model_state_dict", "netG_state_dict", "encoder_net_state_dict",
+    "net_state_dict",
+    "state_dict",
+    "model_state_dict",
+    "netG_state_dict",
+    "encoder_net_state_dict",
     "net_encoder_state_dict",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,8 @@ class Layout:
     renames: tuple[tuple[str, str], ...] = ()  # patterns of names, applied before the order
     unused: str = "(?!)"  # tensors that the published network holds and never uses
     wrappers: tuple[str, ...] = ("", *WRAPPERS)  # an empty one: at the top
-    needs: dict[str, Any] = field(
-        default_factory=dict
-    )  # settings of our network without which it is another
+    # Settings of our network without which it is another.
+    needs: dict[str, Any] = field(default_factory=dict)
 
     def place(self, module: str) -> tuple[int, ...] | None:
         """What modules are sorted by; None for a name that is not of this layout."""

@@ -11,7 +11,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from cgankd import runs
-from cgankd.errors import DATA, UserError
+from cgankd.errors import DATA, DIVERGED, UserError
 from cgankd.models import NETWORKS, make_network
 
 
@@ -26,7 +26,7 @@ def save_network(
     if bad is not None:
         raise UserError(
             f"{folder / name}: the tensor {bad} is not finite, so it is not saved",
-            70,
+            DIVERGED,
             "train again",
         )
     weights, description = folder / f"{name}.safetensors", folder / f"{name}.json"

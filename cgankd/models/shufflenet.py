@@ -22,9 +22,8 @@ def make_shufflenet(side: int) -> Any:
 
 def make_imagenet_shufflenet() -> Any:
     """(N, 3, S, S) -> (N, 1024): the stem halves the side too, so that it is halved five times."""
-    from torchvision.models import (
-        ShuffleNetV2,
-    )  # here: importing it takes as long as importing torch
+    # Here: importing it takes as long as importing torch.
+    from torchvision.models import ShuffleNetV2
 
     network: Any = ShuffleNetV2([4, 8, 4], [24, 116, 232, 464, 1024])
     network.fc = nn.Identity()

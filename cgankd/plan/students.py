@@ -116,6 +116,7 @@ class StudentPlanner:
         previous = self.plan(before) if before else None
         training = self._training(spec)
         made_from = self._inputs(spec, training, previous)
+        # The name holds the digest, so other settings are another folder and nothing is replaced.
         digest = Artefact(self.job.run.root, "distill", made_from).digest
         suffix = "+fake" if spec.selection else ""
         name = f"{spec.network}-{spec.method}{suffix}-seed{spec.seed}-{digest[:8]}"

@@ -32,6 +32,9 @@ class Artefact:
 
     @cached_property
     def digest(self) -> str:
+        """Of all that it is made from; what it becomes has another, its content's."""
+        # Inputs are named by their content, not by their own digests: who upstream makes the same
+        # network from other settings changes nothing here.
         return digest({"format": FORMAT, "command": self.command, "inputs": self.inputs})
 
     @property

@@ -168,12 +168,10 @@ class _Sink:
 
     def __init__(self, file: io.RawIOBase) -> None:
         self.file = file
-        self.seek, self.tell, self.readinto, self.flush = (
-            file.seek,
-            file.tell,
-            file.readinto,
-            file.flush,
-        )
+        self.seek = file.seek
+        self.tell = file.tell
+        self.readinto = file.readinto
+        self.flush = file.flush
         self.error: OSError | None = None
 
     def write(self, data: memoryview) -> None:

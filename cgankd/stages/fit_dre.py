@@ -50,16 +50,11 @@ def run(job: Job, machine: Machine) -> None:
     machine.once(begin)
     session = Session(folder, "density ratio", preset.seed, artefact.digest, machine)
     features = fit_features(task, real, preset.dre.features, parts["features"], session)
-    network = load_network(gan.parent, "generator", machine.device)
-    condition = load_network(gan.parent, "condition", machine.device)
-
-    def generate(labels: Tensor) -> Tensor:
-        z = torch.randn(len(labels), preset.gan.latent, device=labels.device)
-        return network(z, condition(labels))
-
+    generate, condition = _generator(job, machine)
     if "ratio" in imports:
         ratio = imports["ratio"].network.to(machine.device)
     else:
+        # Functions, so that the networks they hold are no part of what is trained and saved.
         objective = DensityRatioObjective(
             _make(parts["ratio"], session.seed),
             generate,
@@ -76,9 +71,8 @@ def run(job: Job, machine: Machine) -> None:
         check(ratios, preset.dre.penalty, reason=_reason("ratio" in imports))
         mean, effective = ratios.mean().item(), effective_share(ratios)
         files = save_network(folder, "ratio", ratio, parts["ratio"])
-        files += [folder / "features.safetensors", folder / "features.json"]
         artefact.finish(
-            files,
+            [*files, folder / "features.safetensors", folder / "features.json"],
             made_on=machine.facts,
             origin=origins(imports),
             seen={} if imports else source.seen("train"),
@@ -89,6 +83,19 @@ def run(job: Job, machine: Machine) -> None:
         console.say(f"density ratio of fakes: mean {mean:.3g}, effective share {effective:.0%}")
 
     machine.once(finish)
+
+
+def _generator(job: Job, machine: Machine) -> tuple[Generate, nn.Module]:
+    """The GAN of the run: what draws fakes of labels, and its condition."""
+    folder, latent = job.run.gan.parent, job.preset.gan.latent
+    network = load_network(folder, "generator", machine.device)
+    condition = load_network(folder, "condition", machine.device)
+
+    def generate(labels: Tensor) -> Tensor:
+        z = torch.randn(len(labels), latent, device=labels.device)
+        return network(z, condition(labels))
+
+    return generate, condition
 
 
 def _parts(job: Job, task: Task, real: Images, is_imported: bool) -> dict[str, Architecture]:

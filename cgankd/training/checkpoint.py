@@ -41,6 +41,8 @@ def write(folder: Path, step: int, state: State, digest: str, facts: dict[str, A
                 **facts,
             }
             runs.write_json(beside / "manifest.json", manifest)
+            # Renamed once whole: a kill leaves this checkpoint or the one before, never half of
+            # one.
             final = folder / f"step-{step:08d}"
             if final.exists():  # damaged, else training would have gone on from it
                 shutil.rmtree(final)

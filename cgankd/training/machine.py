@@ -45,10 +45,8 @@ class Machine:
         mixed = "bf16" if precision == "bf16" else "no"
         self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed)
         self.device = self.accelerator.device
-        self.rank, self.num_processes = (
-            self.accelerator.process_index,
-            self.accelerator.num_processes,
-        )
+        self.rank = self.accelerator.process_index
+        self.num_processes = self.accelerator.num_processes
         if self.num_processes != asked or self.device.type != device:
             raise UserError(
                 f"asked for {asked} processes on {device}, got {self.num_processes} on "

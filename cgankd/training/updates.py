@@ -79,20 +79,16 @@ class Adversarial:
         ema_start: int,
     ) -> None:
         self.machine = machine
-        self.generator, self.discriminator = (
-            generator.to(machine.device),
-            discriminator.to(machine.device),
-        )
+        self.generator = generator.to(machine.device)
+        self.discriminator = discriminator.to(machine.device)
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
         self.condition = condition.to(machine.device).eval().requires_grad_(False)
         self.generator_optimizer = torch.optim.Adam(generator.parameters(), learning_rate, betas)
         self.discriminator_optimizer = torch.optim.Adam(
             discriminator.parameters(), discriminator_learning_rate, betas
         )
-        self.shared_generator, self.shared_discriminator = (
-            machine.shared(generator),
-            machine.shared(discriminator),
-        )
+        self.shared_generator = machine.shared(generator)
+        self.shared_discriminator = machine.shared(discriminator)
         self.discriminator_loss, self.generator_loss = ADVERSARIAL[loss]
         self.diffaugment, self.flip = diffaugment, flip
         self.ema_decay, self.ema_start = ema_decay, ema_start
@@ -101,8 +97,12 @@ class Adversarial:
         for part in batch.discriminator_batches:
             real = images.flip(part.images) if self.flip else part.images
             with self.machine.accelerator.autocast():
+                # The plain generator, not the shared one: processes wait for each other's
+                # gradients only where there are any.
                 with torch.no_grad():
                     fake = self._draw(self.generator, part.fake_labels)
+                # One batch of both: spectral norms move once, and DDP sees one forward per
+                # backward.
                 seen = images.diffaugment(torch.cat([real, fake.to(real.dtype)]), self.diffaugment)
                 judged = self.condition(torch.cat([part.labels, part.judged_labels]))
                 scores = self.shared_discriminator(seen, judged).float()
@@ -114,6 +114,7 @@ class Adversarial:
             self.discriminator_optimizer.step()
             self.discriminator_optimizer.zero_grad(set_to_none=True)
 
+        # The generator learns from a discriminator that stands still.
         self.discriminator.requires_grad_(False)
         with self.machine.accelerator.autocast():
             fake = self._draw(self.shared_generator, batch.labels)
