@@ -19,14 +19,6 @@ ANY_WIDTH = ("resnet8", "resnet20", "resnet110")
 GanName = Literal["biggan", "sngan", "sagan"]
 RatioName = Literal["mlp3", "mlp5", "mlp7", "mlp9"]
 MethodName = Literal["nokd", "blkd", "takd", "sskd", "blkd+uda"]
-STEPPED = ("rc49", "utkface")  # sources of a continuous label that know their step
-OWN_SIZES = (
-    "tiny-imagenet",
-    "utkface",
-    "h5",
-    "folder",
-    "csv",
-)  # sources that may decide how many images are for what
 CLASS_METHODS = ("sskd", "blkd+uda")  # methods for class labels only
 
 
