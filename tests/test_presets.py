@@ -2,6 +2,7 @@
 the value.
 """
 
+import inspect
 import math
 import typing
 
@@ -14,6 +15,7 @@ from cgankd.models.biggan import WIDTHS
 from cgankd.models.cnn import TRUNKS, make_trunk
 from cgankd.models.ratio import HIDDEN
 from cgankd.preset import Paper, Preset, load
+from cgankd.preset.sources import SOURCES
 from cgankd.sources import catalogue
 from cgankd.task import Classification
 
@@ -63,9 +65,13 @@ def test_the_names_a_preset_can_give_are_those_of_the_tables():
     assert set(typing.get_args(preset.RatioName)) == set(HIDDEN)
 
 
-def test_every_source_a_preset_can_name_has_its_reader():
-    named = typing.get_args(preset.Data.model_fields["source"].annotation)
-    assert set(named) == set(catalogue.READERS) | set(catalogue.DIGITS)
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_source_of_the_table_has_a_reader_with_the_same_functions(name):
+    module = catalogue.reader(name)
+    for function in ("read", "files", "label", "recognises"):
+        expected = inspect.signature(getattr(catalogue.Reader, function)).parameters
+        given = inspect.signature(getattr(module, function)).parameters
+        assert ["self", *given] == list(expected), function
 
 
 def test_every_available_method_has_an_objective():
@@ -184,6 +190,8 @@ def test_changes_of_a_call_are_toml_values_or_bare_words(write):
         ("[distill]\nrho = 1.5", "distill.rho: .*less than or equal to 1 .found 1.5"),
         ("[distill]\nrho = 'all'", "distill.rho: .*'selected' or 'none' .found 'all'"),
         ("[distill]\nfake_share = 1", "distill.fake_share: .*less than 1 .found 1"),
+        ("[data]\nsource = 'foldr'", "data.source: unknown source; did you mean folder.*'foldr'"),
+        ("[data]\nsource = 'x'", r"data.source: unknown source \(known: digits, .*csv, h5"),
         ("[data]\nsize = 20", "data.size: .*8, 16, 32.*found 20"),
         ("[gan]\nnetwork = 'bigan'", "gan.network: .*'biggan', 'sngan' or 'sagan' .found 'bigan'"),
         (

@@ -6,6 +6,7 @@ import sys
 import h5py
 import numpy as np
 import pytest
+import toy
 from PIL import Image
 
 from cgankd import preset, signals, sources
@@ -13,6 +14,7 @@ from cgankd.cli import commands
 from cgankd.preset import Data
 from cgankd.runs import hdf5
 from cgankd.sources import inspection
+from cgankd.sources.prepare import prepare
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 3, 8, 8), dtype=np.uint8)
 WHOLE = {"images": IMAGES, "labels": np.arange(40) % 4, "indx_test": np.arange(30, 40)}
@@ -47,7 +49,7 @@ def test_inspect_lists_arrays_classes_and_no_problem(cgankd, write):
     assert code == 0
     lines = [line.split(maxsplit=1) for line in out.splitlines()]
     assert ["images", "uint8 (40, 3, 8, 8)"] in lines
-    assert ["images", "test: 10, pool: 30"] in lines
+    assert ["images", "test: 10, development: 30"] in lines
     assert ["classes", "4, of 10 to 10 images: 0, 1, 2, 3"] in lines
     assert ["problems", "none found"] in lines
 
@@ -86,53 +88,69 @@ def test_inspect_follows_no_link(tmp_path):
     assert len(facts["problems"]) == 1
 
 
-def test_prepare_writes_what_the_source_h5_reads_as_the_same_data(cgankd, tmp_path, write):
-    asked = [
-        "data.source='h5'",
-        f"data.path='{write(WHOLE)}'",
-        "data.size=8",
-        "data.num_train=20",
-        "data.num_validation=8",
-    ]
-    changes = [word for change in asked for word in ("--set", change)]
-    code, out, _ = cgankd(
-        "data", "prepare", "-p", "digits", *changes, "--seed", 3, "--to", tmp_path / "new.h5"
-    )
-    assert (code, out) == (0, f"{tmp_path / 'new.h5'}\n")
-    data = preset.load("digits", asked).data
-    made = data.model_copy(update={"path": str(tmp_path / "new.h5")})
-    first, again = sources.load(data, 3), sources.load(made, 99)
-    assert first.digest() == again.digest()
-    assert cgankd("data", "verify", tmp_path / "new.h5")[:2] == (0, f"{tmp_path / 'new.h5'}\n")
-    code, out, err = cgankd("data", "prepare", *changes, "--to", tmp_path / "new.h5")
+def test_prepare_prints_the_path_of_its_file_and_replaces_none(cgankd, tmp_path):
+    path = tmp_path / "new.h5"
+    arguments = ["data", "prepare", "--set", "data.size=8", "--seed", 3, "--to", path]
+    assert cgankd(*arguments)[:2] == (0, f"{path}\n")
+    with hdf5.Reader(path) as file:
+        assert file.attributes()["seed"] == 3
+    assert cgankd("data", "verify", path)[:2] == (0, f"{path}\n")
+    code, out, err = cgankd(*arguments)
     assert (code, out) == (73, "")
     assert "new.h5 exists" in err
 
 
-def test_prepare_keeps_the_meaning_of_a_continuous_label_and_the_digits(cgankd, tmp_path):
-    path = tmp_path / "angles.h5"
-    assert (
-        cgankd("data", "prepare", "-p", "digits-angle", "--set", "data.size=8", "--to", path)[0]
-        == 0
-    )
-    original = sources.load(preset.load("digits-angle", ["data.size=8"]).data, 0)
-    sizes = {
-        "num_train": len(original.rows["train"]),
-        "num_validation": len(original.rows["validation"]),
-    }
-    made = Data(source="h5", path=str(path), size=8, range=[0.0, 90.0], unit="degrees", **sizes)
-    source = sources.load(made, 5)
-    assert source.label == original.label
-    for split in sources.SPLITS:
-        assert np.array_equal(
-            source.images[source.rows[split]], original.images[original.rows[split]]
-        )
-        assert np.array_equal(
-            source.labels[source.rows[split]], original.labels[original.rows[split]]
-        )
-    code, out, _ = cgankd("data", "verify", path, "--json")
-    assert code == 0
-    assert json.loads(out)["result"]["label"]["max"] == 90.0
+def own_file(tmp_path) -> Data:
+    (tmp_path / "x.h5").write_bytes(hdf5.to_bytes(WHOLE, {}))
+    return Data(source="h5", path=str(tmp_path / "x.h5"), size=8, num_train=20, num_validation=8)
+
+
+def rc49(tmp_path) -> Data:
+    toy.rc49(tmp_path / "RC-49.h5")
+    asked = {"path": str(tmp_path / "RC-49.h5"), "num_train": 900, "num_validation": 450}
+    return Data(source="rc49", size=16, **asked)
+
+
+def faces(tmp_path) -> Data:
+    toy.faces(tmp_path / "faces", {1: 25, 30: 10, 60: 5})
+    asked = {"num_train": "auto", "num_validation": "auto", "min_per_label": 12}
+    return Data(source="utkface", path=str(tmp_path / "faces"), size=16, **asked)
+
+
+def digits(tmp_path) -> Data:
+    return Data(source="digits", size=8, num_train=200, num_validation=100)
+
+
+def turned_digits(tmp_path) -> Data:
+    return Data(source="digits-angle", size=8, num_train=200, num_validation=100, num_test=50)
+
+
+@pytest.mark.parametrize("ask", [own_file, rc49, faces, digits, turned_digits])
+def test_what_prepare_writes_is_the_same_data_to_its_source_and_to_h5(ask, tmp_path):
+    asked, path = ask(tmp_path), tmp_path / "prepared.h5"
+    prepare(asked, 3, path)
+    original = sources.load(asked, 3)
+    facts = {key: original.label[key] for key in ("unit", "step") if key in original.label}
+    if asked.continuous:
+        facts["range"] = [original.label["min"], original.label["max"]]
+    sizes = {"num_train": "auto", "num_validation": "auto", "size": asked.size}
+    again = [Data(source="h5", path=str(path), min_per_label=asked.min_per_label, **sizes, **facts)]
+    if not asked.facts.embedded:
+        again.append(asked.model_copy(update={"path": str(path)}))
+    seed = 3 if asked.min_per_label else 99  # which rows are repeated is all that is drawn anew
+    for settings in again:
+        source = sources.load(settings, seed)
+        assert source.label == original.label
+        for split in sources.SPLITS:
+            for values, expected in zip(held(source, split), held(original, split), strict=True):
+                np.testing.assert_array_equal(values, expected)
+    assert inspection.verify(path, None)["label"] == original.label
+
+
+def held(source: sources.Source, split: str) -> list[np.ndarray]:
+    """The images, labels and types of a split."""
+    arrays = (source.images, source.labels, source.types)
+    return [array[source.rows[split]] for array in arrays if array is not None]
 
 
 def test_verify_finds_test_images_among_those_to_train_on(cgankd, write):

@@ -237,7 +237,7 @@ def test_under_the_published_protocol_validation_rows_are_training_rows_too(writ
         (
             {"indx_train": np.arange(30), "indx_test": np.arange(29, 40)},
             {},
-            "1 rows are both pool and test rows, the first of them 29",
+            "1 rows are both development and test rows, the first of them 29",
         ),
         (
             {"class_names": np.frombuffer(b"{", np.uint8)},
@@ -305,7 +305,6 @@ def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(write, tmp_pat
         if change:
             write({"images": images()[::-1], "labels": CLASSES})
             os.utime(path, (1, 1))  # not the same time, however coarse the clock
-        identity.fingerprint.cache_clear()
         identity.describe.cache_clear()
         found.append(sources.identify(settings(path), 0, run))
     assert [one == two for one, two in pairwise(found)] == [True, False]

@@ -11,7 +11,6 @@ from cgankd.errors import UserError
 from cgankd.preset import Data
 from cgankd.runs import hdf5
 from cgankd.sources import inspection, splits
-from cgankd.sources.prepare import prepare
 
 LABEL = {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees", "step": 0.1}
 
@@ -94,25 +93,6 @@ def test_chairs_are_numbered_without_the_one_that_is_missing(source):
     for row in (0, 2000, 4000):
         assert (source.labels == source.labels[row]).sum() == 5, "one image of each chair"
         assert len(set(source.types[source.labels == source.labels[row]])) == 5
-
-
-def test_what_prepare_writes_is_the_same_data(source, public, tmp_path):
-    prepare(settings(public), 3, tmp_path / "r3.h5")
-    for again in (
-        settings(tmp_path / "r3.h5"),
-        settings(
-            tmp_path / "r3.h5",
-            source="h5",
-            num_train="auto",
-            num_validation="auto",
-            range=[0.0, 90.0],
-            unit="degrees",
-            step=0.1,
-        ),
-    ):
-        assert sources.load(again, 99).digest() == source.digest()
-    found = inspection.verify(tmp_path / "r3.h5", None)
-    assert found["label"] == LABEL
 
 
 def split_file(path, **changes) -> None:
@@ -213,7 +193,7 @@ def test_labels_of_the_public_file_are_checked_in_all_rows(tmp_path):
 def test_inspect_and_verify_know_the_public_and_the_published_files(public, tmp_path):
     facts = inspection.inspect(public)
     assert (facts["source"], facts["problems"], facts["types"]) == ("rc49", [], 5)
-    assert facts["images"] == {"pool": 2250, "test": 2245}
+    assert facts["images"] == {"development": 2250, "test": 2245}
     assert facts["numbers"]["distinct"] == 899
     assert inspection.lines(facts)[-2].split() == ["types", "5"]
     assert inspection.verify(public, None)["label"] == LABEL

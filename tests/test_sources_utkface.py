@@ -12,7 +12,6 @@ from cgankd.errors import UserError
 from cgankd.preset import Data
 from cgankd.runs import hdf5
 from cgankd.sources import identity, inspection, utkface
-from cgankd.sources.prepare import prepare
 
 LABEL = {"kind": "continuous", "min": 0.0, "max": 60.0, "unit": "years", "step": 1.0}
 AGES = {1: 25, 30: 10, 60: 5}
@@ -130,14 +129,6 @@ def test_without_the_validation_rows_the_rest_is_repeated_too(whole, tmp_path):
     known = sources.record(asked, 0, runs.RunFolder(tmp_path / "none"))
     assert known["rows"]["train"]["num"] == len(source.rows["train"])
     assert known["held_out"] == len(alone)
-
-
-def test_what_prepare_writes_is_the_same_data(whole, tmp_path):
-    asked = settings(whole, min_per_label=12)
-    prepare(asked, 0, tmp_path / "faces.h5")
-    again = sources.load(asked.model_copy(update={"path": str(tmp_path / "faces.h5")}), 0)
-    assert again.digest() == sources.load(asked, 0).digest()
-    assert inspection.verify(tmp_path / "faces.h5", None)["label"] == LABEL
 
 
 def test_the_splits_of_the_published_file_are_kept(tmp_path):

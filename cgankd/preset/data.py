@@ -6,23 +6,14 @@ from pydantic import AfterValidator, Field, model_validator
 
 from cgankd.label import KINDS, Label
 from cgankd.preset.base import Settings
-from cgankd.preset.kinds import OWN_SIZES, STEPPED, Count, check_side
+from cgankd.preset.kinds import Count, check_side
+from cgankd.preset.sources import SOURCES, SourceFacts, check_source, with_own
 
 
 class Data(Settings):
     """Which images, and how they are split. Validation rows are seen by no upstream network."""
 
-    source: Literal[
-        "digits",
-        "digits-angle",
-        "cifar10",
-        "tiny-imagenet",
-        "rc49",
-        "utkface",
-        "h5",
-        "folder",
-        "csv",
-    ]
+    source: Annotated[str, AfterValidator(check_source)]
     path: str | None = Field(
         default=None, description="the file or folder of the images, for sources that need one"
     )
@@ -69,24 +60,34 @@ class Data(Settings):
     def _label(self) -> "Data":
         if self.range and not self.range[0] < self.range[1]:
             raise ValueError("range: expected [smallest, largest]")
-        if self.range and self.source not in ("h5", "csv"):
+        if self.range and self.facts.kind:
+            free = " and ".join(name for name, facts in SOURCES.items() if not facts.kind)
             raise ValueError(
-                f"range: only h5 and csv can hold a continuous label of your own, not {self.source}"
+                f"range: only {free} can hold a continuous label of your own, not {self.source}"
             )
         if self.step and not self.range:
             raise ValueError(
-                "step: only a label with range has one of your own; rc49 and utkface know theirs"
+                "step: only a label with range has one of your own; "
+                f"{with_own('own_step').replace(', ', ' and ')} know theirs"
             )
         if self.range and self.step and self.step > self.range[1] - self.range[0]:
             raise ValueError(f"step: {self.step:g} is more than range is wide")
-        if self.min_per_label and self.continuous and not self.step and self.source not in STEPPED:
+        if (
+            self.min_per_label
+            and not self.label_kind.discrete
+            and not (self.step or self.facts.own_step)
+        ):
             raise ValueError(
                 "min_per_label: of a continuous label step says which labels are equal, and it is "
                 "missing"
             )
-        if self.test and self.source in STEPPED:
+        return self
+
+    @model_validator(mode="after")
+    def _files(self) -> "Data":
+        if self.test and self.facts.own_test:
             raise ValueError(f"test: {self.source} has test images of its own")
-        if self.source in ("h5", "folder", "csv") and self.path is None:
+        if self.facts.needs_path and self.path is None:
             raise ValueError(f"path is missing: where are the images of the source {self.source}?")
         return self
 
@@ -96,21 +97,21 @@ class Data(Settings):
             raise ValueError(
                 "num_train and num_validation: auto stands for both of them or for neither"
             )
-        if self.num_train == "auto" and self.source not in OWN_SIZES:
+        if self.num_train == "auto" and not self.facts.own_sizes:
             raise ValueError(
-                f"num_train: auto is for {', '.join(OWN_SIZES)}; {self.source} needs numbers"
+                f"num_train: auto is for {with_own('own_sizes')}; {self.source} needs numbers"
             )
         return self
 
     @property
-    def label_kind(self) -> type[Label]:
-        """What is known of the label before any data are read."""
-        return KINDS["continuous" if self.continuous else "class"]
+    def facts(self) -> SourceFacts:
+        """What is known of the source before data are read."""
+        return SOURCES[self.source]
 
     @property
-    def continuous(self) -> bool:
-        """Whether the label is a number rather than a class; known before data is read."""
-        return self.source in ("digits-angle", *STEPPED) or self.range is not None
+    def label_kind(self) -> type[Label]:
+        """What is known of the label before any data are read."""
+        return KINDS[self.facts.kind or ("continuous" if self.range else "class")]
 
     @property
     def numbers(self) -> list[int]:

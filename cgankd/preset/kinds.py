@@ -18,14 +18,6 @@ CnnName = Literal[
 ANY_WIDTH = ("resnet8", "resnet20", "resnet110")
 GanName = Literal["biggan", "sngan", "sagan"]
 RatioName = Literal["mlp3", "mlp5", "mlp7", "mlp9"]
-STEPPED = ("rc49", "utkface")  # sources of a continuous label that know their step
-OWN_SIZES = (
-    "tiny-imagenet",
-    "utkface",
-    "h5",
-    "folder",
-    "csv",
-)  # sources that may decide how many images are for what
 
 
 def check_cnn(name: str) -> str:

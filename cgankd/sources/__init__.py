@@ -1,7 +1,7 @@
 """The data sets: from a source's name to checked arrays and seeded splits, without torch.
 
-One module per kind of source gives what it holds (`Found`); splits.py draws the rows of each split
-from it.
+One module per kind of source gives what it holds (`RawData`); splits.py draws the rows of each
+split from it.
 """
 
 from cgankd.sources.catalogue import known_label, load

@@ -28,9 +28,11 @@ def folder() -> Path:
 
 def state_of(files: list[Path]) -> list[tuple[str, int, int]]:
     """Name, size and time of each file: while they stand, so do the contents."""
-    return [
-        (str(file), found.st_size, found.st_mtime_ns) for file in files for found in [file.stat()]
-    ]
+    states = []
+    for file in files:
+        facts = file.stat()
+        states.append((str(file), facts.st_size, facts.st_mtime_ns))
+    return states
 
 
 def decoded(place: Path, paths: list[Path], settings: Data) -> tuple[np.ndarray, np.ndarray]:
@@ -44,8 +46,8 @@ def decoded(place: Path, paths: list[Path], settings: Data) -> tuple[np.ndarray,
         return read()
     kept = folder() / f"{runs.digest([str(place.resolve()), settings.size])[:16]}.h5"
     state = runs.digest([state_of(paths), settings.skip_broken, PIL.__version__])
-    if found := _look_up(kept, state):
-        return found
+    if known := _look_up(kept, state):
+        return known
     images, rows = read()
     try:
         hdf5.write(kept, {"images": images, "rows": rows}, {"state": state, "place": str(place)})

@@ -1,80 +1,56 @@
-"""The sources by name."""
+"""The sources by name: each is read by the module that its row of `cgankd.preset.sources` names."""
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from cgankd.preset import Data
-from cgankd.sources import (
-    cifar10,
-    csv_file,
-    digits,
-    folder,
-    h5,
-    labels,
-    rc49,
-    splits,
-    tiny_imagenet,
-    utkface,
-)
-from cgankd.sources.source import Source
+from cgankd.preset.sources import SOURCES
+from cgankd.sources import splits
+from cgankd.sources.source import RawData, Source
 
-READERS = {
-    "cifar10": cifar10,
-    "tiny-imagenet": tiny_imagenet,
-    "rc49": rc49,
-    "utkface": utkface,
-    "h5": h5,
-    "folder": folder,
-    "csv": csv_file,
-}
-DIGITS = {"digits": digits.digits, "digits-angle": digits.digits_angle}
+
+class Reader(Protocol):
+    """What the module of a source has."""
+
+    def read(self, settings: Data, seed: int) -> RawData:
+        """Its images with checked labels, and which rows may be drawn for what."""
+
+    def files(self, settings: Data) -> list[Path]:
+        """What `read` reads, beside this package and its libraries."""
+
+    def label(self, settings: Data) -> dict[str, Any] | None:
+        """The facts of the label that no data need be read for; None where there are none."""
+
+    def recognises(self, path: Path) -> bool:
+        """Whether a file or folder looks like one of this source."""
+
+
+def reader(source: str) -> Reader:
+    """The module that reads a source."""
+    return cast(Reader, importlib.import_module(f"cgankd.sources.{SOURCES[source].module}"))
 
 
 def load(settings: Data, seed: int) -> Source:
     """The images of `settings`, split by `seed`; UserError when they do not suffice."""
-    if settings.source in READERS:
-        source = splits.split(READERS[settings.source].read(settings), settings, seed)
-    else:
-        source = DIGITS[settings.source](settings, seed)
-        groups = splits.groups(source.labels, source.label)
-        test = splits.drawn_test(groups, source.rows["test"], settings, seed)
-        source = replace(source, rows={**source.rows, "test": test})
+    source = splits.split(reader(settings.source).read(settings, seed), settings, seed)
     train = source.rows["train"]
     if settings.protocol == "paper":  # validation rows are training rows too
         train = np.union1d(train, source.rows["validation"])
-    return replace(
-        source, rows={**source.rows, "train": splits.repeated(source.labels, train, settings, seed)}
-    )
+    train = splits.repeated(source.labels, train, settings, seed)
+    return replace(source, rows={**source.rows, "train": train})
 
 
 def known_label(settings: Data) -> dict[str, Any] | None:
     """The facts of the label that no data need be read for; of Tiny-ImageNet the number of classes
     without names.
     """
-    if number := labels.asked(settings):
-        return number
-    match settings.source:
-        case "digits":
-            return digits.LABEL
-        case "digits-angle":
-            return digits.ANGLE
-        case "rc49":
-            return rc49.LABEL
-        case "utkface":
-            return utkface.LABEL
-        case "cifar10":
-            return {"kind": "class", "classes": cifar10.CLASSES}
-        case "tiny-imagenet":
-            return {
-                "kind": "class",
-                "classes": [str(label) for label in range(tiny_imagenet.NUM_CLASSES)],
-            }
-    return None
+    return reader(settings.source).label(settings)
 
 
 def files(settings: Data) -> list[Path]:
     """What `load` reads, beside this package and its libraries."""
-    return READERS[settings.source].files(settings) if settings.source in READERS else []
+    return reader(settings.source).files(settings)

@@ -10,13 +10,14 @@ import tempfile
 import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cgankd.errors import DATA, UserError
 from cgankd.preset import Data
-from cgankd.sources import cache, h5, pictures
-from cgankd.sources.source import Found
+from cgankd.sources import cache, h5, pictures, places
+from cgankd.sources.source import RawData
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 BATCHES = "cifar-10-batches-py"
@@ -24,11 +25,11 @@ URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 NUM_TRAIN = 50_000
 
 
-def read(settings: Data) -> Found:
+def read(settings: Data, seed: int) -> RawData:
     """The images of data.path, else of torchvision's download; a file without test images gets
     those of the latter.
     """
-    path = _place(settings)
+    path = places.images(settings)
     if path is None:
         return original(_downloaded(), settings)
     if path.is_dir():
@@ -39,16 +40,26 @@ def read(settings: Data) -> Found:
             DATA,
             f"{h5.EXPECTED}, or the folder {BATCHES}; without data.path CIFAR-10 is downloaded",
         )
-    found = h5.read(settings, CLASSES)
-    return found if "test" in found.rows else found.with_test(_test_of_download(path, settings))
+    raw = h5.labelled(settings, names=CLASSES)
+    return raw if "test" in raw.rows else raw.with_test(_test_of_download(path, settings))
 
 
 def files(settings: Data) -> list[Path]:
     """What is read; of a download nothing, since its checksums are checked."""
-    path = _place(settings)
+    path = places.images(settings)
     if path is None:
         return []
     return sorted((root_of(path) / BATCHES).glob("*")) if path.is_dir() else h5.files(settings)
+
+
+def label(settings: Data) -> dict[str, Any]:
+    """What is known of the label before data are read."""
+    return {"kind": "class", "classes": CLASSES}
+
+
+def recognises(path: Path) -> bool:
+    """Whether a folder is torchvision's, or holds it."""
+    return (root_of(path) / BATCHES).is_dir()
 
 
 def published_rows(num_train: int, num_validation: int) -> tuple[np.ndarray, np.ndarray]:
@@ -62,28 +73,24 @@ def published_rows(num_train: int, num_validation: int) -> tuple[np.ndarray, np.
     return order[:num_train], order[num_train : num_train + num_validation]
 
 
-def _place(settings: Data) -> Path | None:
-    return Path(settings.path).expanduser() if settings.path else None
-
-
 def root_of(path: Path) -> Path:
     """The folder that holds cifar-10-batches-py, of which either may be given."""
     return path.parent if path.name == BATCHES else path
 
 
-def original(root: Path, settings: Data) -> Found:
+def original(root: Path, settings: Data) -> RawData:
     """All of torchvision's images, the published rows as training and validation rows."""
     parts = [_load(root, train) for train in (True, False)]
     images = pictures.fit_all(np.concatenate([images for images, _ in parts]), settings.size)
     train, validation = published_rows(*settings.numbers)
     rows = {
-        "pool": np.arange(len(parts[0][0])),
+        "development": np.arange(len(parts[0][0])),
         "train": train,
         "validation": validation,
         "test": np.arange(len(parts[0][0]), len(images)),
     }
     labels = np.concatenate([labels for _, labels in parts])
-    return Found(images, labels, {"kind": "class", "classes": CLASSES}, rows)
+    return RawData(images, labels, label(settings), rows)
 
 
 def _load(root: Path, train: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -131,7 +138,7 @@ def _downloaded() -> Path:
     return root
 
 
-def _test_of_download(path: Path, settings: Data) -> Found:
+def _test_of_download(path: Path, settings: Data) -> RawData:
     try:
         return original(_downloaded(), settings)
     except UserError as error:

@@ -8,13 +8,14 @@ names.
 import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cgankd.errors import DATA, UserError
 from cgankd.preset import Data
-from cgankd.sources import cache, labels, pictures
-from cgankd.sources.source import SPLITS, Found
+from cgankd.sources import cache, labels, pictures, places
+from cgankd.sources.source import SPLITS, RawData
 
 EXPECTED = (
     "expected a first line file,label (or file,label,split), then a line such as images/1.jpg,rose"
@@ -32,7 +33,7 @@ class Row:
     type: str = ""  # empty where there is no such column
 
 
-def read(settings: Data) -> Found:
+def read(settings: Data, seed: int) -> RawData:
     """The images of data.path, and of data.test as test images where no row of data.path is one."""
     path, rows = _rows(settings)
     images, kept = cache.decoded(path, [row.file for row in rows], settings)
@@ -40,17 +41,26 @@ def read(settings: Data) -> Found:
     split = np.array([row.split for row in rows])
     values, names = _values([row for row in rows if row.split != "test"], rows, settings, path)
     parts = {part: np.flatnonzero(split == part) for part in SPLITS if part in split}
-    parts["pool"] = np.flatnonzero(split != "test")
-    checked, label = labels.checked(
-        values, parts["pool"], str(path), names=names, number=labels.asked(settings)
+    parts["development"] = np.flatnonzero(split != "test")
+    checked, meaning = labels.checked(
+        values, parts["development"], str(path), names=names, number=labels.asked(settings)
     )
-    return Found(images, checked, label, parts, _types(rows))
+    return RawData(images, checked, meaning, parts, _types(rows))
 
 
 def files(settings: Data) -> list[Path]:
     """What is read."""
-    tables = [Path(place).expanduser() for place in (settings.path, settings.test) if place]
-    return [*tables, *(row.file for row in _rows(settings)[1])]
+    return [*places.given(settings), *(row.file for row in _rows(settings)[1])]
+
+
+def label(settings: Data) -> dict[str, Any] | None:
+    """What is known of the label before data are read."""
+    return labels.asked(settings)
+
+
+def recognises(path: Path) -> bool:
+    """Whether a file is a CSV by its name."""
+    return path.is_file() and path.suffix.lower() == ".csv"
 
 
 def table(path: Path) -> list[Row]:
@@ -97,11 +107,11 @@ def _row(path: Path, line: int, values: dict[str, str | None]) -> Row:
 
 def _rows(settings: Data) -> tuple[Path, list[Row]]:
     """The rows of data.path and, as test rows, those of data.test, where data.path has none."""
-    path = Path(settings.path or "").expanduser()
+    path, *test = places.given(settings)
     rows = table(path)
-    if settings.test and not any(row.split == "test" for row in rows):
-        test = table(Path(settings.test).expanduser())
-        rows += [replace(row, split="test") for row in test if row.split in ("", "test")]
+    if test and not any(row.split == "test" for row in rows):
+        tested = [row for row in table(test[0]) if row.split in ("", "test")]
+        rows += [replace(row, split="test") for row in tested]
     return path, rows
 
 

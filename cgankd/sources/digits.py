@@ -1,42 +1,41 @@
-"""The handwritten digits that scikit-learn carries, and the same turned by a known angle."""
+"""The 1,797 handwritten digits of the UCI repository that scikit-learn carries, 10 classes."""
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cgankd.errors import DATA, UserError
 from cgankd.preset import Data
-from cgankd.sources.source import SPLITS, Source
+from cgankd.sources.source import SPLITS, RawData
 
-LABEL = {"kind": "class", "classes": [str(digit) for digit in range(10)]}
-ANGLE = {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees"}
+CLASSES = [str(digit) for digit in range(10)]
 
 
-def digits(settings: Data, seed: int) -> Source:
-    """The 1,797 handwritten digits of the UCI repository that scikit-learn carries, 10 classes."""
+def read(settings: Data, seed: int) -> RawData:
+    """The digits, of each class as many to train on, and to validate."""
     rng = np.random.default_rng([seed, 0xDA7A])
-    images, labels = _handwritten(settings.size)
-    rows = _stratified(labels, settings, rng)
-    return Source(_three_channels(images), labels, rows, LABEL)
+    images, classes = handwritten(settings.size)
+    rows = _stratified(classes, settings, rng)
+    return RawData(three_channels(images), classes, label(settings), rows, in_place=True)
 
 
-def digits_angle(settings: Data, seed: int) -> Source:
-    """The same digits, each turned counter-clockwise by one angle of [0, 90) degrees, which is its
-    label.
-    """
-    from scipy.ndimage import rotate
-
-    rng = np.random.default_rng([seed, 0xDA7A])
-    images, types = _handwritten(settings.size)
-    order = rng.permutation(len(images))
-    rows = _split(order, settings)
-    angles = rng.uniform(0, 90, len(images)).astype(np.float32)
-    turned = [
-        rotate(image, float(angle), reshape=False, order=1)
-        for image, angle in zip(images, angles, strict=True)
-    ]
-    return Source(_three_channels(np.stack(turned)), angles, rows, ANGLE, types)
+def files(settings: Data) -> list[Path]:
+    """There are none."""
+    return []
 
 
-def _handwritten(size: int) -> tuple[np.ndarray, np.ndarray]:
+def label(settings: Data) -> dict[str, Any]:
+    """What is known of the label before data are read."""
+    return {"kind": "class", "classes": CLASSES}
+
+
+def recognises(path: Path) -> bool:
+    """No file holds them."""
+    return False
+
+
+def handwritten(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Grey images (1797, size, size) in [0, 1] and their classes."""
     from scipy.ndimage import zoom
     from sklearn.datasets import load_digits
@@ -48,28 +47,16 @@ def _handwritten(size: int) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(images, 0, 1), data.target.astype(np.int64)
 
 
-def _three_channels(images: np.ndarray) -> np.ndarray:
+def three_channels(images: np.ndarray) -> np.ndarray:
+    """Grey images (N, S, S) in [0, 1] as uint8 (N, 3, S, S)."""
     pixels = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
     return np.ascontiguousarray(np.repeat(pixels[:, None], 3, axis=1))
-
-
-def _split(order: np.ndarray, settings: Data) -> dict[str, np.ndarray]:
-    """The splits of the shuffled rows `order`, each in increasing order."""
-    ends = np.cumsum(settings.numbers)
-    if ends[-1] >= len(order):
-        raise UserError(
-            f"data.num_train + data.num_validation = {ends[-1]}, but {settings.source} has "
-            f"{len(order)} images",
-            DATA,
-            "ask for fewer, so that some are left for the test",
-        )
-    return {split: np.sort(part) for split, part in zip(SPLITS, np.split(order, ends), strict=True)}
 
 
 def _stratified(
     labels: np.ndarray, settings: Data, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Splits with the same number of every class."""
+    """Splits with the same number of every class to train on, and to validate."""
     classes, counts = np.unique(labels, return_counts=True)
     for key in ("num_train", "num_validation"):
         if getattr(settings, key) % len(classes):
@@ -85,7 +72,16 @@ def _stratified(
             DATA,
             "lower data.num_train or data.num_validation",
         )
-    shuffled = [rng.permutation(np.flatnonzero(labels == label)) for label in classes]
     cuts = [settings.numbers[0] // len(classes), per_class]
-    parts = zip(*(np.split(rows, cuts) for rows in shuffled), strict=True)
-    return {split: np.sort(np.concatenate(part)) for split, part in zip(SPLITS, parts, strict=True)}
+    parts: list[list[np.ndarray]] = [[], [], []]
+    for digit in classes:
+        shuffled = rng.permutation(np.flatnonzero(labels == digit))
+        for part, rows in zip(parts, np.split(shuffled, cuts), strict=True):
+            part.append(rows)
+    return in_splits([np.concatenate(part) for part in parts])
+
+
+def in_splits(parts: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """The rows of train, validation and test as `RawData` has them, in increasing order."""
+    rows = {split: np.sort(part) for split, part in zip(SPLITS, parts, strict=True)}
+    return {**rows, "development": np.union1d(rows["train"], rows["validation"])}

@@ -1,41 +1,52 @@
 """A folder of class folders of images: the classes are the names of the folders, sorted."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cgankd.errors import DATA, UserError
 from cgankd.preset import Data
-from cgankd.sources import cache, pictures
-from cgankd.sources.source import Found
+from cgankd.sources import cache, pictures, places
+from cgankd.sources.source import RawData
 
 EXPECTED = "expected a folder of class folders of images, such as flowers/rose/1.jpg"
 
 
-def read(settings: Data) -> Found:
+def read(settings: Data, seed: int) -> RawData:
     """The images of data.path, and of data.test as test images."""
-    path = _place(settings.path)
+    path, *test = places.given(settings)
     classes = listing(path)
-    found = decoded(path, classes, list(classes), settings)
-    if settings.test is None:
-        return found
-    test = _place(settings.test)
-    given = listing(test, least=1)
-    if unknown := sorted(set(given) - set(classes)):
+    raw = decoded(path, classes, list(classes), settings)
+    if not test:
+        return raw
+    tested = listing(test[0], least=1)
+    if unknown := sorted(set(tested) - set(classes)):
         raise UserError(
             f"data.test = {settings.test} has classes that data.path lacks: "
             f"{', '.join(unknown[:5])}",
             DATA,
         )
-    return found.with_test(decoded(test, given, list(classes), settings))
+    return raw.with_test(decoded(test[0], tested, list(classes), settings))
 
 
 def files(settings: Data) -> list[Path]:
     """What is read."""
-    places = [_place(place) for place in (settings.path, settings.test) if place]
-    return [
-        file for place in places for images in listing(place, least=1).values() for file in images
-    ]
+    read_files = []
+    for place in places.given(settings):
+        for images in listing(place, least=1).values():
+            read_files += images
+    return read_files
+
+
+def label(settings: Data) -> dict[str, Any] | None:
+    """Nothing is known of the label before data are read."""
+    return None
+
+
+def recognises(path: Path) -> bool:
+    """Whether it is a folder."""
+    return path.is_dir()
 
 
 def listing(path: Path, least: int = 2) -> dict[str, list[Path]]:
@@ -66,7 +77,9 @@ def listing(path: Path, least: int = 2) -> dict[str, list[Path]]:
     return classes
 
 
-def decoded(place: Path, files: dict[str, list[Path]], classes: list[str], settings: Data) -> Found:
+def decoded(
+    place: Path, files: dict[str, list[Path]], classes: list[str], settings: Data
+) -> RawData:
     """The images of files by class; the labels are the places of their classes in `classes`."""
     paths = [path for images in files.values() for path in images]
     labels = np.repeat(
@@ -78,10 +91,9 @@ def decoded(place: Path, files: dict[str, list[Path]], classes: list[str], setti
         raise UserError(
             f"{place}: no image of the classes {', '.join(sorted(lost)[:5])} can be read", DATA
         )
-    return Found(
-        images, labels, {"kind": "class", "classes": classes}, {"pool": np.arange(len(labels))}
+    return RawData(
+        images,
+        labels,
+        {"kind": "class", "classes": classes},
+        {"development": np.arange(len(labels))},
     )
-
-
-def _place(place: str | None) -> Path:
-    return Path(place or "").expanduser()

@@ -15,8 +15,8 @@ import numpy as np
 from cgankd.errors import DATA, UserError
 from cgankd.preset import Data
 from cgankd.runs.hdf5 import Reader
-from cgankd.sources import labels, pictures
-from cgankd.sources.source import Found
+from cgankd.sources import labels, pictures, places
+from cgankd.sources.source import RawData
 
 CLASS_NAMES = "class_names"
 SAMPLE = 256  # images whose range a message is about
@@ -25,12 +25,12 @@ MAKE = "`cgankd data prepare --to FILE.h5` writes one from any source"
 
 
 @dataclass(frozen=True)
-class Layout:
+class FileLayout:
     """The names of a file's arrays; the indices are rows of `images`."""
 
     images: str
     labels: str
-    pool: str = ""  # rows for training and validation; default: all that are not in `test`
+    development: str = ""  # rows for training and validation; default: all that are not in `test`
     train: str = ""
     validation: str = ""
     test: str = ""
@@ -42,7 +42,7 @@ class Layout:
 
 LAYOUTS = (
     # the published CIFAR-10 files, and what `cgankd data prepare` writes
-    Layout(
+    FileLayout(
         "images_train",
         "labels_train",
         train="subtrain_indx",
@@ -53,7 +53,7 @@ LAYOUTS = (
         test_types="types_test",
     ),
     # those of BigGAN, and the published Tiny-ImageNet
-    Layout(
+    FileLayout(
         "imgs",
         "labels",
         train="indx_subtrain",
@@ -62,7 +62,7 @@ LAYOUTS = (
         test_labels="labels_val",
     ),
     # the published RC-49: angles with an odd last digit, some for training, and the others
-    Layout(
+    FileLayout(
         "images_odd",
         "labels_odd",
         "indx_odd_train",
@@ -75,7 +75,7 @@ LAYOUTS = (
         "types_even",
     ),
     # the published UTKFace, and plain files
-    Layout(
+    FileLayout(
         "images",
         "labels",
         "indx_train",
@@ -88,49 +88,63 @@ LAYOUTS = (
         "types_test",
     ),
     # fake data sets
-    Layout("fake_images", "fake_labels"),
+    FileLayout("fake_images", "fake_labels"),
 )
 
 
-def read(
-    settings: Data, names: list[str] | None = None, number: dict[str, Any] | None = None
-) -> Found:
+def read(settings: Data, seed: int) -> RawData:
+    """The images of data.path, with those of data.test where it has no test images."""
+    return labelled(settings, number=label(settings))
+
+
+def files(settings: Data) -> list[Path]:
+    """What is read."""
+    return places.given(settings)
+
+
+def label(settings: Data) -> dict[str, Any] | None:
+    """What is known of the label before data are read."""
+    return labels.asked(settings)
+
+
+def recognises(path: Path) -> bool:
+    """Whether it is a file."""
+    return path.is_file()
+
+
+def labelled(
+    settings: Data, *, names: list[str] | None = None, number: dict[str, Any] | None = None
+) -> RawData:
     """The images of data.path, with those of data.test where it has no test images.
 
     `names` are of the classes, `number` are the facts of a continuous label, where the source knows
     them.
     """
-    path = Path(settings.path or "").expanduser()
+    path, *test = places.given(settings)
     if not path.is_file():
         raise UserError(
             f"data.path = {settings.path} not found",
             DATA,
             f"{EXPECTED}, or another known layout; {MAKE}",
         )
-    found = read_file(path, settings.size)
+    raw = read_file(path, settings.size)
     where = str(path)
-    if settings.test and "test" not in found.rows:
-        test = Path(settings.test).expanduser()
-        if not test.is_file():
+    if test and "test" not in raw.rows:
+        if not test[0].is_file():
             raise UserError(f"data.test = {settings.test} not found", DATA, EXPECTED)
-        found = found.with_test(read_file(test, settings.size))
-        where = f"{path} and {test}"
-    values, label = labels.checked(
-        found.labels,
-        found.rows["pool"],
+        raw = raw.with_test(read_file(test[0], settings.size))
+        where = f"{path} and {test[0]}"
+    values, meaning = labels.checked(
+        raw.labels,
+        raw.rows["development"],
         where,
-        names=names or found.label.get("classes"),
-        number=number or labels.asked(settings),
+        names=names or raw.label.get("classes"),
+        number=number,
     )
-    return replace(found, labels=values, label=label)
+    return replace(raw, labels=values, label=meaning)
 
 
-def files(settings: Data) -> list[Path]:
-    """What is read."""
-    return [Path(place).expanduser() for place in (settings.path, settings.test) if place]
-
-
-def read_file(path: Path, size: int) -> Found:
+def read_file(path: Path, size: int) -> RawData:
     """One file, its labels as it holds them; UserError when its layout is unknown, or is not kept
     by its arrays.
     """
@@ -142,7 +156,7 @@ def read_file(path: Path, size: int) -> Found:
         types = [_column(file, layout.types, len(images[0]), "ui")] if layout.types in known else []
         rows = {
             part: _indices(file, name, len(images[0]))
-            for part in ("pool", "train", "validation", "test")
+            for part in ("development", "train", "validation", "test")
             if (name := getattr(layout, part)) in known
         }
         if layout.test_images in known:
@@ -152,23 +166,24 @@ def read_file(path: Path, size: int) -> Found:
                 types.append(_column(file, layout.test_types, len(images[1]), "ui"))
             appended = np.arange(len(images[0]), len(images[0]) + len(images[1]))
             rows["test"] = np.concatenate([rows.get("test", appended[:0]), appended])
-        label = {"classes": _names(file)} if CLASS_NAMES in known else {}
-    rows.setdefault("pool", np.setdiff1d(np.arange(len(images[0])), rows.get("test", [])))
+        meaning = {"classes": _names(file)} if CLASS_NAMES in known else {}
+    every = np.arange(len(images[0]))
+    rows.setdefault("development", np.setdiff1d(every, rows.get("test", [])))
     joined = images[0] if len(images) == 1 else np.concatenate(images)
     known_types = np.concatenate(types).astype(np.int64) if len(types) == len(images) else None
-    return Found(joined, np.concatenate(values), label, rows, known_types)
+    return RawData(joined, np.concatenate(values), meaning, rows, known_types)
 
 
-def layout_of(file: Reader) -> Layout:
+def layout_of(file: Reader) -> FileLayout:
     """The layout of a file by the names of its arrays."""
     known = file.names()
     for layout in LAYOUTS:
         if layout.images in known and layout.labels in known:
             return layout
     pairs = "; ".join(f"{layout.images}, {layout.labels}" for layout in LAYOUTS)
-    found = ", ".join(known[:8]) or "nothing"
+    held = ", ".join(known[:8]) or "nothing"
     raise UserError(
-        f"{file.path}: no images with labels (found: {found})",
+        f"{file.path}: no images with labels (found: {held})",
         DATA,
         f"known names are {pairs}; {MAKE}",
     )
@@ -231,9 +246,10 @@ def _column(file: Reader, name: str, num: int, kinds: str) -> np.ndarray:
 def _indices(file: Reader, name: str, num: int) -> np.ndarray:
     rows = file.read(name, 1, "ui").astype(np.int64)
     if len(rows) and not (0 <= rows.min() and rows.max() < num):
-        found = f"{rows.min()}..{rows.max()}"
         raise UserError(
-            f"{file.path}: {name} holds {found}, but there are {num} images, counted from 0", DATA
+            f"{file.path}: {name} holds {rows.min()}..{rows.max()}, but there are {num} images, "
+            "counted from 0",
+            DATA,
         )
     if len(np.unique(rows)) < len(rows):
         raise UserError(f"{file.path}: {name} names images twice", DATA, "make the file again")

@@ -3,17 +3,12 @@ changed.
 """
 
 import json
-import time
 from functools import lru_cache
 from typing import Any
 
 from cgankd import runs
 from cgankd.preset import Data
 from cgankd.sources import cache, catalogue, splits
-
-# seconds for which files that were looked at count as unchanged: a stage asks for each of its
-# students
-FRESH = 5.0
 
 
 def identify(settings: Data, seed: int, run: runs.RunFolder) -> str:
@@ -23,7 +18,7 @@ def identify(settings: Data, seed: int, run: runs.RunFolder) -> str:
 
 def record(settings: Data, seed: int, run: runs.RunFolder) -> dict[str, Any]:
     """What is known of the data: found out once per run folder and kept in its data.json."""
-    state = fingerprint(settings.model_dump_json(), int(time.monotonic() / FRESH))
+    state = fingerprint(settings)
     asked = {"data": settings.model_dump(), "seed": seed, "files": state}
     if run.data.exists():
         known = runs.read_json(run.data)
@@ -35,10 +30,9 @@ def record(settings: Data, seed: int, run: runs.RunFolder) -> dict[str, Any]:
     return known
 
 
-@lru_cache(maxsize=4)
-def fingerprint(settings: str, clock: int) -> str:
+def fingerprint(settings: Data) -> str:
     """The digest of name, size and time of every file that is read; empty where there is none."""
-    files = catalogue.files(Data.model_validate_json(settings))
+    files = catalogue.files(settings)
     try:
         return runs.digest(cache.state_of(files)) if files else ""
     except OSError:

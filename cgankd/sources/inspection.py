@@ -13,8 +13,10 @@ import numpy as np
 
 from cgankd.errors import DATA, UserError
 from cgankd.preset import Data
+from cgankd.preset.sources import SOURCES
 from cgankd.runs.hdf5 import Reader
 from cgankd.sources import (
+    catalogue,
     cifar10,
     csv_file,
     folder,
@@ -26,7 +28,7 @@ from cgankd.sources import (
     tiny_imagenet,
     utkface,
 )
-from cgankd.sources.source import Found
+from cgankd.sources.source import RawData
 
 SHOWN = 12  # classes, sizes or problems of a kind that are listed
 
@@ -76,7 +78,7 @@ def verify(path: Path, bounds: Sequence[float] | None) -> dict[str, Any]:
     """
     with Reader(path) as file:
         made = file.attributes()
-    number = rc49.LABEL if rc49.is_one(path) else _number(made)
+    number = rc49.LABEL if rc49.recognises(path) else _number(made)
     if bounds:
         number = {
             "kind": "continuous",
@@ -85,12 +87,16 @@ def verify(path: Path, bounds: Sequence[float] | None) -> dict[str, Any]:
             "min": bounds[0],
             "max": bounds[1],
         }
-    found = _read(path)
+    raw = _read(path)
     _, label = labels.checked(
-        found.labels, found.rows["pool"], str(path), names=found.label.get("classes"), number=number
+        raw.labels,
+        raw.rows["development"],
+        str(path),
+        names=raw.label.get("classes"),
+        number=number,
     )
-    splits.check_disjoint(found, str(path))
-    if twice := duplicates(found):
+    splits.check_disjoint(raw, str(path))
+    if twice := duplicates(raw):
         row, other = twice[0]
         raise UserError(
             f"{path}: {len(twice)} test images are images to train on too, pixel for pixel: row "
@@ -101,7 +107,7 @@ def verify(path: Path, bounds: Sequence[float] | None) -> dict[str, Any]:
         )
     return {
         "path": str(path),
-        "images": {part: len(rows) for part, rows in found.rows.items()},
+        "images": {part: len(rows) for part, rows in raw.rows.items()},
         "label": label,
     }
 
@@ -114,24 +120,22 @@ def source_of(path: Path) -> str:
             DATA,
             "name an HDF5 file, a CSV, or a folder of class folders of images",
         )
-    if path.is_file():
-        return "csv" if path.suffix.lower() == ".csv" else "rc49" if rc49.is_one(path) else "h5"
-    if (cifar10.root_of(path) / cifar10.BATCHES).is_dir():
-        return "cifar10"
-    if (path / "wnids.txt").is_file():
-        return "tiny-imagenet"
-    return "utkface" if utkface.is_one(path) else "folder"
+    return next(name for name in SOURCES if catalogue.reader(name).recognises(path))
 
 
-def duplicates(found: Found) -> list[tuple[int, int]]:
-    """Test rows whose pixels are those of a row of the pool, each with that row."""
+def duplicates(raw: RawData) -> list[tuple[int, int]]:
+    """Test rows whose pixels are those of a development row, each with that row."""
 
     def mark(row: int) -> bytes:
-        return blake2b(found.images[row].tobytes(), digest_size=16).digest()
+        return blake2b(raw.images[row].tobytes(), digest_size=16).digest()
 
-    pool = {mark(row): row for row in found.rows["pool"].tolist()}
-    marks = ((row, mark(row)) for row in found.rows.get("test", np.empty(0, int)).tolist())
-    return [(row, pool[name]) for row, name in marks if name in pool]
+    known = {mark(row): row for row in raw.rows["development"].tolist()}
+    twice = []
+    for row in raw.rows.get("test", np.empty(0, int)).tolist():
+        other = known.get(mark(row))
+        if other is not None:
+            twice.append((row, other))
+    return twice
 
 
 @contextmanager
@@ -143,12 +147,12 @@ def _noted(facts: dict[str, Any]) -> Iterator[None]:
         facts["problems"].append(f"{error} ({error.hint})" if error.hint else str(error))
 
 
-def _read(path: Path) -> Found:
+def _read(path: Path) -> RawData:
     """An HDF5 file with its images as they are, if they are square."""
     with Reader(path) as file:
         size = min(file.dataset(h5.layout_of(file).images, 4, "uif").shape[2:])
-    found = h5.read_file(path, size)
-    return rc49.of_angles(found, path) if rc49.is_one(path) and rc49.is_full(path) else found
+    raw = h5.read_file(path, size)
+    return rc49.of_angles(raw, path) if rc49.recognises(path) and rc49.is_full(path) else raw
 
 
 def _number(made: dict[str, Any]) -> dict[str, Any] | None:
@@ -166,13 +170,13 @@ def _number(made: dict[str, Any]) -> dict[str, Any] | None:
 def _file(path: Path, facts: dict[str, Any]) -> None:
     with Reader(path) as file:
         facts["arrays"] = {name: file.outline(name) for name in file.names()}
-    found = _read(path)
-    facts["images"] = {part: len(rows) for part, rows in found.rows.items()}
-    if found.types is not None:
-        facts["types"] = len(np.unique(found.types))
+    raw = _read(path)
+    facts["images"] = {part: len(rows) for part, rows in raw.rows.items()}
+    if raw.types is not None:
+        facts["types"] = len(np.unique(raw.types))
     with _noted(facts):
-        splits.check_disjoint(found, str(path))
-    _labels(found.labels, found.rows["pool"], found.label.get("classes"), path, facts)
+        splits.check_disjoint(raw, str(path))
+    _labels(raw.labels, raw.rows["development"], raw.label.get("classes"), path, facts)
 
 
 def _table(path: Path, facts: dict[str, Any]) -> None:
@@ -202,9 +206,9 @@ def _tiny_imagenet(path: Path, facts: dict[str, Any]) -> None:
 
 def _cifar10(path: Path, facts: dict[str, Any]) -> None:
     any_rows = Data(source="cifar10", size=32, num_train=1, num_validation=1)
-    found = cifar10.original(cifar10.root_of(path), any_rows)
-    facts["images"] = {part: len(found.rows[part]) for part in ("pool", "test")}
-    _labels(found.labels, found.rows["pool"], cifar10.CLASSES, path, facts)
+    raw = cifar10.original(cifar10.root_of(path), any_rows)
+    facts["images"] = {part: len(raw.rows[part]) for part in ("development", "test")}
+    _labels(raw.labels, raw.rows["development"], cifar10.CLASSES, path, facts)
 
 
 def _utkface(path: Path, facts: dict[str, Any]) -> None:
@@ -228,15 +232,19 @@ def _look_at_classes(classes: dict[str, list[Path]], facts: dict[str, Any]) -> N
 
 def _look_at(files: list[Path], facts: dict[str, Any]) -> None:
     """Decodes every file: the sizes, and which are damaged."""
-    found = pictures.sizes(files)
-    facts["sizes"] = dict(Counter(size for size in found if isinstance(size, str)).most_common())
-    broken = [str(error) for error in found if isinstance(error, UserError)]
+    looks = pictures.sizes(files)
+    facts["sizes"] = dict(Counter(size for size in looks if isinstance(size, str)).most_common())
+    broken = [str(error) for error in looks if isinstance(error, UserError)]
     facts["problems"] += broken[:SHOWN]
     facts["problems"] += [f"and {len(broken) - SHOWN} more images"] if len(broken) > SHOWN else []
 
 
 def _labels(
-    values: np.ndarray, pool: np.ndarray, names: list[str] | None, path: Path, facts: dict[str, Any]
+    values: np.ndarray,
+    development: np.ndarray,
+    names: list[str] | None,
+    path: Path,
+    facts: dict[str, Any],
 ) -> None:
     """Counts of classes, or the range of labels that are no integers."""
     finite = values[np.isfinite(values)]
@@ -256,7 +264,7 @@ def _labels(
         for label, count in zip(distinct, counts, strict=True)
     }
     with _noted(facts):
-        labels.checked(values, pool, str(path), names=names)
+        labels.checked(values, development, str(path), names=names)
 
 
 def _counts(counts: dict[str, int]) -> str:

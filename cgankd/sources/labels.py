@@ -24,24 +24,24 @@ def asked(settings: Data) -> dict[str, Any] | None:
 
 def checked(
     labels: np.ndarray,
-    pool: np.ndarray,
+    development: np.ndarray,
     where: str,
     *,
     names: list[str] | None = None,
     number: dict[str, Any] | None = None,
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Numbers (N,) -> the labels of a source and what they mean; `pool` are the rows that are no
-    test rows.
+    """Numbers (N,) -> the labels of a source and what they mean; `development` are the rows that
+    are no test rows.
 
-    Without the facts `number` int64 classes 0..C-1, all of them in the pool; with them float32 in
-    their unit. UserError naming `where` and what was found.
+    Without the facts `number` int64 classes 0..C-1, all of them among the development rows; with
+    them float32 in their unit. UserError naming `where` and what was found.
     """
-    if not len(pool):
+    if not len(development):
         raise UserError(f"{where}: there are no images to train on", DATA)
     if number is None:
         classes = as_classes(labels, where)
-        names = names or [str(label) for label in range(num_classes(classes[pool], where))]
-        check_names(classes, classes[pool], names, where)
+        names = names or [str(label) for label in range(num_classes(classes[development], where))]
+        check_names(classes, classes[development], names, where)
         return classes, {"kind": "class", "classes": names}
     return as_numbers(labels, number, where), number
 
@@ -52,51 +52,51 @@ def as_classes(labels: np.ndarray, where: str) -> np.ndarray:
     """
     _finite(labels, where)
     if labels.dtype.kind == "f" and (broken := np.flatnonzero(labels != np.rint(labels))).size:
-        found = f"{labels[broken[0]]:g} in row {broken[0]}"
-        raise UserError(f"{where}: class labels must be integers, found {found}", DATA, NO_CLASS)
+        first = f"{labels[broken[0]]:g} in row {broken[0]}"
+        raise UserError(f"{where}: class labels must be integers, found {first}", DATA, NO_CLASS)
     return labels.astype(np.int64)
 
 
 def num_classes(labels: np.ndarray, where: str) -> int:
     """C of classes (N,) that are 0..C-1 without a gap."""
     distinct = np.unique(labels)
-    found = f"{where}: labels are {distinct[0]}..{distinct[-1]}"
+    span = f"{where}: labels are {distinct[0]}..{distinct[-1]}"
     if distinct[0] != 0:
         convert = (
             f"subtract {distinct[0]} from all of them"
             if len(distinct) == np.ptp(distinct) + 1
             else _renumber()
         )
-        raise UserError(f"{found}, but classes are numbered from 0", DATA, f"{convert}; {NO_CLASS}")
+        raise UserError(f"{span}, but classes are numbered from 0", DATA, f"{convert}; {NO_CLASS}")
     gaps = np.flatnonzero(distinct != np.arange(len(distinct)))
     if gaps.size:
         missing = distinct[-1] + 1 - len(distinct)
         raise UserError(
-            f"{found}, but {missing} classes in between have no images, the first of them "
-            f"{gaps[0]}",
+            f"{span}, but {missing} classes in between have no images, the first of them {gaps[0]}",
             DATA,
             f"{_renumber()}; {NO_CLASS}",
         )
     return len(distinct)
 
 
-def check_names(labels: np.ndarray, pool: np.ndarray, names: list[str], where: str) -> None:
-    """UserError where there is one class, a label has no name, or a name no label of the `pool`."""
+def check_names(labels: np.ndarray, development: np.ndarray, names: list[str], where: str) -> None:
+    """UserError where there is one class, a label has no name, or a name no label of the
+    `development` rows."""
     wrong = np.flatnonzero((labels < 0) | (labels >= len(names)))
     if wrong.size:
-        found = f"{labels[wrong[0]]} in row {wrong[0]}"
         raise UserError(
-            f"{where}: label {found} is outside 0..{len(names) - 1}, the {len(names)} classes",
+            f"{where}: label {labels[wrong[0]]} in row {wrong[0]} is outside 0..{len(names) - 1}, "
+            f"the {len(names)} classes",
             DATA,
             _renumber(),
         )
     if len(names) < 2:
         raise UserError(
-            f"{where}: all {len(pool)} images are of one class, {names[0]}",
+            f"{where}: all {len(development)} images are of one class, {names[0]}",
             DATA,
             "give at least two classes",
         )
-    empty = np.flatnonzero(np.bincount(pool, minlength=len(names)) == 0)
+    empty = np.flatnonzero(np.bincount(development, minlength=len(names)) == 0)
     if empty.size:
         known = ", ".join(names[label] for label in empty[:5])
         raise UserError(
@@ -150,10 +150,12 @@ def multiples(labels: np.ndarray, step: float, where: str) -> np.ndarray:
 
 def _finite(labels: np.ndarray, where: str) -> None:
     if labels.dtype.kind == "f" and (broken := np.flatnonzero(~np.isfinite(labels))).size:
-        found = (
-            f"{len(broken)} of {len(labels)} labels are no numbers, the first in row {broken[0]}"
+        raise UserError(
+            f"{where}: {len(broken)} of {len(labels)} labels are no numbers, the first in row "
+            f"{broken[0]}",
+            DATA,
+            "drop these rows, or correct them",
         )
-        raise UserError(f"{where}: {found}", DATA, "drop these rows, or correct them")
 
 
 def _renumber() -> str:

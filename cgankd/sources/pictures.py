@@ -136,13 +136,13 @@ def read_all(
     kept: list[int] = []
     faults: list[UserError] = []
 
-    def take(row: int, found: np.ndarray | UserError) -> None:
-        if isinstance(found, UserError):
-            faults.append(found)
+    def take(row: int, made: np.ndarray | UserError) -> None:
+        if isinstance(made, UserError):
+            faults.append(made)
             if not skip_broken:
-                raise found
+                raise made
         else:
-            images[len(kept)] = found
+            images[len(kept)] = made
             kept.append(row)
 
     _each(paths, attempt, take)
@@ -167,9 +167,9 @@ def sizes(paths: Sequence[Path]) -> list[str | UserError]:
         except UserError as error:
             return error
 
-    found: list[str | UserError] = []
-    _each(paths, look, lambda _, size: found.append(size))
-    return found
+    looks: list[str | UserError] = []
+    _each(paths, look, lambda _, size: looks.append(size))
+    return looks
 
 
 def fit_all(images: np.ndarray, size: int) -> np.ndarray:
@@ -192,10 +192,10 @@ def _each(values: Sequence[T], make: Callable[[T], R], take: Callable[[int, R], 
     """Makes something of each value in threads, since Pillow works outside Python's lock, and takes
     it in order.
     """
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         warnings.simplefilter("ignore")  # of odd metadata, and of sizes, which are checked here
         with console.progress("images", len(values)) as show:
             for start in range(0, len(values), BLOCK):
-                for row, made in enumerate(pool.map(make, values[start : start + BLOCK]), start):
+                for row, made in enumerate(threads.map(make, values[start : start + BLOCK]), start):
                     take(row, made)
                 show(min(start + BLOCK, len(values)), "")

@@ -36,18 +36,17 @@ def arrays(source: Source) -> dict[str, np.ndarray]:
         source.rows["validation"],
     )
     used, test = np.union1d(train, validation), source.rows["test"]
-    names = json.dumps(source.label.get("classes")).encode()
-    return {
+    written = {
         "images_train": source.images[used],
         "labels_train": source.labels[used],
         "subtrain_indx": np.searchsorted(used, train),
         "subvalid_indx": np.searchsorted(used, validation),
         "images_test": source.images[test],
         "labels_test": source.labels[test],
-        **(
-            {}
-            if source.types is None
-            else {"types_train": source.types[used], "types_test": source.types[test]}
-        ),
-        **({h5.CLASS_NAMES: np.frombuffer(names, np.uint8)} if "classes" in source.label else {}),
     }
+    if source.types is not None:
+        written |= {"types_train": source.types[used], "types_test": source.types[test]}
+    if "classes" in source.label:
+        names = json.dumps(source.label["classes"]).encode()
+        written[h5.CLASS_NAMES] = np.frombuffer(names, np.uint8)
+    return written

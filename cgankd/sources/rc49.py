@@ -14,8 +14,8 @@ import numpy as np
 from cgankd.errors import DATA, UserError
 from cgankd.preset import Data
 from cgankd.runs.hdf5 import Reader
-from cgankd.sources import h5, labels
-from cgankd.sources.source import Found
+from cgankd.sources import h5, labels, places
+from cgankd.sources.source import RawData
 
 LABEL: dict[str, Any] = {
     "kind": "continuous",
@@ -24,7 +24,7 @@ LABEL: dict[str, Any] = {
     "unit": "degrees",
     "step": 0.1,
 }
-PLACE = Path("data") / "RC-49_64x64.h5"
+PUBLIC = "RC-49"  # how the name of the public file begins
 NO_CHAIR = 6  # the type that the public files leave out
 FETCH = (
     "expected the authors' RC-49_64x64.h5 (images uint8 (N, 3, 64, 64), labels (N,) in degrees, "
@@ -39,22 +39,27 @@ FETCH = (
 )
 
 
-def read(settings: Data) -> Found:
+def read(settings: Data, seed: int) -> RawData:
     """The data set in data.path: the public file, a published one with splits, or one that cgankd
     made.
     """
-    path = _place(settings)
+    (path,) = places.given(settings)
     if not path.is_file():
         raise UserError(f"rc49: {path} not found", DATA, FETCH)
     if is_full(path):
         return of_angles(h5.read_file(path, settings.size), path)
-    found = h5.read(settings.model_copy(update={"path": str(path)}), number=LABEL)
-    return replace(found, types=_chairs(found.types)) if _is_published(path) else found
+    raw = h5.labelled(settings, number=LABEL)
+    return replace(raw, types=_chairs(raw.types)) if _is_published(path) else raw
 
 
 def files(settings: Data) -> list[Path]:
     """What is read."""
-    return [_place(settings)]
+    return places.given(settings)
+
+
+def label(settings: Data) -> dict[str, Any]:
+    """What is known of the label before data are read."""
+    return LABEL
 
 
 def is_full(path: Path) -> bool:
@@ -68,27 +73,29 @@ def is_full(path: Path) -> bool:
     } & names
 
 
-def is_one(path: Path) -> bool:
+def recognises(path: Path) -> bool:
     """Whether a file, of any kind, is the public one, by its name too, or a published one with
     splits.
     """
+    if not path.is_file():
+        return False
     try:
-        return _is_published(path) or (is_full(path) and path.name.startswith(PLACE.name[:5]))
+        return _is_published(path) or (is_full(path) and path.name.startswith(PUBLIC))
     except UserError:
         return False
 
 
-def of_angles(found: Found, path: Path) -> Found:
+def of_angles(raw: RawData, path: Path) -> RawData:
     """All images of the public file between 0 and 90 degrees; of odd ones what is left belongs to
     the test.
     """
-    angles = labels.multiples(found.labels, LABEL["step"], str(path))
+    angles = labels.multiples(raw.labels, LABEL["step"], str(path))
     kept = np.flatnonzero((angles > LABEL["min"]) & (angles < LABEL["max"]))
-    values, label = labels.checked(angles[kept], kept, str(path), number=LABEL)
+    values, meaning = labels.checked(angles[kept], kept, str(path), number=LABEL)
     odd = np.rint(angles[kept] / LABEL["step"]) % 2 == 1
-    rows = {"pool": np.flatnonzero(odd), "test": np.flatnonzero(~odd)}
-    types = None if found.types is None else _chairs(found.types[kept])
-    return Found(found.images[kept], values, label, rows, types, left_is_test=True)
+    rows = {"development": np.flatnonzero(odd), "test": np.flatnonzero(~odd)}
+    types = None if raw.types is None else _chairs(raw.types[kept])
+    return RawData(raw.images[kept], values, meaning, rows, types, left_is_test=True)
 
 
 def _chairs(types: np.ndarray | None) -> np.ndarray | None:
@@ -99,7 +106,3 @@ def _chairs(types: np.ndarray | None) -> np.ndarray | None:
 def _is_published(path: Path) -> bool:
     with Reader(path) as file:
         return {"images_odd", "labels_odd"} <= set(file.names())
-
-
-def _place(settings: Data) -> Path:
-    return Path(settings.path).expanduser() if settings.path else PLACE

@@ -64,12 +64,12 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Found:
+class RawData:
     """What a reader finds: labelled images, and which of them may be drawn for what.
 
-    `rows` holds `pool`, the rows for training and validation, and where the source fixes them
-    `train`, `validation` and `test`. Without `test` the test rows are what is left of the pool,
-    with `left_is_test` these too.
+    `rows` holds `development`, the rows for training and validation, and where the source fixes
+    them `train`, `validation` and `test`. Without `test` the test rows are the development rows
+    that are left, with `left_is_test` these too.
     """
 
     images: np.ndarray
@@ -78,12 +78,13 @@ class Found:
     rows: dict[str, np.ndarray]
     types: np.ndarray | None = None
     left_is_test: bool = False
+    in_place: bool = False  # every row has its split, and stays where it is
 
-    def with_test(self, test: "Found") -> "Found":
+    def with_test(self, test: "RawData") -> "RawData":
         """This with the rows of another file as its test rows: those that are test rows there, else
         all.
         """
-        rows = test.rows.get("test", test.rows["pool"])
+        rows = test.rows.get("test", test.rows["development"])
         images = np.concatenate([self.images, test.images[rows]])
         labels = np.concatenate([self.labels, test.labels[rows]])
         types = None

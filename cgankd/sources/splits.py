@@ -9,37 +9,39 @@ import numpy as np
 from cgankd import console
 from cgankd.errors import DATA, UserError
 from cgankd.preset import Data
-from cgankd.sources.source import SPLITS, Found, Source
+from cgankd.sources.source import SPLITS, RawData, Source
+
+DISJOINT = (
+    ("train", "validation"),
+    ("development", "test"),
+    ("train", "test"),
+    ("validation", "test"),
+)
 
 
-def split(found: Found, settings: Data, seed: int) -> Source:
+def split(raw: RawData, settings: Data, seed: int) -> Source:
     """The source that `settings` ask for: its images are those of its rows alone, the test's last.
 
     The splits of the file are kept where they have the sizes asked for, or none are; else rows are
     drawn, of classes and of labels with a step in proportion to their numbers.
     """
-    check_disjoint(found, _place(settings))
-    train, validation = _train_and_validation(found, settings, seed)
+    check_disjoint(raw, _place(settings))
+    train, validation = _train_and_validation(raw, settings, seed)
+    _check_classes(raw, train, settings)
     used = np.sort(np.concatenate([train, validation]))
-    test = _test(found, used)
-    if not len(test):
-        raise UserError(
-            f"{_place(settings)} has no images left for the test: all {len(used)} are asked for "
-            "by data.num_train and "
-            "data.num_validation",
-            DATA,
-            "ask for fewer, or name test images in data.test",
-        )
-    test = drawn_test(groups(found.labels, found.label), np.sort(test), settings, seed)
+    test = _test(raw, used, settings, seed)
     order = np.concatenate([used, test])
+    if raw.in_place:
+        order = np.arange(len(raw.images))
+    place = np.empty(len(raw.images), np.int64)  # of each row that is used, in the new order
+    place[order] = np.arange(len(order))
     rows = {
-        "train": np.searchsorted(used, np.sort(train)),
-        "validation": np.searchsorted(used, np.sort(validation)),
-        "test": np.arange(len(used), len(order)),
+        "train": np.sort(place[train]),
+        "validation": np.sort(place[validation]),
+        "test": place[test],
     }
-    _check_classes(found, train, settings)
-    types = None if found.types is None else found.types[order]
-    return Source(found.images[order], found.labels[order], rows, found.label, types)
+    types = None if raw.types is None else raw.types[order]
+    return Source(raw.images[order], raw.labels[order], rows, raw.label, types)
 
 
 def held_out(source: Source, settings: Data, seed: int) -> np.ndarray:
@@ -72,17 +74,13 @@ def groups(labels: np.ndarray, label: dict[str, Any]) -> np.ndarray:
     return np.rint(labels.astype(np.float64) / label["step"]).astype(np.int64)
 
 
-def check_disjoint(found: Found, place: str) -> None:
+def check_disjoint(raw: RawData, place: str) -> None:
     """UserError where the rows that a source gives for different splits overlap."""
-    for one, other in (
-        ("train", "validation"),
-        ("pool", "test"),
-        ("train", "test"),
-        ("validation", "test"),
-    ):
-        if {one, other} <= set(found.rows) and (
-            both := np.intersect1d(found.rows[one], found.rows[other])
-        ).size:
+    for one, other in DISJOINT:
+        if one not in raw.rows or other not in raw.rows:
+            continue
+        both = np.intersect1d(raw.rows[one], raw.rows[other])
+        if both.size:
             raise UserError(
                 f"{place}: {len(both)} rows are both {one} and {other} rows, the first of them "
                 f"{both[0]}",
@@ -91,92 +89,79 @@ def check_disjoint(found: Found, place: str) -> None:
             )
 
 
-def _test(found: Found, used: np.ndarray) -> np.ndarray:
-    left = np.setdiff1d(found.rows["pool"], used)
-    if "test" not in found.rows:
-        return left
-    return np.concatenate([found.rows["test"], left]) if found.left_is_test else found.rows["test"]
-
-
-def drawn_test(groups: np.ndarray, test: np.ndarray, settings: Data, seed: int) -> np.ndarray:
-    """The test rows, or data.num_test of them."""
-    num = settings.num_test
-    if num is None or num == len(test):
-        return test
-    if num > len(test):
-        raise UserError(
-            f"data.num_test = {num}, but {_place(settings)} has {len(test)} test images",
-            DATA,
-            "ask for fewer",
-        )
-    return draw(groups, test, [num], np.random.default_rng([seed, 0x7E57]))[0]
-
-
 def draw(
     groups: np.ndarray, rows: np.ndarray, numbers: list[int], rng: np.random.Generator
 ) -> list[np.ndarray]:
     """Disjoint draws of `numbers` of the rows, each in increasing order; of the groups (N,) in
     proportion.
     """
-    members = [rows[groups[rows] == group] for group in np.unique(groups[rows])]
-    shares = _shares([len(mine) for mine in members], numbers)
-    parts = [
-        np.split(rng.permutation(mine), np.cumsum(share))[:-1]
-        for mine, share in zip(members, shares, strict=True)
-    ]
-    return [np.sort(np.concatenate(part)) for part in zip(*parts, strict=True)]
+    distinct, sizes = np.unique(groups[rows], return_counts=True)
+    shares = _shares(sizes, numbers)
+    parts: list[list[np.ndarray]] = [[] for _ in numbers]
+    for group, share in zip(distinct, shares, strict=True):
+        shuffled = rng.permutation(rows[groups[rows] == group])
+        start = 0
+        for part, num in zip(parts, share, strict=True):
+            part.append(shuffled[start : start + num])
+            start += num
+    return [np.sort(np.concatenate(part)) for part in parts]
 
 
-def _shares(sizes: list[int], numbers: list[int]) -> list[list[int]]:
-    """How many of each group go to each draw: in proportion to the groups, by largest
-    remainders.
+def _shares(sizes: np.ndarray, numbers: list[int]) -> np.ndarray:
+    """How many of each group (G,) go to each draw: (G, draws), in proportion to the groups.
+
+    What all draws take together is shared out first, and each draw takes from that: so a group
+    never gives more than it has, and what it gives to one draw it does not owe to another.
     """
-    left = np.asarray(_apportion(sum(numbers), np.asarray(sizes)))
+    left = _apportion(sum(numbers), sizes)
     shares = []
     for number in numbers[:-1]:
         shares.append(_apportion(number, left))
         left = left - shares[-1]
-    return np.stack([*shares, left], axis=1).tolist()
+    return np.stack([*shares, left], axis=1)
 
 
 def _apportion(number: int, sizes: np.ndarray) -> np.ndarray:
     """`number` as a sum of parts as near to the proportions of `sizes` as integers can be, none
-    above its size.
+    above its size: each gets the whole of its quota, and the largest remainders one more.
     """
-    whole, rest = np.divmod(number * sizes.astype(np.int64), sizes.sum())
-    largest = np.argsort(-rest, kind="stable")[: number - whole.sum()]
-    whole[largest] += 1
-    return whole
+    parts, remainders = np.divmod(number * sizes.astype(np.int64), sizes.sum())
+    largest = np.argsort(-remainders, kind="stable")[: number - parts.sum()]
+    parts[largest] += 1
+    return parts
 
 
-def _train_and_validation(found: Found, settings: Data, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    given = [found.rows[name] for name in SPLITS[:2] if name in found.rows]
-    if len(given) == 2 and settings.numbers in ([], [len(rows) for rows in given]):
+def _train_and_validation(raw: RawData, settings: Data, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The source's own rows where they have the sizes asked for, or none are asked for; else rows
+    drawn of the development rows.
+    """
+    given = [raw.rows[name] for name in SPLITS[:2] if name in raw.rows]
+    own = [len(rows) for rows in given]
+    if len(given) == 2 and settings.numbers in ([], own):
         return given[0], given[1]
-    pool, numbers = found.rows["pool"], settings.numbers or _own_numbers(found, settings)
-    if sum(numbers) > len(pool):
+    development = raw.rows["development"]
+    numbers = settings.numbers or _own_numbers(raw, settings)
+    if sum(numbers) > len(development):
         raise UserError(
             f"data.num_train + data.num_validation = {sum(numbers)}, but {_place(settings)} has "
-            f"{len(pool)} images to "
-            "draw them from",
+            f"{len(development)} images to draw them from",
             DATA,
             "ask for fewer",
         )
     if len(given) == 2:
-        sizes = " + ".join(str(len(rows)) for rows in given)
         console.say(
-            f"{_place(settings)}: its own splits ({sizes} rows) have other sizes than asked for; "
-            "rows are drawn"
+            f"{_place(settings)}: its own splits ({own[0]} + {own[1]} rows) have other sizes than "
+            "asked for; rows are drawn"
         )
     rng = np.random.default_rng([seed, 0xDA7A])
-    train, validation = draw(groups(found.labels, found.label), pool, numbers, rng)
+    train, validation = draw(groups(raw.labels, raw.label), development, numbers, rng)
     return train, validation
 
 
-def _own_numbers(found: Found, settings: Data) -> list[int]:
+def _own_numbers(raw: RawData, settings: Data) -> list[int]:
     """A fifth for the test, where the data name none, and of the rest a fifth for validation."""
-    num = len(found.rows["pool"])
-    used = num if "test" in found.rows else num - round(num / 5)
+    num = len(raw.rows["development"])
+    used = num if "test" in raw.rows else num - round(num / 5)
     numbers = [used - round(used / 5), round(used / 5)]
     if not numbers[1]:
         raise UserError(
@@ -185,17 +170,41 @@ def _own_numbers(found: Found, settings: Data) -> list[int]:
     return numbers
 
 
-def _check_classes(found: Found, train: np.ndarray, settings: Data) -> None:
-    names = found.label.get("classes", [])
-    empty = (
-        np.flatnonzero(np.bincount(found.labels[train], minlength=len(names)) == 0)
-        if names
-        else np.empty(0, int)
-    )
-    if empty.size:
-        known = ", ".join(names[label] for label in empty[:5])
+def _test(raw: RawData, used: np.ndarray, settings: Data, seed: int) -> np.ndarray:
+    """The source's own test rows, else what is left, or data.num_test of them."""
+    left = np.setdiff1d(raw.rows["development"], used)
+    rows = np.sort(raw.rows["test"]) if "test" in raw.rows else left
+    if raw.left_is_test:
+        rows = np.union1d(rows, left)
+    if not len(rows):
         raise UserError(
-            f"{_place(settings)}: {len(empty)} of {len(names)} classes have no training images: "
+            f"{_place(settings)} has no images left for the test: all {len(used)} are asked for "
+            "by data.num_train and data.num_validation",
+            DATA,
+            "ask for fewer, or name test images in data.test",
+        )
+    num = settings.num_test
+    if num is None or num == len(rows):
+        return rows
+    if num > len(rows):
+        raise UserError(
+            f"data.num_test = {num}, but {_place(settings)} has {len(rows)} test images",
+            DATA,
+            "ask for fewer",
+        )
+    rng = np.random.default_rng([seed, 0x7E57])
+    return draw(groups(raw.labels, raw.label), rows, [num], rng)[0]
+
+
+def _check_classes(raw: RawData, train: np.ndarray, settings: Data) -> None:
+    names = raw.label.get("classes")
+    if names is None:
+        return
+    missing = np.flatnonzero(np.bincount(raw.labels[train], minlength=len(names)) == 0)
+    if missing.size:
+        known = ", ".join(names[label] for label in missing[:5])
+        raise UserError(
+            f"{_place(settings)}: {len(missing)} of {len(names)} classes have no training images: "
             f"{known}",
             DATA,
             "raise data.num_train, or drop these classes",

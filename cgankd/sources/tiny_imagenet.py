@@ -7,11 +7,12 @@ ones; here they get three channels.
 
 import re
 from pathlib import Path
+from typing import Any
 
 from cgankd.errors import DATA, UserError
 from cgankd.preset import Data
-from cgankd.sources import folder, h5, pictures
-from cgankd.sources.source import Found
+from cgankd.sources import folder, h5, pictures, places
+from cgankd.sources.source import RawData
 
 NUM_CLASSES = 200
 FETCH = (
@@ -21,15 +22,15 @@ FETCH = (
 )
 
 
-def read(settings: Data) -> Found:
+def read(settings: Data, seed: int) -> RawData:
     """The data set in data.path."""
     path = _place(settings)
     if path.is_file():
-        return h5.read(settings)
+        return h5.labelled(settings)
     train, test = listing(path)
     classes = list(train)
-    found = folder.decoded(path / "train", train, classes, settings)
-    return found.with_test(folder.decoded(path / "val", test, classes, settings))
+    raw = folder.decoded(path / "train", train, classes, settings)
+    return raw.with_test(folder.decoded(path / "val", test, classes, settings))
 
 
 def files(settings: Data) -> list[Path]:
@@ -40,20 +41,27 @@ def files(settings: Data) -> list[Path]:
     return [file for part in listing(path) for images in part.values() for file in images]
 
 
+def label(settings: Data) -> dict[str, Any]:
+    """What is known of the label before data are read: how many classes there are."""
+    return {"kind": "class", "classes": [str(number) for number in range(NUM_CLASSES)]}
+
+
+def recognises(path: Path) -> bool:
+    """Whether a folder has the list of classes of the official one."""
+    return (path / "wnids.txt").is_file()
+
+
 def listing(path: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
     """The training and the test files of each class."""
     return _train(path), _test(path)
 
 
 def _place(settings: Data) -> Path:
-    path = Path(settings.path or "").expanduser()
-    if settings.path is None or not path.exists():
-        found = (
-            "data.path is missing"
-            if settings.path is None
-            else f"data.path = {settings.path} not found"
-        )
-        raise UserError(f"tiny-imagenet: {found}", DATA, FETCH)
+    path = places.images(settings)
+    if path is None:
+        raise UserError("tiny-imagenet: data.path is missing", DATA, FETCH)
+    if not path.exists():
+        raise UserError(f"tiny-imagenet: data.path = {settings.path} not found", DATA, FETCH)
     return path
 
 
@@ -66,7 +74,7 @@ def _train(path: Path) -> dict[str, list[Path]]:
     classes = {
         name: pictures.images_in(place) if place.is_dir() else [] for name, place in folders.items()
     }
-    if empty := [name for name, images in classes.items() if not images]:
+    if empty := [name for name in names if not classes[name]]:
         raise UserError(f"{folders[empty[0]]} holds no images", DATA, FETCH)
     return classes
 

@@ -17,8 +17,8 @@ from cgankd import console
 from cgankd.errors import DATA, UserError
 from cgankd.preset import Data
 from cgankd.sources import cache as decoding
-from cgankd.sources import h5, labels, pictures
-from cgankd.sources.source import Found
+from cgankd.sources import h5, labels, pictures, places
+from cgankd.sources.source import RawData
 
 LABEL: dict[str, Any] = {
     "kind": "continuous",
@@ -29,7 +29,6 @@ LABEL: dict[str, Any] = {
 }
 AGES = range(1, 61)
 NAME = re.compile(r"(\d{1,3})_[01]_([0-4])_\d{4,}.*\.jpe?g", re.IGNORECASE)
-PLACE = Path("data") / "UTKFace"
 LOOK = 100  # files whose names tell what a folder is
 FETCH = (
     "expected a folder of the aligned and cropped faces of UTKFace (age_gender_race_date.jpg, "
@@ -52,11 +51,11 @@ class Face:
     race: int
 
 
-def read(settings: Data) -> Found:
+def read(settings: Data, seed: int) -> RawData:
     """The data set in data.path; of a folder the types are the races."""
-    path = _place(settings)
+    (path,) = places.given(settings)
     if path.is_file():
-        return h5.read(settings.model_copy(update={"path": str(path)}), number=LABEL)
+        return h5.labelled(settings, number=LABEL)
     faces, left_out = listing(path)
     if any(left_out.values()):
         _say(
@@ -66,35 +65,37 @@ def read(settings: Data) -> Found:
     images, kept = decoding.decoded(path, [face.file for face in faces], settings)
     faces = [faces[row] for row in kept]
     ages = np.array([face.age for face in faces], np.float64)
-    values, label = labels.checked(ages, kept, str(path), number=LABEL)
+    values, meaning = labels.checked(ages, kept, str(path), number=LABEL)
     races = np.array([face.race for face in faces], np.int64)
-    return Found(images, values, label, {"pool": np.arange(len(faces))}, races)
+    return RawData(images, values, meaning, {"development": np.arange(len(faces))}, races)
 
 
 def files(settings: Data) -> list[Path]:
     """What is read."""
-    path = _place(settings)
+    (path,) = places.given(settings)
     return [path] if path.is_file() else [face.file for face in listing(path)[0]]
+
+
+def label(settings: Data) -> dict[str, Any]:
+    """What is known of the label before data are read."""
+    return LABEL
 
 
 def listing(path: Path) -> tuple[list[Face], dict[str, int]]:
     """The faces that count, and how many pictures are left out for which reason."""
     if not path.is_dir():
         raise UserError(f"utkface: {path} not found", DATA, FETCH)
-    found = sorted(
+    files = sorted(
         file
         for file in path.rglob("*")
         if file.suffix.lower() in pictures.SUFFIXES and file.name[0] != "."
     )
-    named = [
-        Face(file, int(match[1]), int(match[2]))
-        for file in found
-        if (match := NAME.fullmatch(file.name))
-    ]
+    matches = [(file, NAME.fullmatch(file.name)) for file in files]
+    named = [Face(file, int(match[1]), int(match[2])) for file, match in matches if match]
     faces = [face for face in named if face.age in AGES]
     if not faces:
         raise UserError(
-            f"utkface: {path} holds {len(found)} pictures, but none is named as those of UTKFace, "
+            f"utkface: {path} holds {len(files)} pictures, but none is named as those of UTKFace, "
             "of an "
             f"age of {AGES[0]} to {AGES[-1]}",
             DATA,
@@ -102,20 +103,18 @@ def listing(path: Path) -> tuple[list[Face], dict[str, int]]:
         )
     return faces, {
         "of other ages": len(named) - len(faces),
-        "of other names": len(found) - len(named),
+        "of other names": len(files) - len(named),
     }
 
 
-def is_one(path: Path) -> bool:
+def recognises(path: Path) -> bool:
     """Whether a folder has faces among its first files."""
-    return any(NAME.fullmatch(file.name) for file in islice(path.rglob("*.*"), LOOK))
+    return path.is_dir() and any(
+        NAME.fullmatch(file.name) for file in islice(path.rglob("*.*"), LOOK)
+    )
 
 
 @cache
 def _say(text: str) -> None:
     """Once, and not for each stage that reads the data."""
     console.say(text)
-
-
-def _place(settings: Data) -> Path:
-    return Path(settings.path).expanduser() if settings.path else PLACE
