@@ -80,4 +80,4 @@ class Run:
 
     def results(self) -> dict[str, Any]:
         """The numbers of the report, as report.json holds them; UserError where there are none."""
-        return report.summary(report.read(self.folder), self.preset.name)
+        return report.summarise(report.read(self.folder), self.preset.name)

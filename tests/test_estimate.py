@@ -85,7 +85,9 @@ def test_costs_wait_for_data_that_cannot_be_read(tmp_path, monkeypatch):
     said: list[str] = []
     monkeypatch.setattr(console, "say", said.append)
     assert (
-        pipeline.costs(pipeline.Job(preset.load("digits-angle", changes), RunFolder(tmp_path / "none")))
+        pipeline.costs(
+            pipeline.Job(preset.load("digits-angle", changes), RunFolder(tmp_path / "none"))
+        )
         == []
     )
     assert said == [f"costs: not known (utkface: {tmp_path / 'x'} not found)"]

@@ -1,6 +1,4 @@
-"""evaluate: which presets have it, what it depends on, what it writes, and what the report makes of
-it.
-"""
+"""evaluate: which presets have it, what it depends on, and what it writes."""
 
 import json
 import math
@@ -13,12 +11,10 @@ import pytest
 import torch
 import toy
 
-from cgankd import pipeline, plan, preset, runs, sources
+from cgankd import pipeline, plan, preset, report, runs, sources
 from cgankd.errors import UserError
 from cgankd.fakes import FakeSelection, Pool
 from cgankd.models.saved import load_network
-from cgankd.report import blocks, tables
-from cgankd.report import page as pages
 from cgankd.runs import RunFolder
 
 # The table
@@ -68,7 +64,7 @@ def run(tmp_path, monkeypatch):
         sources, "identify", lambda data, seed, run: json.dumps([data.model_dump(), seed])
     )
     run = RunFolder(tmp_path)
-    for record in (run.gan, run.dre, run.pool, run.rho, run.teacher("resnet8")):
+    for record in (run.gan, run.dre, run.pool, run.search, run.teacher("resnet8")):
         runs.write_json(record, {"finished": True, "content": record.stem})
     return run
 
@@ -99,7 +95,7 @@ def test_the_record_depends_on_its_table_the_grid_and_its_inputs_alone(run):
         (run.dre, True),
         (run.pool, True),
         (run.teacher("resnet8"), True),
-        (run.rho, False),
+        (run.search, False),
     ):
         old = runs.read_json(record)
         runs.write_json(record, {**old, "content": "new"})
@@ -200,7 +196,7 @@ def test_the_scores_are_those_of_the_pool_and_of_the_features(evaluated):
     assert before == {
         path: path.stat().st_mtime_ns for path in evaluated.rglob("*") if path.is_file()
     }
-    page = pages.build([evaluated], run.report).with_name("report.md").read_text()
+    page = report.build([evaluated], run.report).with_name("report.md").read_text()
     assert "| raw fakes | 72 |" in page
 
 
@@ -248,78 +244,3 @@ def test_repeated_labels_have_a_distance_each_and_without_types_there_is_no_dive
     assert (record["types"], rows["raw fakes"]["sliding"]["diversity"]) == (None, None)
     assert record["missing"] == {"diversity": "the data have no types"}
     assert record["files"] == {}
-
-
-# The report
-
-
-def record(**changes):
-    sliding = {
-        "windows": 8,
-        "left_out": 1,
-        "real": {"min": 20, "median": 33.5},
-        "fake": {"min": 4, "median": 7},
-        "fid": {"mean": 1.2345, "deviation": 0.5},
-        "matched": None,
-        "label_score": None,
-        "diversity": {"mean": 2.0, "deviation": 0.25},
-    }
-    raw = {
-        "row": "raw fakes",
-        "num": 2700,
-        "label_score": {"mean": 12.346, "deviation": 9.0},
-        "sliding": sliding,
-        "intra": None,
-    }
-    far = {
-        **sliding,
-        "fid": {"mean": 1234.4, "deviation": None},
-        "matched": {"mean": 99.96, "deviation": 100.4},
-    }
-    filtered = {**raw, "row": "+ filter", "label_score": None, "sliding": far}
-    types = {"network": "resnet20", "num": 10, "maximum": math.log(10), "validation": 12.5}
-    return {
-        "rows": [raw, filtered],
-        "features": {"network": "sparse-autoencoder", "size": 256},
-        "judge": "resnet8",
-        "unit": "degrees",
-        "radius": 5.0,
-        "centers": 9,
-        "leaky": False,
-        "types": types,
-        "missing": {"intra": "labels are not repeated"},
-        **changes,
-    }
-
-
-def test_the_table_of_fakes_shows_what_is_known_and_says_what_is_not():
-    table, *text = pages._evaluation(record())
-    raw, filtered = (dict(zip(table.header, row, strict=True)) for row in table.rows)
-    assert raw == {
-        "fakes": "raw fakes",
-        "images": "2,700",
-        "SFID": "1.23 ± 0.500",
-        "at equal counts": tables.NONE,
-        "windows": "8 of 9",
-        "real in each": "33.5 (min 20)",
-        "fakes in each": "7 (min 4)",
-        "label score (degrees)": "12.3 ± 9.00",
-        "diversity": "2.00 ± 0.250",
-    }
-    assert filtered["SFID"] == "1,234"
-    assert (filtered["at equal counts"], filtered["label score (degrees)"]) == (
-        "100 ± 100",
-        tables.NONE,
-    )
-    shown = blocks.markdown([table, *text])
-    for words in (
-        "256 features of the density ratio's sparse-autoencoder",
-        "9 windows of radius 5 degrees",
-        "resnet8 sees",
-        "2.3 at most",
-        "wrong in 12.5 %",
-        "Intra-label FID: none, since labels are not repeated.",
-    ):
-        assert words in shown, words
-    assert "protocol paper" not in shown
-    assert "protocol paper" in pages._evaluation(record(leaky=True))[-1].text

@@ -92,7 +92,9 @@ def cgankd(command: str, folder: Path, *arguments: str, settings: preset.Preset 
 
 
 def states(folder: Path, stage: str, settings: preset.Preset = SETTINGS) -> list[str]:
-    return [artefact.state() for artefact in plan.artefacts(stage, settings, RunFolder(folder / "run"))]
+    return [
+        artefact.state() for artefact in plan.artefacts(stage, settings, RunFolder(folder / "run"))
+    ]
 
 
 @pytest.mark.slow
@@ -136,7 +138,9 @@ def test_an_imported_teacher_is_finished_scored_and_says_where_it_comes_from(tmp
         cgankd("train-teacher", tmp_path, "--from", str(other))
     assert caught.value.code == 65
     job = pipeline.Job(
-        toy.settings("digits", *CHANGES, "data.num_train=50"), RunFolder(tmp_path / "run"), device="cpu"
+        toy.settings("digits", *CHANGES, "data.num_train=50"),
+        RunFolder(tmp_path / "run"),
+        device="cpu",
     )
     with pytest.raises(UserError, match="made from other settings"):
         pipeline.build("train-teacher", job, whole_chain=True)

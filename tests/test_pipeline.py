@@ -8,9 +8,8 @@ import pytest
 import toy
 from PIL import Image
 
-from cgankd import fakes, pipeline, plan, runs, sources
+from cgankd import fakes, pipeline, plan, report, runs, sources
 from cgankd.errors import UserError
-from cgankd.report import page as pages
 from cgankd.sources.prepare import prepare
 from cgankd.stages import train_teacher
 
@@ -287,7 +286,7 @@ def test_the_preset_of_rc49_runs_on_a_published_file_from_end_to_end(tmp_path, m
     assert {(member["steps"], member["fakes"]) for member in members} == {(24, 20)}, (
         "an epoch of 380 in batches of 16"
     )
-    page = pages.build([job.run.root], job.run.report).read_text()
+    page = report.build([job.run.root], job.run.report).read_text()
     assert "0.34" in page, "the published error stands beside ours"
 
 

@@ -1,6 +1,7 @@
 """The report: what the records of runs say, as tables and figures on one page; without torch."""
 
 from cgankd.report.page import build
-from cgankd.report.records import read, summary
+from cgankd.report.records import RunRecords, read
+from cgankd.report.summary import summarise
 
-__all__ = ["build", "read", "summary"]
+__all__ = ["RunRecords", "build", "read", "summarise"]

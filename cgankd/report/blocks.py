@@ -38,15 +38,23 @@ class Code:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as shown: the first `names` columns are words, the rest numbers; marks are by row and
-    column.
+    """Columns of cells as shown, by their headers: the first `names` are words, the rest numbers.
+
+    Of each row, if any has one, `marks` holds the marks by column: better, worse or chosen.
     """
 
     kind: ClassVar = "table"
-    header: list[str]
-    rows: list[list[str]]
+    columns: dict[str, list[str]]
     names: int = 1
-    marks: list[dict[int, str]] = field(default_factory=list)  # better, worse or chosen
+    marks: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def header(self) -> list[str]:
+        return list(self.columns)
+
+    @property
+    def rows(self) -> list[list[str]]:
+        return [list(row) for row in zip(*self.columns.values(), strict=True)]
 
 
 @dataclass(frozen=True)
@@ -116,18 +124,13 @@ def _markdown(block: Block) -> str:
 
 
 def _markdown_table(table: Table) -> str:
-    marks = table.marks or [{} for _ in table.rows]
-    body = [
-        [
-            f"**{_escaped(cell)}**" if column in marked else _escaped(cell)
-            for column, cell in enumerate(row)
-        ]
-        for row, marked in zip(table.rows, marks, strict=True)
-    ]
-    rule = [":--" if column < table.names else "--:" for column in range(len(table.header))]
-    return "\n".join(
-        f"| {' | '.join(row)} |" for row in ([*map(_escaped, table.header)], rule, *body)
-    )
+    body = []
+    for row, marks in zip(table.rows, table.marks or [{} for _ in table.rows], strict=True):
+        cells = zip(table.header, map(_escaped, row), strict=True)
+        body.append([f"**{cell}**" if name in marks else cell for name, cell in cells])
+    rule = [":--" if place < table.names else "--:" for place in range(len(table.header))]
+    lines = [[*map(_escaped, table.header)], rule, *body]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _escaped(text: str) -> str:

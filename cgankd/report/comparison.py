@@ -11,36 +11,35 @@ from typing import Any
 from cgankd.preset import Paper
 from cgankd.statistics import spread, standard_error
 
-Record = dict[str, Any]
+Row = dict[str, Any]  # of the method table, the ablation or a curve
 
 CHAIN = ("teacher", "assistant", "student")
 
 
-def paired(scores: dict[int, float], baseline: dict[int, float]) -> Record:
+def paired(scores: dict[int, float], baseline: dict[int, float]) -> Row:
     """The mean difference over the seeds that both have, and its standard error."""
     differences = [score - baseline[seed] for seed, score in scores.items() if seed in baseline]
     if not differences:
         return {"difference": None, "standard_error": None, "pairs": 0, "significant": False}
     mean, error = statistics.fmean(differences), standard_error(differences)
-    significant = error is not None and abs(mean) > 2 * error
     return {
         "difference": mean,
         "standard_error": error,
         "pairs": len(differences),
-        "significant": significant,
+        "significant": error is not None and abs(mean) > 2 * error,
     }
 
 
-def compare(members: list[Record]) -> list[Record]:
+def compare(members: list[Row]) -> list[Row]:
     """One row per method, teacher, assistant and student, in the order of the members."""
-    groups: dict[tuple[str, ...], list[Record]] = {}
+    groups: dict[tuple[str, ...], list[Row]] = {}
     for member in members:
         groups.setdefault((member["row"], *_networks(member)), []).append(member)
     baselines = {key[3]: _scores(group) for key, group in groups.items() if key[0] == "nokd"}
     return [_row(key, group, baselines.get(key[3], {})) for key, group in groups.items()]
 
 
-def _row(key: tuple[str, ...], group: list[Record], baseline: dict[int, float]) -> Record:
+def _row(key: tuple[str, ...], group: list[Row], baseline: dict[int, float]) -> Row:
     scores, first = _scores(group), group[0]
     mean, deviation = spread(list(scores.values()))
     against = {} if key[0] == "nokd" else baseline
@@ -57,27 +56,27 @@ def _row(key: tuple[str, ...], group: list[Record], baseline: dict[int, float]) 
     }
 
 
-def curves(members: list[Record]) -> list[Record]:
+def curves(members: list[Row]) -> list[Row]:
     """Score against number of fakes, for each method and its networks where there are several
     numbers beside none.
     """
-    found: dict[tuple[str, ...], dict[int, list[Record]]] = {}
+    groups: dict[tuple[str, ...], dict[int, list[Row]]] = {}
     for member in members:
+        # Without fakes a method is the first point of the same method with fakes.
         method = method_of(member["row"]).removesuffix("+fake") + "+fake"
-        found.setdefault((method, *_networks(member)), {}).setdefault(member["fakes"], []).append(
-            member
-        )
+        by_number = groups.setdefault((method, *_networks(member)), {})
+        by_number.setdefault(member["fakes"], []).append(member)
     return [
         {
             **dict(zip(("method", *CHAIN), key, strict=True)),
-            "points": [_point(fakes, groups[fakes]) for fakes in sorted(groups)],
+            "points": [_point(num, by_number[num]) for num in sorted(by_number)],
         }
-        for key, groups in found.items()
-        if len(groups) > 2
+        for key, by_number in groups.items()
+        if len(by_number) > 2
     ]
 
 
-def _point(fakes: int, group: list[Record]) -> Record:
+def _point(fakes: int, group: list[Row]) -> Row:
     scores = list(_scores(group).values())
     return {
         "fakes": fakes,
@@ -86,11 +85,11 @@ def _point(fakes: int, group: list[Record]) -> Record:
     }
 
 
-def _scores(group: list[Record]) -> dict[int, float]:
+def _scores(group: list[Row]) -> dict[int, float]:
     return {member["seed"]: member["test"] for member in group}
 
 
-def _networks(member: Record) -> tuple[str, ...]:
+def _networks(member: Row) -> tuple[str, ...]:
     return member["teacher"], member["assistant"], member["network"]
 
 
@@ -111,7 +110,7 @@ def within(chain: tuple[str, ...], whole: tuple[str, ...]) -> bool:
 # What was published
 
 
-def published(row: Record, paper: Paper) -> list[float]:
+def published(row: Row, paper: Paper) -> list[float]:
     """The distinct published errors of a row of the method table: tables of one publication may
     differ.
 
@@ -137,7 +136,7 @@ def published_curve(method: str, student: str, paper: Paper) -> list[tuple[int, 
     return list(zip(paper.nfake.counts, paper.nfake.errors[student], strict=True))
 
 
-def published_step(row: Record, paper: Paper) -> list[float]:
+def published_step(row: Row, paper: Paper) -> list[float]:
     """The published error of a row of the ablation."""
     steps = paper.ablation
     if steps is None or steps.student != row["student"] or row["method"] not in steps.errors:

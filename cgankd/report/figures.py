@@ -193,72 +193,64 @@ def _smooth(values: np.ndarray, window: int = 11) -> np.ndarray:
 # The fake pool
 
 
+ACCEPTED = FakeSelection(relabel="keep")  # as asked for
+
+
 @chart
-def labels(pool: Pool, view: FakeSelection) -> "Figure":
+def labels(pool: Pool, selection: FakeSelection) -> "Figure":
     """How the labels of the fakes are distributed after each step of the method."""
-    keep, filtered = FakeSelection(relabel="keep"), pool.rows(view)
+    label, filtered = pool.label, pool.rows(selection)
     steps = {
-        "raw": pool.labels(keep, pool.rows(FakeSelection(subsample=False))),
-        "subsampled": pool.labels(keep, pool.rows(keep)),
-        "filtered": pool.labels(keep, filtered),
-        "relabelled": pool.labels(view, filtered),
+        "raw": pool.labels(ACCEPTED, pool.rows(FakeSelection(subsample=False))),
+        "subsampled": pool.labels(ACCEPTED, pool.rows(ACCEPTED)),
+        "filtered": pool.labels(ACCEPTED, filtered),
+        "relabelled": pool.labels(selection, filtered),
     }
     names = [str(row["name"]) for row in pool.record["labels"]]
     figure, axes = _panels(len(steps), 2.1, columns=4, sharey=True)
     for place, (title, values) in zip(axes, steps.items(), strict=True):
         place.set_title(f"{title} ({len(values):,})")
-        if is_continuous(pool):
-            place.hist(
-                _in_unit(pool, values.clip(0, 1)),
-                bins=30,
-                range=tuple(_in_unit(pool, np.array([0.0, 1.0]))),
-                color=BLUE,
-            )
-            place.set_xlabel(pool.record["label"]["unit"])
+        if not label.discrete:
+            ends = tuple(label.unscaled(np.array([0.0, 1.0])))
+            place.hist(label.unscaled(values.clip(0, 1)), bins=30, range=ends, color=BLUE)
+            place.set_xlabel(label.unit)
         else:
-            place.bar(
-                range(len(names)), np.bincount(values, minlength=len(names)), color=BLUE, width=0.85
-            )
+            counts = np.bincount(values, minlength=len(names))
+            place.bar(range(len(names)), counts, color=BLUE, width=0.85)
             _name_ticks(place, names)
     axes[0].set_ylabel("fakes")
     return figure
 
 
 @chart
-def filtered(pool: Pool, view: FakeSelection) -> "Figure":
+def filtered(pool: Pool, selection: FakeSelection) -> "Figure":
     """A continuous label before and after the filter: as asked for of the accepted and the kept,
     and as given.
 
     What the teacher gives beyond the range is counted in the bar at its end, here as in `labels`.
     """
-    every, kept, keep = pool.rows(FakeSelection()), pool.rows(view), FakeSelection(relabel="keep")
+    label, every, kept = pool.label, pool.rows(ACCEPTED), pool.rows(selection)
+    edges = label.unscaled(np.linspace(0, 1, 31))
+    asked, left = (label.unscaled(pool.labels(ACCEPTED, rows)) for rows in (every, kept))
+    given = label.unscaled(pool.labels(selection, kept)).clip(edges[0], edges[-1])
     figure, (axes,) = _panels(1, 2.4)
-    edges = _in_unit(pool, np.linspace(0, 1, 31))
-    asked, left, given = (
-        _in_unit(pool, pool.labels(*drawn)) for drawn in ((keep, every), (keep, kept), (view, kept))
-    )
-    axes.hist(asked, bins=list(edges), color=GREY, alpha=0.5, label="asked for, before the filter")
-    axes.hist(left, bins=list(edges), color=BLUE, label="asked for, after it")
-    axes.hist(
-        given.clip(edges[0], edges[-1]),
-        bins=list(edges),
-        histtype="step",
-        color=ORANGE,
-        label="given, after it",
-    )
-    axes.set_xlabel(f"label ({pool.record['label']['unit']})")
+    bins = list(edges)
+    axes.hist(asked, bins=bins, color=GREY, alpha=0.5, label="asked for, before the filter")
+    axes.hist(left, bins=bins, color=BLUE, label="asked for, after it")
+    axes.hist(given, bins=bins, histtype="step", color=ORANGE, label="given, after it")
+    axes.set_xlabel(f"label ({label.unit})")
     axes.set_ylabel("fakes")
     axes.legend(fontsize=7)
     return figure
 
 
 @chart
-def errors(pool: Pool, view: FakeSelection) -> "Figure":
+def errors(pool: Pool, selection: FakeSelection) -> "Figure":
     """The errors of the teacher on the subsampled fakes, and the largest one that a single filter
     keeps.
     """
     values = pool.columns["errors"]
-    every, kept = values[pool.rows(FakeSelection())], values[pool.rows(view)]
+    every, kept = values[pool.rows(FakeSelection())], values[pool.rows(selection)]
     figure, (axes,) = _panels(1, 2.6)
     skewed = every.max() > 100 * max(float(np.median(every)), 1e-9)
     if skewed:
@@ -266,11 +258,10 @@ def errors(pool: Pool, view: FakeSelection) -> "Figure":
         axes.set_xscale("log")
     space = np.geomspace if skewed else np.linspace
     bins = space(every.min(), max(every.max(), every.min() * 1.01 + 1e-9), 61)
-    if len(kept) and view.bins == 1:
+    if len(kept) and selection.bins == 1:
         cut = kept.max()
-        bins[max(1, np.abs(bins - cut).argmin())] = np.nextafter(
-            cut, np.inf
-        )  # no bar on both sides of it
+        # No bar on both sides of the cut.
+        bins[max(1, np.abs(bins - cut).argmin())] = np.nextafter(cut, np.inf)
         axes.axvline(float(cut), color=RED, linestyle="--", label=f"cut at {cut:.3g}")
     axes.hist(every, bins=list(bins), color=GREY, alpha=0.5, label="all subsampled fakes")
     axes.hist(kept, bins=list(bins), color=BLUE, label="kept by the filter")
@@ -312,36 +303,34 @@ def acceptance(rows: list[dict[str, Any]]) -> "Figure":
     return figure
 
 
-def sheets(pool: Pool, view: FakeSelection, columns: int) -> list[Sheet]:
+def sheets(pool: Pool, selection: FakeSelection, columns: int) -> list[Sheet]:
     """Up to `columns` fakes per label at each step of the method, and of what the filter drops, if
     any, the worst.
     """
-    accepted, kept = pool.rows(FakeSelection()), pool.rows(view)
+    accepted, kept = pool.rows(FakeSelection()), pool.rows(selection)
     dropped = np.setdiff1d(accepted, kept)
+    worst = np.argsort(-pool.columns["errors"][dropped], kind="stable")
     steps = {
         "Raw: the first proposals": pool.rows(FakeSelection(subsample=False)),
         "Subsampled: accepted by the density ratio": accepted,
-        f"Filtered: kept at rho = {view.rho:g}": kept,
-        "Dropped by the filter, the worst first": dropped[
-            np.argsort(-pool.columns["errors"][dropped], kind="stable")
-        ],
+        f"Filtered: kept at rho = {selection.rho:g}": kept,
+        "Dropped by the filter, the worst first": dropped[worst],
     }
-    values = np.unique(pool.columns["labels"])
+    labels, values = pool.columns["labels"], np.unique(pool.columns["labels"])
     names = [str(row["name"]) for row in pool.record["labels"]]
-    shown = np.unique(
-        np.linspace(0, len(values) - 1, min(SHOWN_LABELS, len(values))).round().astype(int)
-    )
+    evenly = np.linspace(0, len(values) - 1, min(SHOWN_LABELS, len(values)))
+    shown = np.unique(evenly.round().astype(int))
     picked = {
-        title: [rows[pool.columns["labels"][rows] == values[place]][:columns] for place in shown]
+        title: [rows[labels[rows] == values[place]][:columns] for place in shown]
         for title, rows in steps.items()
     }
-    wanted = np.unique(np.concatenate([rows for strips in picked.values() for rows in strips]))
-    images = pool.images(wanted)
+    every = np.unique(np.concatenate([rows for strips in picked.values() for rows in strips]))
+    images = pool.images(every)
     return [
         Sheet(
             title,
             [
-                (names[place], _strip(images[np.searchsorted(wanted, rows)]))
+                (names[place], _strip(images[np.searchsorted(every, rows)]))
                 for place, rows in zip(shown, strips, strict=True)
             ],
         )
@@ -365,15 +354,6 @@ def _strip(images: np.ndarray) -> str:
     buffer = io.BytesIO()
     imsave(buffer, strip.reshape(side, -1, 4), format="png")
     return data_uri(buffer.getvalue(), "image/png")
-
-
-def is_continuous(pool: Pool) -> bool:
-    return bool(pool.record["label"]["kind"] == "continuous")
-
-
-def _in_unit(pool: Pool, values: np.ndarray) -> np.ndarray:
-    low, high = pool.record["label"]["min"], pool.record["label"]["max"]
-    return low + values * (high - low)
 
 
 def _name_ticks(axes: "Axes", names: list[str]) -> None:

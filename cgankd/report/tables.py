@@ -1,148 +1,185 @@
 """The tables of the report: numbers become text, with marks for what may be read out of them."""
 
+from collections.abc import Iterable
+
 from cgankd.report.blocks import Table
-from cgankd.report.comparison import CHAIN, Record, within
+from cgankd.report.comparison import CHAIN, Row, within
+from cgankd.report.summary import Summary
 
 NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 SHOWN_DIGITS = 16  # of a digest; report.json has all
-SIZES = ["seeds", "rho", "fakes", "steps", "parameters"]
+DIFFERENCE = "vs NOKD"
 
 
-def methods(one: Record) -> Table:
+# Scores of students
+
+
+def methods(summary: Summary) -> Table:
     """The method table of one run."""
-    rows = one["methods"]
-    names = ["method", *(name for name in CHAIN if any(row[name] for row in rows))]
-    words = [
-        [_noted(row, row["method"]), *(row[name] or NONE for name in names[1:])] for row in rows
-    ]
-    return _scores(one, rows, names, words)
+    rows = summary["methods"]
+    networks = {
+        name: [row[name] or NONE for row in rows]
+        for name in CHAIN
+        if any(row[name] for row in rows)
+    }
+    return _scores(
+        summary, rows, {"method": [_noted(row, row["method"]) for row in rows]} | networks
+    )
 
 
-def ablation(one: Record) -> Table:
+def ablation(summary: Summary) -> Table:
     """Each step of the method with the statistics of the method table."""
-    rows = one["ablation"]
-    return _scores(one, rows, ["step"], [[row["method"]] for row in rows])
+    rows = summary["ablation"]
+    return _scores(summary, rows, {"step": [row["method"] for row in rows]})
 
 
-def _scores(one: Record, rows: list[Record], names: list[str], words: list[list[str]]) -> Table:
+def _scores(summary: Summary, rows: list[Row], words: dict[str, list[str]]) -> Table:
     """Rows as words, their score, difference, published errors if there are any, and sizes."""
-    quoted = any(row["published"] for row in rows)
-    header = [*names, metric(one, "test"), "vs NOKD", *(["published"] if quoted else []), *SIZES]
-    cells = [
-        [
-            *start,
-            *_results(one, row),
-            *([_quoted(row["published"])] if quoted else []),
-            *_sizes(row),
-        ]
-        for start, row in zip(words, rows, strict=True)
-    ]
-    marks = [{len(names) + 1: mark} if (mark := _mark(row)) else {} for row in rows]
-    return Table(header, cells, len(names), marks)
+    published = {"published": [_quoted(row["published"]) for row in rows]}
+    columns = {
+        **words,
+        metric(summary, "test"): [_score(summary, row) for row in rows],
+        DIFFERENCE: [_difference(summary, row) for row in rows],
+        **(published if any(row["published"] for row in rows) else {}),
+        "seeds": [str(row["seeds"]) for row in rows],
+        "rho": [rho(row["rho"]) for row in rows],
+        **{key: [f"{row[key]:,}" for row in rows] for key in ("fakes", "steps", "parameters")},
+    }
+    marks = [{DIFFERENCE: mark} if (mark := _mark(row)) else {} for row in rows]
+    return Table(columns, len(words), marks)
 
 
-def settings(summaries: list[Record]) -> Table:
+def settings(summaries: list[Summary]) -> Table:
     """Setting x teacher x student by method, marked where better than NOKD; what has no teacher
     stands in all rows.
     """
-    columns = list(dict.fromkeys(row["method"] for one in summaries for row in one["methods"]))
-    names = ["setting", "metric", *CHAIN]
-    cells, marks = [], []
-    for one in summaries:
-        for chain in _chains(one["methods"]):
-            found = {row["method"]: row for row in one["methods"] if within(_chain(row), chain)}
-            line = [found.get(method) for method in columns]
-            scores = [_noted(row, _score(one, row)) if row else NONE for row in line]
-            cells.append([one["name"], metric(one), *(name or NONE for name in chain), *scores])
-            marks.append(
-                {
-                    n: "better"
-                    for n, row in enumerate(line, len(names))
-                    if row and _mark(row) == "better"
-                }
-            )
-    return Table([*names, *columns], cells, len(names), marks)
-
-
-def _chains(rows: list[Record]) -> list[tuple[str, ...]]:
-    """The distinct networks of the rows, but for those that are part of another's."""
-    every = dict.fromkeys(map(_chain, rows))
-    return [
-        chain
-        for chain in every
-        if not any(chain != other and within(chain, other) for other in every)
+    methods = dict.fromkeys(row["method"] for summary in summaries for row in summary["methods"])
+    lines = [(summary, chain) for summary in summaries for chain in _chains(summary["methods"])]
+    rows = [
+        {row["method"]: row for row in summary["methods"] if within(_chain(row), chain)}
+        for summary, chain in lines
     ]
+    columns = {
+        "setting": [summary["name"] for summary, _ in lines],
+        "metric": [metric(summary) for summary, _ in lines],
+        **{name: [chain[place] or NONE for _, chain in lines] for place, name in enumerate(CHAIN)},
+    }
+    for method in methods:
+        columns[method] = [
+            _noted(row[method], _score(summary, row[method])) if method in row else NONE
+            for (summary, _), row in zip(lines, rows, strict=True)
+        ]
+    better = [[method for method in row if _mark(row[method]) == "better"] for row in rows]
+    return Table(columns, 2 + len(CHAIN), [dict.fromkeys(names, "better") for names in better])
 
 
-def _chain(row: Record) -> tuple[str, ...]:
-    return tuple(row[name] for name in CHAIN)
-
-
-def terminal(summaries: list[Record]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the method table as far as 80 columns hold it; a star stands for bold."""
+def terminal(summaries: list[Summary]) -> Table:
+    """The method table as far as 80 columns hold it; a star stands for bold."""
+    rows = [(summary, row) for summary in summaries for row in summary["methods"]]
     several = len(summaries) > 1
-    cells = []
-    for one in summaries:
-        for row in one["methods"]:
-            score, difference = _results(one, row)
-            star = "*" if row["significant"] else ""
-            setting = [one["name"]] if several else []
-            words = [*setting, _noted(row, row["method"]), " > ".join(filter(None, _chain(row)))]
-            cells.append([*words, score, difference + star])
-    header = (
-        ["setting", "method", "networks", "score"]
-        if several
-        else ["method", "networks", metric(summaries[0])]
+    setting = {"setting": [summary["name"] for summary, _ in rows]} if several else {}
+    return Table(
+        {
+            **setting,
+            "method": [_noted(row, row["method"]) for _, row in rows],
+            "networks": [" > ".join(filter(None, _chain(row))) for _, row in rows],
+            "score" if several else metric(summaries[0]): [_score(*place) for place in rows],
+            DIFFERENCE: [_difference(*place) + "*" * place[1]["significant"] for place in rows],
+        }
     )
-    return [*header, "vs NOKD"], cells
 
 
-def search(one: Record) -> Table:
+def students(summary: Summary) -> Table:
+    """Every student with its own scores."""
+    members = summary["students"]
+    words = {"method": "row", "folder in students/": "student", "teacher": "teacher"}
+    return Table(
+        {
+            **{name: [member[key] or NONE for member in members] for name, key in words.items()},
+            **{
+                split: [number(summary, member[split]) for member in members]
+                for split in ("validation", "test")
+            },
+        },
+        len(words),
+    )
+
+
+def published(paper: Row) -> list[Table]:
+    """What the preset quotes: one table for all lines of the same methods, the curve, the
+    ablation.
+    """
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for line in paper["results"]:
+        groups.setdefault(tuple(line["errors"]), []).append(line)
+    quoted = [_published_lines(names, lines) for names, lines in groups.items()]
+    if curve := paper["nfake"]:
+        counts = {"fakes": [f"{num:,}" for num in curve["counts"]]}
+        quoted.append(Table(counts | {name: _each(line) for name, line in curve["errors"].items()}))
+    if steps := paper["ablation"]:
+        errors = steps["errors"]
+        quoted.append(Table({"step": list(errors), steps["student"]: _each(errors.values())}))
+    return quoted
+
+
+def _published_lines(names: tuple[str, ...], lines: list[Row]) -> Table:
+    teachers = [f"{line['teacher']} ({_quoted([line['teacher_error']])})" for line in lines]
+    words = {
+        "teacher (its error)": teachers,
+        "assistant": [line["assistant"] or NONE for line in lines],
+        "student": [line["student"] for line in lines],
+    }
+    errors = {name: _each(line["errors"][name] for line in lines) for name in names}
+    return Table(words | errors, len(words))
+
+
+# What the students learn from
+
+
+def search(summary: Summary) -> Table:
     """The candidates for rho, the chosen one marked."""
-    rows = one["rho"]["table"]
-    cells = [
-        [
-            rho(row["rho"], "no fakes"),
-            number(one, row["mean"]),
-            number(one, row["deviation"]),
-            str(row["num"]),
-        ]
-        for row in rows
-    ]
-    marks = [
-        dict.fromkeys(range(4), "chosen") if row["rho"] == one["rho"]["rho"] else {} for row in rows
-    ]
-    return Table(["rho", metric(one, "validation"), "deviation", "students"], cells, marks=marks)
+    rows = summary["rho"]["table"]
+    columns = {
+        "rho": [rho(row["rho"], "no fakes") for row in rows],
+        metric(summary, "validation"): [number(summary, row["mean"]) for row in rows],
+        "deviation": [number(summary, row["deviation"]) for row in rows],
+        "students": [str(row["num"]) for row in rows],
+    }
+    chosen = [row["rho"] == summary["rho"]["rho"] for row in rows]
+    return Table(columns, marks=[dict.fromkeys(columns, "chosen") if it else {} for it in chosen])
 
 
-def teachers(one: Record) -> Table:
+def teachers(summary: Summary) -> Table:
     """The teachers with their validation scores."""
-    cells = [
-        [
-            row["network"],
-            " and ".join(row["uses"]) or NONE,
-            number(one, row["validation"]),
-            f"{row['parameters']:,}",
-        ]
-        for row in one["teachers"]
-    ]
-    return Table(["teacher", "use", metric(one, "validation"), "parameters"], cells, 2)
+    rows = summary["teachers"]
+    return Table(
+        {
+            "teacher": [row["network"] for row in rows],
+            "use": [" and ".join(row["uses"]) or NONE for row in rows],
+            metric(summary, "validation"): [number(summary, row["validation"]) for row in rows],
+            "parameters": [f"{row['parameters']:,}" for row in rows],
+        },
+        2,
+    )
 
 
-def rejection(one: Record) -> Table:
+def rejection(summary: Summary) -> Table:
     """How rejection sampling went for each label."""
-    shares = ("acceptance", "clipped", "effective")
-    cells = [
-        [str(row["name"]), *(f"{row[key]:.1%}" for key in shares), f"{row['bound']:.4g}"]
-        for row in one["pool"]["labels"]
-    ]
-    return Table(["label", "accepted", "clipped", "effective share", "bound"], cells)
+    rows = summary["pool"]["labels"]
+    shares = {"accepted": "acceptance", "clipped": "clipped", "effective share": "effective"}
+    return Table(
+        {
+            "label": [str(row["name"]) for row in rows],
+            **{name: [f"{row[key]:.1%}" for row in rows] for name, key in shares.items()},
+            "bound": [f"{row['bound']:.4g}" for row in rows],
+        }
+    )
 
 
-def evaluation(found: Record) -> Table:
+def evaluation(evaluated: Row) -> Table:
     """The scores of the fakes after each step; a column in which nothing is known is left out."""
-    rows = found["rows"]
+    rows = evaluated["rows"]
     columns = {
         "fakes": [row["row"] for row in rows],
         "images": [f"{row['num']:,}" for row in rows],
@@ -153,14 +190,13 @@ def evaluation(found: Record) -> Table:
         "fakes in each": [_inside(row["sliding"], "fake") for row in rows],
         "intra-label FID": [_spread(row["intra"], "fid") for row in rows],
         "labels": [_windows(row["intra"]) for row in rows],
-        f"label score ({found['unit']})": [_spread(row, "label_score") for row in rows],
+        f"label score ({evaluated['unit']})": [_spread(row, "label_score") for row in rows],
         "diversity": [_spread(row["sliding"], "diversity") for row in rows],
     }
-    known = {name: cells for name, cells in columns.items() if set(cells) != {NONE}}
-    return Table(list(known), [list(row) for row in zip(*known.values(), strict=True)])
+    return Table({name: cells for name, cells in columns.items() if set(cells) != {NONE}})
 
 
-def _spread(scores: Record | None, name: str) -> str:
+def _spread(scores: Row | None, name: str) -> str:
     """Mean ± deviation of a score, as far as there are any."""
     values = ((scores or {}).get(name) or {}).values()
     shown = (
@@ -171,91 +207,55 @@ def _spread(scores: Record | None, name: str) -> str:
     return " ± ".join(shown) or NONE
 
 
-def _windows(scores: Record | None) -> str:
+def _windows(scores: Row | None) -> str:
     """How many windows count."""
     return f"{scores['windows']} of {scores['windows'] + scores['left_out']}" if scores else NONE
 
 
-def _inside(scores: Record | None, kind: str) -> str:
+def _inside(scores: Row | None, kind: str) -> str:
     """Images of a kind in the median window, and in the one with the fewest."""
     return f"{scores[kind]['median']:g} (min {scores[kind]['min']:g})" if scores else NONE
 
 
-def published(paper: Record) -> list[Table]:
-    """What the preset quotes: one table for all lines of the same methods, the curve, the
-    ablation.
-    """
-    groups: dict[tuple[str, ...], list[list[str]]] = {}
-    for line in paper["results"]:
-        teacher = f"{line['teacher']} ({_quoted([line['teacher_error']])})"
-        words = [teacher, line["assistant"] or NONE, line["student"]]
-        groups.setdefault(tuple(line["errors"]), []).append(
-            [*words, *(_quoted([e]) for e in line["errors"].values())]
-        )
-    found = [
-        Table(["teacher (its error)", "assistant", "student", *key], rows, 3)
-        for key, rows in groups.items()
-    ]
-    if curve := paper["nfake"]:
-        rows = [
-            [f"{num:,}", *(_quoted([error]) for error in errors)]
-            for num, *errors in zip(curve["counts"], *curve["errors"].values(), strict=True)
-        ]
-        found.append(Table(["fakes", *curve["errors"]], rows, 1))
-    if steps := paper["ablation"]:
-        found.append(
-            Table(
-                ["step", steps["student"]],
-                [[step, _quoted([e])] for step, e in steps["errors"].items()],
-            )
-        )
-    return found
+# How the run was made
 
 
-def students(one: Record) -> Table:
-    """Every student with its own scores."""
-    words = ("row", "student", "teacher")
-    cells = [
-        [
-            *(member[key] or NONE for key in words),
-            *(number(one, member[key]) for key in ("validation", "test")),
-        ]
-        for member in one["students"]
-    ]
-    return Table(["method", "folder in students/", "teacher", "validation", "test"], cells, 3)
-
-
-def digests(one: Record) -> Table:
+def digests(summary: Summary) -> Table:
     """The beginnings of the digests of all artefacts."""
-    cells = [
-        [row["record"], *(str(row[key])[:SHOWN_DIGITS] for key in ("digest", "content"))]
-        for row in one["artefacts"]
-    ]
-    return Table(["record", "made from", "content"], cells, 3)
+    rows = summary["artefacts"]
+    return Table(
+        {
+            "record": [row["record"] for row in rows],
+            "made from": [str(row["digest"])[:SHOWN_DIGITS] for row in rows],
+            "content": [str(row["content"])[:SHOWN_DIGITS] for row in rows],
+        },
+        3,
+    )
 
 
-def machine(one: Record) -> Table:
+def machine(summary: Summary) -> Table:
     """What the run was made on."""
-    return Table(["", "made on"], [[key, value] for key, value in one["made_on"].items()], 2)
+    facts = summary["made_on"]
+    return Table({"": list(facts), "made on": list(facts.values())}, 2)
 
 
 # Words and numbers
 
 
-def metric(one: Record, split: str = "") -> str:
+def metric(summary: Summary, split: str = "") -> str:
     """The metric with its unit."""
-    return f"{split} {one['metric']} ({one['unit']})".strip()
+    return f"{split} {summary['metric']} ({summary['unit']})".strip()
 
 
-def number(one: Record, value: float | None) -> str:
+def number(summary: Summary, value: float | None) -> str:
     """A score: two decimals in a run whose scores reach ten, else three; a dash for none."""
     if value is None:
         return NONE
-    scores = [row["mean"] for row in [*one["methods"], *one["ablation"]]]
+    scores = [row["mean"] for row in [*summary["methods"], *summary["ablation"]]]
     return f"{value:.{2 if max(scores) >= 10 else 3}f}"
 
 
-def budget(kind: str, rows: list[Record]) -> str:
+def budget(kind: str, rows: list[Row]) -> str:
     """What the rows of a table have in common, in words, and the optimiser steps of each method."""
     steps = {row["method"]: row["steps"] for row in rows}
     if kind == "steps":
@@ -277,35 +277,49 @@ def rho(value: float | None, none: str = NONE) -> str:
     return none if value is None else f"{value:g}"
 
 
-def _noted(row: Record, text: str) -> str:
+def _noted(row: Row, text: str) -> str:
     return f"{text} †" if row["note"] else text
 
 
-def _results(one: Record, row: Record) -> list[str]:
-    """Score and difference of a row."""
-    difference = row["difference"]
-    sign = MINUS if (difference or 0) < 0 else "+"
+def _chains(rows: list[Row]) -> list[tuple[str, ...]]:
+    """The distinct networks of the rows, but for those that are part of another's."""
+    every = dict.fromkeys(map(_chain, rows))
     return [
-        _score(one, row),
-        NONE if difference is None else sign + _with(one, abs(difference), row["standard_error"]),
+        chain
+        for chain in every
+        if not any(chain != other and within(chain, other) for other in every)
     ]
 
 
-def _score(one: Record, row: Record) -> str:
-    return _with(one, row["mean"], row["deviation"])
+def _chain(row: Row) -> tuple[str, ...]:
+    return tuple(row[name] for name in CHAIN)
 
 
-def _sizes(row: Record) -> list[str]:
-    return [str(row["seeds"]), rho(row["rho"]), *(f"{row[key]:,}" for key in SIZES[2:])]
+def _score(summary: Summary, row: Row) -> str:
+    return _with(summary, row["mean"], row["deviation"])
 
 
-def _with(one: Record, value: float, error: float | None) -> str:
-    return number(one, value) + ("" if error is None else f" ± {number(one, error)}")
+def _difference(summary: Summary, row: Row) -> str:
+    """To NOKD, with its sign."""
+    difference = row["difference"]
+    if difference is None:
+        return NONE
+    sign = MINUS if difference < 0 else "+"
+    return sign + _with(summary, abs(difference), row["standard_error"])
 
 
-def _mark(row: Record) -> str:
+def _with(summary: Summary, value: float, error: float | None) -> str:
+    return number(summary, value) + ("" if error is None else f" ± {number(summary, error)}")
+
+
+def _mark(row: Row) -> str:
     """Better or worse where the difference exceeds two standard errors, else nothing."""
     return ("better" if row["difference"] < 0 else "worse") if row["significant"] else ""
+
+
+def _each(errors: Iterable[float]) -> list[str]:
+    """A column of published errors."""
+    return [_quoted([error]) for error in errors]
 
 
 def _quoted(errors: list[float]) -> str:

@@ -1,4 +1,4 @@
-"""Scores: their statistics by hand, and which published number stands beside which of ours."""
+"""Students compared: statistics by hand, and which published number stands beside which of ours."""
 
 import math
 
@@ -78,27 +78,27 @@ def test_the_standard_error_is_the_deviation_over_the_root_of_the_number():
 
 
 def test_differences_are_paired_by_seed():
-    found = comparison.paired(FAKE, NOKD)
-    assert found["difference"] == -2.0
-    assert found["standard_error"] == pytest.approx(1 / math.sqrt(3))
-    assert found["pairs"] == 3
-    assert found["significant"]
+    against = comparison.paired(FAKE, NOKD)
+    assert against["difference"] == -2.0
+    assert against["standard_error"] == pytest.approx(1 / math.sqrt(3))
+    assert against["pairs"] == 3
+    assert against["significant"]
 
 
 def test_differences_use_only_seeds_that_both_have():
-    found = comparison.paired({1: 13.0, 2: 13.0, 7: 99.0}, NOKD)
-    assert (found["difference"], found["pairs"]) == (0.0, 2)
-    assert found["standard_error"] == pytest.approx(
+    against = comparison.paired({1: 13.0, 2: 13.0, 7: 99.0}, NOKD)
+    assert (against["difference"], against["pairs"]) == (0.0, 2)
+    assert against["standard_error"] == pytest.approx(
         1.0
     )  # of 1 and -1: deviation sqrt(2), over sqrt(2)
 
 
 def test_a_difference_inside_two_standard_errors_is_not_significant():
-    found = comparison.paired(
+    against = comparison.paired(
         {0: 11.0, 1: 12.5, 2: 14.0}, NOKD
     )  # 1, 0.5, 0: mean 0.5, deviation 0.5
-    assert found["standard_error"] == pytest.approx(0.5 / math.sqrt(3))
-    assert not found["significant"]
+    assert against["standard_error"] == pytest.approx(0.5 / math.sqrt(3))
+    assert not against["significant"]
 
 
 def test_one_pair_or_none_is_never_significant():
@@ -126,7 +126,7 @@ def test_rows_are_compared_with_nokd_of_the_same_network():
 
 def test_a_curve_starts_with_the_method_without_fakes_and_each_seed_counts_once():
     chain = {"teacher": "resnet18", "assistant": "vgg13"}
-    found = comparison.curves(
+    lines = comparison.curves(
         [
             *members("nokd", NOKD),
             *members("nokd+fake (0)", NOKD, nfake=0),  # the same students
@@ -141,7 +141,7 @@ def test_a_curve_starts_with_the_method_without_fakes_and_each_seed_counts_once(
             *members("takd+fake (9)", {0: 4.0}, nfake=9, fakes=7, **chain),
         ]
     )
-    fakes, taught = found  # of vgg13 there are two points only, which the table tells as well
+    fakes, taught = lines  # of vgg13 there are two points only, which the table tells as well
     assert (fakes["method"], fakes["teacher"], fakes["student"]) == ("nokd+fake", "", "vgg11")
     assert fakes["points"] == [
         {"fakes": 0, "mean": 12.0, "standard_error": pytest.approx(2 / math.sqrt(3))},

@@ -1,0 +1,82 @@
+"""The figures of the report: what is drawn."""
+
+from pathlib import Path
+
+import numpy as np
+from handmade import finish
+
+from cgankd import fakes
+from cgankd.report import figures
+
+
+def test_a_continuous_label_is_shown_before_and_after_the_filter(tmp_path: Path):
+    labels, errors = (
+        np.float32([0.15, 0.15, 0.15, 0.85, 0.85, 0.85]),
+        np.float32([1, 2, 3, 4, 5, 6]),
+    )
+    rows = {
+        "images": np.zeros((6, 3, 8, 8), np.uint8),
+        "labels": labels,
+        "proposals": np.array([0, 1, 2] * 2),
+        "accepted": np.ones(6, bool),
+        "ratios": np.ones(6, np.float32),
+        "errors": errors,
+        "outputs": np.float32([0.2, 0.3, 0.4, 0.8, 1.2, 0.5])[:, None],
+        "relabels": labels,
+    }
+    fakes.write_shard(tmp_path / "pool-00000.h5", rows)
+    label = {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees"}
+    finish(
+        tmp_path / "pool.json",
+        "generate",
+        [tmp_path / "pool-00000.h5"],
+        per_label=3,
+        label=label,
+        error_unit="degrees",
+    )
+    pool = fakes.Pool(tmp_path / "pool.json")
+    selection = fakes.FakeSelection(rho=2 / 3, bins=2, relabel="unclipped")
+    (axes,) = figures.filtered.__wrapped__(pool, selection).axes
+    before, after = ([bar.get_height() for bar in bars] for bars in axes.containers)
+    assert (before[4], before[25], sum(before)) == (3, 3, 6), (
+        "bars of 3 degrees: 13.5 and 76.5 degrees"
+    )
+    assert (after[4], after[25], sum(after)) == (2, 2, 4), (
+        "two of three in each range, though the second errs more"
+    )
+    given, _ = np.histogram(np.clip([18, 27, 72, 108], 0, 90), bins=30, range=(0, 90))
+    line = axes.patches[-1].get_path().vertices
+    assert {round(x) for x, y in line if y > 0} == {
+        edge for bar in np.flatnonzero(given) for edge in (3 * bar, 3 * bar + 3)
+    }
+    (axes,) = figures.errors.__wrapped__(pool, selection).axes
+    assert not axes.lines, "two ranges have no common cut"
+
+
+def test_the_figure_holds_our_points_with_their_bars_and_the_published_ones():
+    points = [
+        {"fakes": 0, "mean": 12.0, "standard_error": 0.5},
+        {"fakes": 5, "mean": 10.0, "standard_error": None},
+    ]
+    chain = {"teacher": "", "assistant": "", "student": "vgg11"}
+    lines = [
+        {"method": "nokd+fake", **chain, "points": points, "published": [(0, 8.42), (5, 8.1)]},
+        {"method": "blkd+fake", **chain, "teacher": "resnet18", "points": points, "published": []},
+    ]
+    figure = figures.curves.__wrapped__(lines, "error (%)")
+    fakes, blkd = figure.axes
+    ours, published = [
+        line
+        for line in fakes.lines
+        if len(line.get_xdata()) == 2 and line.get_linestyle() != "None"
+    ]
+    assert (list(ours.get_xdata()), list(ours.get_ydata())) == ([0, 5], [12.0, 10.0])
+    (bars,) = fakes.containers[0].lines[2]
+    assert [bar[:, 1].tolist() for bar in bars.get_segments()] == [[11.5, 12.5], [10.0, 10.0]]
+    assert (list(published.get_xdata()), list(published.get_ydata())) == ([0, 5], [8.42, 8.1])
+    assert [text.get_text() for text in fakes.get_legend().get_texts()] == [
+        "vgg11, published",
+        "vgg11",
+    ]
+    assert [text.get_text() for text in blkd.get_legend().get_texts()] == ["resnet18 · vgg11"]
+    assert (fakes.get_title(), fakes.get_ylabel()) == ("nokd+fake", "error (%)")
