@@ -9,12 +9,13 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from cgankd.version import VERSION as __version__
+
 if TYPE_CHECKING:
     from cgankd.api import Run
     from cgankd.errors import UserError
     from cgankd.trained import Trained, load
 
-__version__ = "0.1.0"
 __all__ = ["Run", "Trained", "UserError", "__version__", "load"]
 
 # Threads that spin while they wait make a training step several times slower as soon as anything

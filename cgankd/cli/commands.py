@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from cgankd import __version__
 from cgankd.cli import tools
 from cgankd.cli.options import (
     WHERE,
@@ -31,6 +30,7 @@ from cgankd.cli.options import (
     takes_options,
 )
 from cgankd.errors import DATA, MEMORY, UserError
+from cgankd.version import VERSION
 
 CHAIN, RESULTS, TOOLS = "The chain", "Results", "Data and presets"
 
@@ -246,7 +246,7 @@ def root(
 ) -> None:
     """cGAN-KD from one command."""
     if version:
-        typer.echo(__version__)
+        typer.echo(VERSION)
         raise typer.Exit()
 
 

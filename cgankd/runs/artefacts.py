@@ -14,9 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cgankd import __version__
 from cgankd.errors import DATA, UserError, storage_errors
 from cgankd.runs.files import digest, file_digest, read_json, sweep, write_json
+from cgankd.version import VERSION
 
 FORMAT = 3  # raise it when the same inputs would give another artefact
 
@@ -109,7 +109,7 @@ class Artefact:
 
     def _write(self, **facts: Any) -> None:
         made = {
-            "cgankd": __version__,
+            "cgankd": VERSION,
             "format": FORMAT,
             "command": self.command,
             "digest": self.digest,

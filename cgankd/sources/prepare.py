@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cgankd import __version__
 from cgankd.errors import IN_USE, UserError
 from cgankd.preset import Data
 from cgankd.runs import hdf5
 from cgankd.sources import catalogue, h5
 from cgankd.sources.source import Source
+from cgankd.version import VERSION
 
 
 def prepare(settings: Data, seed: int, path: Path) -> None:
@@ -19,7 +19,7 @@ def prepare(settings: Data, seed: int, path: Path) -> None:
         raise UserError(f"{path} exists", IN_USE, "name another file, or remove it first")
     source = catalogue.load(settings, seed)
     made: dict[str, str | int | float] = {
-        "cgankd": __version__,
+        "cgankd": VERSION,
         "data": settings.model_dump_json(exclude_none=True),
         "seed": seed,
         **{key: source.label[key] for key in ("min", "max", "unit", "step") if key in source.label},

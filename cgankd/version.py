@@ -1,0 +1,3 @@
+"""The version, which records and files name."""
+
+VERSION = "0.1.0"
