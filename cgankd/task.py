@@ -59,6 +59,10 @@ class Task:
         """The error (N,) of each image by which fakes are filtered, in `error_unit`."""
         raise NotImplementedError
 
+    def clipped_errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """The same where the teacher's labels are clipped to the range of the label."""
+        return self.errors(outputs, labels)
+
     def relabel(self, outputs: Tensor) -> Tensor:
         """The label (N,) that outputs say of each image."""
         raise NotImplementedError
@@ -158,8 +162,12 @@ class Regression(Task):
         return F.mse_loss(outputs, teacher)
 
     def errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Absolute, in the label's unit, output clamped."""
-        return (self.relabel(outputs) - labels).abs() * (self.maximum - self.minimum)
+        """Absolute, in the label's unit, of the outputs as they are, as published."""
+        return (outputs.float().squeeze(1) - labels).abs() * (self.maximum - self.minimum)
+
+    def clipped_errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Of the clipped label: an output of 66 for the label 60 of [0, 60] is no error."""
+        return self.errors(self.relabel(outputs)[:, None], labels)
 
     def relabel(self, outputs: Tensor) -> Tensor:
         """Clamped to the label's range."""

@@ -6,6 +6,7 @@ generator.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -25,24 +26,28 @@ def to_uint8(images: Tensor) -> Tensor:
     return images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
 
 
-def augment(images: Tensor, policy: Sequence[str]) -> Tensor:
-    """Applies `crop` (zero-padded by an eighth of the side) and `flip` (left to right, half of
-    them) to floats.
-    """
-    for name in policy:
-        images = {"crop": crop, "flip": flip}[name](images)
-    return images
+@dataclass(frozen=True)
+class Augmentation:
+    """The random changes of training images, floats (N, 3, S, S): `crop` and `flip`."""
+
+    names: Sequence[str] = ()
+    padding: int | None = None  # pixels, for crop; None: an eighth of the side
+
+    def __call__(self, images: Tensor) -> Tensor:
+        for name in self.names:
+            images = crop(images, self.padding) if name == "crop" else flip(images)
+        return images
 
 
 class Augmented(nn.Module):
     """An objective that sees its images through random changes."""
 
-    def __init__(self, objective: nn.Module, policy: Sequence[str]) -> None:
+    def __init__(self, objective: nn.Module, augmentation: Augmentation) -> None:
         super().__init__()
-        self.objective, self.policy = objective, policy
+        self.objective, self.augmentation = objective, augmentation
 
     def forward(self, images: Tensor, *labels: Tensor) -> dict[str, Tensor]:
-        return self.objective(augment(images, self.policy), *labels)
+        return self.objective(self.augmentation(images), *labels)
 
 
 def autoaugment(images: Tensor) -> Tensor:
@@ -63,11 +68,12 @@ def flip(images: Tensor) -> Tensor:
     return torch.where(chosen, images.flip(3), images)
 
 
-def crop(images: Tensor) -> Tensor:
-    """Shifts each image by up to an eighth of its side along each axis; what comes in is black
-    (-1).
+def crop(images: Tensor, padding: int | None = None) -> Tensor:
+    """Cuts each image anew out of itself padded with black (-1) by so many pixels, by default an
+    eighth of its side: it is shifted by up to as many along each axis.
     """
-    return _shift(images, round(images.shape[-1] / 8), fill=-1.0)
+    reach = round(images.shape[-1] / 8) if padding is None else padding
+    return _shift(images, reach, fill=-1.0)
 
 
 def diffaugment(images: Tensor, policy: Sequence[str]) -> Tensor:

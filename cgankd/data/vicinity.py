@@ -105,9 +105,11 @@ class VicinalGanBatches:
         discriminator_steps: int,
         *,
         sigma: float | None,
+        fresh: bool = True,
         seed: int,
         process: ProcessSlice,
     ) -> None:
+        self.fresh = fresh  # whether a generator step draws its own labels
         self.images, self.vicinity = images, vicinity
         self.size = size
         self.discriminator_steps = discriminator_steps
@@ -120,6 +122,8 @@ class VicinalGanBatches:
         discriminator_batches = [
             self._discriminator_batch(step, part) for part in range(self.discriminator_steps)
         ]
+        if not self.fresh:
+            return GanBatch(discriminator_batches, discriminator_batches[-1].judged_labels)
         draws = generator(self.seed, "gan labels", step, self.discriminator_steps)
         return GanBatch(discriminator_batches, self._local(self._noisy(self._choose(draws), draws)))
 

@@ -27,6 +27,7 @@ COLUMNS = {
     "ratios": (1, "f"),
     "outputs": (2, "f"),
     "errors": (1, "f"),
+    "clipped_errors": (1, "f"),
     "relabels": (1, "if"),
 }
 SMALL = tuple(name for name in COLUMNS if name not in ("images", "outputs"))
@@ -42,6 +43,7 @@ class FakeSelection:
     subsample: bool = True  # the accepted ones, or the first proposals as the generator gave them
     # "hard": the teacher's label, in its range; "unclipped": its output; "keep": that asked for
     relabel: str = "hard"
+    clip: bool = True  # the filter judges the teacher's label as clipped to the range of the label
     num: int | None = None  # how many to draw; for classes balanced by label
     bins: int = 1  # equal ranges of the label asked for, in each of which rho is kept
 
@@ -195,7 +197,11 @@ class Pool(Fakes):
         else:
             chosen = np.flatnonzero(column["proposals"] < self.per_label)
         bins = _bins(column["labels"][chosen], selection.bins)
-        return chosen[keep_share(column["errors"][chosen], bins, selection.rho)]
+        return chosen[keep_share(self.errors(selection)[chosen], bins, selection.rho)]
+
+    def errors(self, selection: FakeSelection) -> np.ndarray:
+        """The teacher's error (n,) on every fake, as the filter of a selection sees it."""
+        return self.columns["clipped_errors" if selection.clip else "errors"]
 
     def labels(self, selection: FakeSelection, rows: np.ndarray) -> np.ndarray:
         return (

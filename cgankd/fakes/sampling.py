@@ -57,10 +57,12 @@ class Sampler:
         numbers = torch.stack(draws).to(self.device)
         labels = self.labels[torch.from_numpy(label[padded])].to(self.device)
         condition = self.condition(labels)
-        pixels = to_uint8(self.generator(numbers[:, 1:], condition))
-        seen = to_float(pixels)
-        ratios = self.ratio(self.features(seen), condition).float()
-        outputs = self.teacher(seen).float()
+        # The ratio judges the images that it was fitted to, as they leave the generator; the
+        # teacher, like every student, sees what is stored.
+        images = self.generator(numbers[:, 1:], condition)
+        ratios = self.ratio(self.features(images), condition).float()
+        pixels = to_uint8(images)
+        outputs = self.teacher(to_float(pixels)).float()
         columns = {
             "pixels": pixels,
             "ratios": ratios,
@@ -266,7 +268,7 @@ def _draw_shard(
         accepted = drawn["uniform"].cpu().numpy() * bound[label[part]] < ratios
         # The first proposals stay, accepted or not: they are the raw fakes of the ablation.
         keep = accepted | (number[part] < settings.per_label)
-        errors = sampler.task.errors(drawn["outputs"], drawn["labels"])
+        judged = drawn["outputs"], drawn["labels"]
         rows = {
             "images": drawn["pixels"].cpu().numpy(),
             "labels": drawn["labels"].cpu().numpy(),
@@ -274,11 +276,16 @@ def _draw_shard(
             "accepted": accepted,
             "ratios": ratios,
             "outputs": drawn["outputs"].cpu().numpy(),
-            "errors": errors.cpu().numpy().astype(np.float32),
+            "errors": _numbers(sampler.task.errors(*judged)),
+            "clipped_errors": _numbers(sampler.task.clipped_errors(*judged)),
             "relabels": sampler.task.relabel(drawn["outputs"]).cpu().numpy(),
         }
         parts.append({name: column[keep] for name, column in rows.items()})
     write_shard(path, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+
+def _numbers(errors: Tensor) -> np.ndarray:
+    return errors.cpu().numpy().astype(np.float32)
 
 
 def health(

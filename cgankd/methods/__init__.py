@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from cgankd.data.images import Augmented
+from cgankd.data.images import Augmentation, Augmented
 from cgankd.methods.blkd import Blkd
 from cgankd.methods.nokd import Nokd
 from cgankd.methods.sskd import Sskd, SskdHead
@@ -24,10 +24,10 @@ def make_method(
     name: str, task: Task, student: Any, teacher: Teacher | None, settings: Distill
 ) -> nn.Module:
     """The objective of a method's base name; `teacher` is absent only for nokd."""
-    policy, temperature = settings.augment, settings.temperature
+    augmentation = Augmentation(settings.augment, settings.crop_padding)
     if teacher is None:
         assert name == "nokd", f"{name} needs a teacher"
-        return Augmented(Nokd(task, student), policy)
+        return Augmented(Nokd(task, student), augmentation)
 
     def blkd(label_weight: float, match_weight: float) -> Blkd:
         return Blkd(
@@ -36,15 +36,15 @@ def make_method(
             teacher,
             label_weight=label_weight,
             match_weight=match_weight,
-            temperature=temperature,
+            temperature=settings.temperature,
         )
 
     match name:
         case "blkd" | "takd":
-            return Augmented(blkd(settings.label_weight, settings.match_weight), policy)
+            return Augmented(blkd(settings.label_weight, settings.match_weight), augmentation)
         case "sskd":
             assert settings.sskd, "the preset has been checked for distill.sskd"
-            return Sskd(task, student, teacher, settings.sskd, policy)
+            return Sskd(task, student, teacher, settings.sskd, augmentation)
         case "blkd+uda":
-            return Uda(blkd(settings.uda.label_weight, settings.uda.match_weight), policy)
+            return Uda(blkd(settings.uda.label_weight, settings.uda.match_weight), augmentation)
     raise AssertionError(f"unknown method {name}")

@@ -6,14 +6,12 @@ turned ones. Similarities (3 B, B) are the cosines between the projections of tu
 views.
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cgankd import preset
-from cgankd.data.images import augment, flip
+from cgankd.data.images import Augmentation, flip
 from cgankd.losses import kept_kl, softened_kl
 from cgankd.methods.teacher import Teacher
 from cgankd.models.cnn import Cnn, Projection
@@ -25,12 +23,12 @@ class SskdHead(nn.Module):
     stays as it is.
     """
 
-    def __init__(self, teacher: Teacher, head: nn.Module, policy: Sequence[str]) -> None:
+    def __init__(self, teacher: Teacher, head: nn.Module, augmentation: Augmentation) -> None:
         super().__init__()
-        self.teacher, self.head, self.policy = teacher, head, policy
+        self.teacher, self.head, self.augmentation = teacher, head, augmentation
 
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        scores = similarities(self.head(self.teacher.features(turned(images, self.policy))))
+        scores = similarities(self.head(self.teacher.features(turned(images, self.augmentation))))
         return {"similarity": F.cross_entropy(scores, sources(scores))}
 
 
@@ -45,19 +43,19 @@ class Sskd(nn.Module):
         student: Cnn,
         teacher: Teacher,
         settings: preset.SskdSettings,
-        policy: Sequence[str],
+        augmentation: Augmentation,
     ) -> None:
         super().__init__()
         self.task = task
         self.student = student
         self.teacher = teacher
         self.settings = settings
-        self.policy = policy
+        self.augmentation = augmentation
         self.head = Projection(size=student.trunk.num_features)
 
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         own, num = self.settings, len(images)
-        views = turned(images, self.policy)
+        views = turned(images, self.augmentation)
         features = self.student.features(views)
         outputs = self.student.head(features)
         projected, taught = self.teacher.project(views)
@@ -75,10 +73,11 @@ class Sskd(nn.Module):
         }
 
 
-def turned(images: Tensor, policy: Sequence[str]) -> Tensor:
-    """The four views (4 N, 3, S, S), counter-clockwise; `policy` changes each view by itself."""
-    whole = flip(images) if "flip" in policy else images
-    return torch.cat([augment(whole.rot90(quarters, (2, 3)), policy) for quarters in range(4)])
+def turned(images: Tensor, augmentation: Augmentation) -> Tensor:
+    """The four views (4 N, 3, S, S), counter-clockwise, each changed by itself."""
+    # The whole image is flipped before it is turned, and each view once more, as published.
+    whole = flip(images) if "flip" in augmentation.names else images
+    return torch.cat([augmentation(whole.rot90(quarters, (2, 3))) for quarters in range(4)])
 
 
 def similarities(projected: Tensor) -> Tensor:

@@ -5,11 +5,9 @@ As in cGAN-KD's comparison all images are labelled and the strong view is AutoAu
 al. 2019).
 """
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
-from cgankd.data.images import augment, autoaugment
+from cgankd.data.images import Augmentation, autoaugment
 from cgankd.methods.blkd import Blkd
 
 
@@ -18,11 +16,11 @@ class Uda(nn.Module):
     views.
     """
 
-    def __init__(self, blkd: Blkd, policy: Sequence[str]) -> None:
+    def __init__(self, blkd: Blkd, augmentation: Augmentation) -> None:
         super().__init__()
-        self.blkd, self.policy = blkd, policy
+        self.blkd, self.augmentation = blkd, augmentation
 
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        plain = self.blkd(augment(images, self.policy), labels)
+        plain = self.blkd(self.augmentation(images), labels)
         strong = self.blkd(autoaugment(images), labels)
         return {name: (plain[name] + strong[name]) / 2 for name in plain}

@@ -77,9 +77,13 @@ class Student(StudentSpec):
     epochs: int | None  # of the budget `epochs`: steps follow from the images there are
     previous: "Student | None"
 
-    def num_steps(self, num_images: int) -> int:
-        """For how many steps it is trained when it sees `num_images` images."""
-        return steps_of(self.training, None if self.is_head else self.epochs, num_images)
+    def num_steps(self, num_real: int, num_fakes: int) -> int:
+        """For how many steps it is trained on so many images."""
+        num_images, batch = num_real + num_fakes, self.training.batch
+        if self.is_head and self.epochs is not None:
+            # Its steps are those of real images alone; the budget gives fakes as many epochs.
+            return self.training.steps * -(-num_images // batch) // -(-num_real // batch)
+        return steps_of(self.training, self.epochs, num_images)
 
 
 def steps_of(training: Training, epochs: int | None, num_images: int) -> int:
@@ -365,6 +369,7 @@ def full_selection(preset: Preset, rho: float) -> FakeSelection:
     return FakeSelection(
         rho=rho,
         relabel=distill.relabel,
+        clip=distill.relabel != "unclipped",
         num=max(num) if isinstance(num, list) else num,
         bins=distill.filter_bins,
     )

@@ -35,6 +35,10 @@ class Training(Settings):
     milestones: list[Fraction] = Field(
         default=[], description="for `steps`: shares of the run after which it falls tenfold"
     )
+    crop_padding: Annotated[int, Field(ge=0, le=512)] | None = Field(
+        default=None,
+        description="pixels by which `crop` shifts at most; default: an eighth of the side",
+    )
     augment: list[Literal["crop", "flip"]] = Field(
         default=[], description="random changes of the training images"
     )

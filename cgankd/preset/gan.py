@@ -83,6 +83,11 @@ class VicinitySettings(Width):
     sigma: Annotated[float, Field(gt=0, le=1)] | None = Field(
         default=None, description="label noise; default: rule of thumb"
     )
+    generator_labels: Literal["fresh", "judged"] = Field(
+        default="fresh",
+        description="of a generator step: drawn anew, or those of the last discriminator step, as "
+        "published for RC-49",
+    )
 
 
 class Gan(Settings):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from cgankd import console, sources
 from cgankd.data.batches import Batches, Images, Mixed, ProcessSlice, images_of, outputs_of
+from cgankd.data.images import Augmentation
 from cgankd.fakes import FakeFile, Fakes, FakeSelection, Pool
 from cgankd.job import Job
 from cgankd.methods import SskdHead, Teacher, make_method
@@ -136,7 +137,7 @@ def train_student(student: Student, inputs: StudentInputs) -> Path:
     artefact.begin()
     real, fakes = inputs.real(student), inputs.fakes(student)
     num_fakes = len(fakes) if fakes else 0
-    steps = student.num_steps(len(real) + num_fakes)
+    steps = student.num_steps(len(real), num_fakes)
     seed_everything(seed, "student", student.seed, "weights")
     network, architecture, objective = _learner(student, teacher, inputs)
     training = student.training.model_copy(update={"steps": steps})
@@ -175,7 +176,8 @@ def _learner(
         size = teacher.network.trunk.num_features
         architecture: dict[str, Any] = {"name": "projection", "size": size}
         head = make_network(architecture)
-        return head, architecture, SskdHead(teacher, head, settings.augment)
+        augmentation = Augmentation(settings.augment, settings.crop_padding)
+        return head, architecture, SskdHead(teacher, head, augmentation)
     architecture = architectures.cnn(
         student.network, inputs.side, task.outputs, inputs.normalisation, settings.head
     )

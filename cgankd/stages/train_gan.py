@@ -135,5 +135,12 @@ def _batches(settings: Gan, task: Task, real: Images, session: Session) -> Any:
         return ClassGanBatches(real, size, steps, task, **shared)
     by_label = ByLabel(real, task)
     vicinity = make_vicinity(settings.vicinity, by_label.values)
-    sigma = settings.vicinity.sigma
-    return VicinalGanBatches(by_label, vicinity, size, steps, sigma=sigma, **shared)
+    return VicinalGanBatches(
+        by_label,
+        vicinity,
+        size,
+        steps,
+        sigma=settings.vicinity.sigma,
+        fresh=settings.vicinity.generator_labels == "fresh",
+        **shared,
+    )

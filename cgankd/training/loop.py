@@ -98,7 +98,8 @@ def fit_objective(
     session: Session,
 ) -> None:
     """`fit` of an objective to batches of images, augmented as the settings say."""
-    augmented = images.Augmented(objective, training.augment)
+    augmentation = images.Augmentation(training.augment, training.crop_padding)
+    augmented = images.Augmented(objective, augmentation)
     update = Supervised(session.machine, augmented, training)
     fit(update, batches, steps=training.steps, session=session)
 
