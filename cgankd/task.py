@@ -63,8 +63,12 @@ class Task:
         """The same where the teacher's labels are clipped to the range of the label."""
         return self.errors(outputs, labels)
 
+    def answer(self, outputs: Tensor) -> Tensor:
+        """What a network says of each image (N,), as it is scored."""
+        return self.relabel(outputs)
+
     def relabel(self, outputs: Tensor) -> Tensor:
-        """The label (N,) that outputs say of each image."""
+        """The label (N,) that a fake is given for what the teacher says of it."""
         raise NotImplementedError
 
     def score(self, outputs: Tensor, labels: Tensor) -> float:
@@ -163,15 +167,18 @@ class Regression(Task):
 
     def errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Absolute, in the label's unit, of the outputs as they are, as published."""
-        return (outputs.float().squeeze(1) - labels).abs() * (self.maximum - self.minimum)
+        return (self.answer(outputs) - labels).abs() * (self.maximum - self.minimum)
 
     def clipped_errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Of the clipped label: an output of 66 for the label 60 of [0, 60] is no error."""
         return self.errors(self.relabel(outputs)[:, None], labels)
 
+    def answer(self, outputs: Tensor) -> Tensor:
+        return outputs.float().squeeze(1)
+
     def relabel(self, outputs: Tensor) -> Tensor:
         """Clamped to the label's range."""
-        return outputs.float().squeeze(1).clamp(0, 1)
+        return self.answer(outputs).clamp(0, 1)
 
     def score(self, outputs: Tensor, labels: Tensor) -> float:
         """Mean absolute error in the label's unit."""

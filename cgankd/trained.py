@@ -35,9 +35,10 @@ class Trained:
 
     def predict(self, images: np.ndarray | Tensor) -> np.ndarray:
         """Images uint8 (N, 3, S, S) -> (N,): int64 places in `label.classes`, or float64 values in
-        the label's unit. UserError for images of another kind.
+        the label's unit, as they are scored: not clipped to its range. UserError for images of
+        another kind.
         """
-        labels = self._task.relabel(self.outputs(images)).cpu().numpy()
+        labels = self._task.answer(self.outputs(images)).cpu().numpy()
         values = self.label.unscaled(labels)
         return values.astype(np.int64) if self.label.discrete else values
 
