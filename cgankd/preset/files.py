@@ -5,25 +5,22 @@ key.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import tomli
 import tomli_w
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from cgankd import console
 from cgankd.errors import IN_USE, USAGE, UserError
 from cgankd.preset.base import Settings
+from cgankd.preset.changes import anchored, apply, keys_of, merged, parse, renamed
 from cgankd.preset.kinds import NAME, did_you_mean
 from cgankd.preset.preset import Preset
 from cgankd.runs import write_bytes
 
 MAX_FILE = 1 << 20
-RENAMED = {  # keys of the last release
-    "gan.critic_steps": "gan.discriminator_steps",
-    "gan.critic_learning_rate": "gan.discriminator_learning_rate",
-}
+MAX_PARENTS = 20  # presets that extend one another
 
 
 def folder() -> Path:
@@ -38,21 +35,22 @@ def names() -> list[str]:
     return sorted(path.stem for path in folder().glob("*.toml"))
 
 
-def load(source: str | Path, changes: list[str] | None = None) -> Preset:
+def load(source: str | Path, changes: Sequence[str] | None = None) -> Preset:
     """The checked preset `source` (a name or a TOML file) with `changes` of the form
     table.key=value.
 
-    UserError with the file, the key, the value and the nearest known key when anything is wrong.
+    Paths in a file are relative to it, those in `changes` to where one stands. UserError with the
+    file, the key, the value and the nearest known key when anything is wrong.
     """
     path = _find(source)
     tables = _read(path, seen=())
     tables.setdefault("name", path.stem)
-    for change in changes or []:
-        _apply(tables, change)
+    for change in changes or ():
+        apply(tables, change)
     try:
         return Preset.model_validate(tables)
     except ValidationError as error:
-        raise UserError(_explain(path, error), USAGE) from None
+        raise UserError(_explain(path, error), USAGE, _how_to_drop(error)) from None
 
 
 def dump(preset: Preset) -> str:
@@ -63,29 +61,36 @@ def dump(preset: Preset) -> str:
 def text(source: str | Path) -> str:
     """The preset as it is written, comments included."""
     path = _find(source)
-    written = path.read_bytes()
-    _parse(written, str(path))
-    return written.decode()
+    written = _bytes(path)
+    parse(written, str(path))
+    return written.decode("utf-8-sig")
 
 
 def copy(source: str | Path, path: Path) -> None:
     """Writes the preset to a new file to edit, named after that file; what it extends by name it
-    still extends.
+    still extends. Its first comment says what it is a copy of.
     """
     if path.exists():
         raise UserError(f"{path} exists", IN_USE, "name another file, or remove it first")
     if path.suffix != ".toml" or not NAME.fullmatch(path.stem):
         raise UserError(f"{path}: expected a file name such as mine.toml, in lower case", USAGE)
-    written = re.sub(
-        r'^name = ".*"', f'name = "{path.stem}"', text(source), count=1, flags=re.MULTILINE
+    written = text(source)
+    name = f'name = "{path.stem}"'
+    written = re.sub(r'^name = ".*"', name, written, count=1, flags=re.MULTILINE)
+    about = (
+        f"# A copy of {_find(source).stem} to change; its paths are relative to this file. It "
+        "began as:\n"
     )
-    write_bytes(path, written.encode())
+    write_bytes(path, (about + written).encode())
 
 
 def _find(source: str | Path) -> Path:
-    if isinstance(source, Path) or source.endswith(".toml"):
+    """A preset's file: by its path, which ends in .toml or has a slash, or by its name."""
+    if isinstance(source, Path) or source.endswith(".toml") or "/" in source:
         path = Path(source)
-        if not path.is_file():
+        if not path.exists() and path.with_name(f"{path.name}.toml").is_file():
+            path = path.with_name(f"{path.name}.toml")
+        if not path.exists() or path.is_dir():
             raise UserError(f"preset file {path} not found", USAGE)
         return path
     path = folder() / f"{source}.toml"
@@ -98,18 +103,28 @@ def _find(source: str | Path) -> Path:
     return path
 
 
-def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    if path.stat().st_size > MAX_FILE:
+def _bytes(path: Path) -> bytes:
+    """A preset's file, which may be a pipe, as far as any preset goes."""
+    with path.open("rb") as file:
+        written = file.read(MAX_FILE + 1)
+    if len(written) > MAX_FILE:
         raise UserError(f"{path}: larger than {MAX_FILE:,} bytes, which no preset is", USAGE)
-    tables = _parse(path.read_bytes(), str(path))
-    for old in RENAMED:
-        _move(tables, old, str(path))
+    return written
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """The tables of a preset's file over those that it extends."""
+    tables = parse(_bytes(path), str(path))
+    here = path.parent if path.is_file() else Path()
+    tables = anchored(renamed(tables, str(path)), here)
     base = tables.pop("extends", None)
     if base is None:
         return tables
     if not isinstance(base, str):
         raise UserError(f"{path}: extends must be the name of a preset, found {base!r}", USAGE)
-    beside = path.parent / base
+    if len(seen) == MAX_PARENTS:
+        raise UserError(f"{path}: extends more than {MAX_PARENTS} presets in a row", USAGE)
+    beside = here / base
     parent = _find(beside if base.endswith(".toml") and beside.is_file() else base)
     if parent.resolve() in (*seen, path.resolve()):
         raise UserError(f"{path}: extends itself through {base}", USAGE)
@@ -117,59 +132,16 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     inherited.pop("name", None)
     if "paper" in tables:
         inherited.pop("paper", None)  # what was published of another setting
-    return _merge(inherited, tables)
+    return merged(inherited, tables)
 
 
-def _parse(text: bytes, where: str) -> dict[str, Any]:
-    try:
-        return tomli.loads(text.decode())
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: not valid TOML: {error or 'nested too deep'}", USAGE) from error
-
-
-def _current(key: str, where: str) -> str:
-    """A key by its name of today; an old one is accepted with a hint."""
-    if key in RENAMED:
-        console.warn(f"{where}: {key} is now called {RENAMED[key]}; the old name will go")
-    return RENAMED.get(key, key)
-
-
-def _move(tables: dict[str, Any], old: str, where: str) -> None:
-    """Gives the value of an old key to that of today."""
-    name, _, last = old.partition(".")
-    table = tables.get(name)
-    if isinstance(table, dict) and last in table:
-        table[_current(old, where).rpartition(".")[2]] = table.pop(last)
-
-
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    def merged(key: str, value: Any) -> Any:
-        inherited = base.get(key)
-        return (
-            _merge(inherited, value)
-            if isinstance(inherited, dict) and isinstance(value, dict)
-            else value
-        )
-
-    return {**base, **{key: merged(key, value) for key, value in over.items()}}
-
-
-def _apply(tables: dict[str, Any], change: str) -> None:
-    key, equals, text = change.partition("=")
-    if not equals or not re.fullmatch(r"[\w.]+", key.strip()):
-        raise UserError(
-            f"--set {change}: expected table.key=value, e.g. --set gan.steps=2000", USAGE
-        )
-    try:
-        value = tomli.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
-        value = text  # a bare word, or what the check of its type will refuse
-    *parents, last = _current(key.strip(), f"--set {change}").split(".")
-    for parent in parents:
-        tables = tables.setdefault(parent, {})
-        if not isinstance(tables, dict):
-            raise UserError(f"--set {change}: {parent} is not a table", USAGE)
-    tables[last] = value
+def _how_to_drop(error: ValidationError) -> str:
+    """How to be rid of what a preset has inherited, where a fault is that it is there."""
+    unwanted = [fault["msg"] for fault in error.errors() if "must be absent" in fault["msg"]]
+    for message in unwanted:
+        key = message.removeprefix("Value error, ").split()[0]
+        return f'a table that is inherited is dropped by {key} = "none"'
+    return ""
 
 
 def _explain(path: Path, error: ValidationError) -> str:
@@ -184,7 +156,7 @@ def _explain(path: Path, error: ValidationError) -> str:
         key = ".".join(parts) or "preset"
         if fault["type"] == "extra_forbidden":
             lines.append(
-                f"unknown key {key}{did_you_mean(parts[-1], _keys(parts[:-1], but=parts[-1]))}"
+                f"unknown key {key}{did_you_mean(parts[-1], keys_of(parts[:-1], but=parts[-1]))}"
             )
         elif fault["type"] == "missing":
             lines.append(f"{key} is missing")
@@ -199,26 +171,3 @@ def _explain(path: Path, error: ValidationError) -> str:
     return f"preset {path.stem if path.parent == folder() else path}: " + "\n  ".join(
         dict.fromkeys(lines)
     )
-
-
-def _keys(parents: list[str], but: str) -> list[str]:
-    """The keys known in a table, for `did_you_mean`; not the one of another table in the same
-    place.
-    """
-    models: list[type[BaseModel]] = [Preset]
-    for part in parents:
-        if not part.isdigit():  # the place in a list of tables
-            models = [table for model in models for table in _tables(_fields(model)[part])]
-    return [key for model in models for key in _fields(model) if key != but]
-
-
-def _fields(model: type[BaseModel]) -> dict[str, Any]:
-    """The keys of a table as they are written, with what each may hold."""
-    return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
-
-
-def _tables(annotation: Any) -> list[type[BaseModel]]:
-    """The tables that an annotation allows."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [table for part in get_args(annotation) for table in _tables(part)]
