@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -9,13 +10,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 WIDE = 200  # columns of a table where there is no terminal that has a width
 PLAIN_SECONDS = float(os.environ.get("CGANKD_PROGRESS_SECONDS", "30"))
+
+# Control characters but tab and newline, changes of direction, surrogates.
+HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _stderr = Console(stderr=True, highlight=False)
 _quiet = False
@@ -36,20 +39,33 @@ def _silent() -> bool:
 def say(text: str) -> None:
     """A note about what is going on."""
     if not _silent():
-        _stderr.print(text, markup=False, soft_wrap=True)
+        _stderr.print(visible(text), markup=False, soft_wrap=True)
 
 
 def warn(text: str) -> None:
     """Something the user should know."""
     if os.environ.get("RANK", "0") == "0":
-        _stderr.print(f"warning: {text}", markup=False, soft_wrap=True, style="yellow")
+        _stderr.print(f"warning: {visible(text)}", markup=False, soft_wrap=True, style="yellow")
 
 
 def error(message: str, hint: str = "") -> None:
     """Why the command ends."""
-    _stderr.print(f"error: {message}", markup=False, soft_wrap=True, style="red")
+    _stderr.print(f"error: {visible(message)}", markup=False, soft_wrap=True, style="red")
     if hint:
-        _stderr.print(f"  {hint}", markup=False, soft_wrap=True)
+        _stderr.print(f"  {visible(hint)}", markup=False, soft_wrap=True)
+
+
+def visible(text: str) -> str:
+    """Text that may have come from anywhere, as it can be shown: characters that would control the
+    terminal or hide as escapes, halves of characters as the replacement character.
+    """
+    return HIDDEN.sub(lambda match: _escape(match[0]), text)
+
+
+def _escape(letter: str) -> str:
+    if "\ud800" <= letter <= "\udfff":
+        return "\N{REPLACEMENT CHARACTER}"
+    return letter.encode("unicode_escape").decode()
 
 
 def table(title: str, header: list[str], rows: list[list[str]]) -> None:
@@ -58,14 +74,15 @@ def table(title: str, header: list[str], rows: list[list[str]]) -> None:
         return
     # Here and below: an error message shall not wait for what it does not use.
     from rich.table import Table
+    from rich.text import Text
 
-    view = Table(title=title, title_justify="left")
+    shown = Table(title=Text(visible(title), style="table.title"), title_justify="left")
     for name in header:
-        view.add_column(name, justify="left" if name == header[0] else "right")
+        shown.add_column(Text(visible(name)), justify="left" if name == header[0] else "right")
     for row in rows:
-        view.add_row(*map(escape, row))
+        shown.add_row(*(Text(visible(cell)) for cell in row))
     (_stderr if _stderr.is_terminal else Console(stderr=True, highlight=False, width=WIDE)).print(
-        view
+        shown
     )
 
 

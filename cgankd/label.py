@@ -23,6 +23,8 @@ class Label:
     """Networks answer with the logits of a distribution over all values."""
 
     dtype: ClassVar[str]  # of labels as networks take them
+    metric: ClassVar[str]  # what networks are scored by, an error: lower is better
+    score_unit: str  # of the metric
     low: float  # the smallest and the largest label as files write them
     high: float
     unit: str = ""
@@ -65,8 +67,11 @@ class ClassLabel(Label):
     kind, noun = "class", "a class label"
     discrete, distribution = True, True
     dtype = "int64"
+    metric, score_unit = "error", "%"
 
     def __init__(self, classes: list[str]) -> None:
+        if not classes:
+            raise ValueError("classes is empty")
         self.classes = tuple(classes)
         self.low, self.high = 0, len(classes) - 1
 
@@ -82,9 +87,13 @@ class ContinuousLabel(Label):
     kind, noun = "continuous", "a continuous label"
     discrete, distribution = False, False
     dtype = "float32"
+    metric = "MAE"
 
     def __init__(self, min: float, max: float, unit: str, step: float | None = None) -> None:
-        self.low, self.high, self.unit, self.step = min, max, unit, step
+        if not min < max:
+            raise ValueError(f"min is {min:g} and max {max:g}, expected min below max")
+        self.low, self.high, self.step = min, max, step
+        self.unit = self.score_unit = unit
 
     @property
     def plural(self) -> str:

@@ -23,9 +23,17 @@ class Task:
     outputs: int  # of a network that answers
     num_classes: int  # values of a discrete label
     dtype: ClassVar[torch.dtype] = torch.int64
-    metric: ClassVar[str]  # the score that people read, an error: lower is better
-    unit: str
     error_unit: str  # of `errors`
+
+    @property
+    def metric(self) -> str:
+        """The score that people read, an error: lower is better."""
+        return self.label.metric
+
+    @property
+    def unit(self) -> str:
+        """Of the score."""
+        return self.label.score_unit
 
     def scale(self, labels: Tensor) -> Tensor:
         """Labels as sources give them -> labels as networks take them."""
@@ -83,7 +91,7 @@ class Task:
 class Classification(Task):
     """A class label."""
 
-    metric, unit, error_unit = "error", "%", "nats"
+    error_unit = "nats"
 
     def __init__(self, classes: list[str]) -> None:
         self.label = ClassLabel(classes)
@@ -115,14 +123,13 @@ class Classification(Task):
 class Regression(Task):
     """A continuous label: scaled by (y - min) / (max - min), and back where people read it."""
 
-    metric = "MAE"
     dtype = torch.float32
     outputs, num_classes = 1, 0
 
     def __init__(self, min: float, max: float, unit: str, step: float | None = None) -> None:
         self.label = ContinuousLabel(min, max, unit, step)
         self.minimum, self.maximum, self.step = min, max, step
-        self.unit = self.error_unit = unit
+        self.error_unit = unit
 
     def scale(self, labels: Tensor) -> Tensor:
         """Labels in their unit -> labels in [0, 1]."""

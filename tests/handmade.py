@@ -106,6 +106,7 @@ def make_run(
     run = RunFolder(root)
     settings = preset.load("digits", [f"name={name}", *SETTINGS])
     runs.write_bytes(run.preset, f"# {HOSTILE}\n{preset.dump(settings)}".encode())
+    write_data(run)
     distilled(run, "nokd", members("nokd", NOKD))
     distilled(run, "nokd+fake", members("nokd+fake", FAKE, rho=0.5))
     distilled(run, "blkd", members("blkd", BLKD, teacher="resnet8_x2"))
@@ -170,6 +171,21 @@ def evaluated(**changes: Any) -> dict[str, Any]:
         "missing": {"intra": "labels are not repeated"},
         **changes,
     }
+
+
+def begun(root: Path) -> Run:
+    """A run folder that holds a preset and the record of its data alone."""
+    run = RunFolder(root)
+    settings = preset.load("digits", SETTINGS)
+    runs.write_bytes(run.preset, preset.dump(settings).encode())
+    write_data(run)
+    return run
+
+
+def write_data(run: RunFolder) -> None:
+    label = {"kind": "class", "classes": [HOSTILE, "$b_"]}
+    rows = {split: {"num": num} for split, num in (("train", 200), ("test", 1397))}
+    runs.write_json(run.data, {"content": "0" * 64, "label": label, "rows": rows})
 
 
 def summary_of(root: Path, name: str = "digits") -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Students compared: statistics by hand, and which published number stands beside which of ours."""
 
 import math
+from typing import Any
 
 import pytest
 
 from cgankd import statistics
 from cgankd.preset import Paper
 from cgankd.report import comparison
+from cgankd.report.facts import Member
 
 NOKD = {0: 10.0, 1: 12.0, 2: 14.0}  # mean 12, deviation 2
 FAKE = {0: 9.0, 1: 10.0, 2: 11.0}  # mean 10, deviation 1; differences -1, -2, -3
@@ -41,24 +43,12 @@ PAPER = Paper.model_validate(
 
 
 def members(
-    row: str, by_seed: dict[int, float], *, teacher="", assistant="", network="vgg11", **facts
-) -> list[dict]:
+    row: str, by_seed: dict[int, float], *, network: str = "vgg11", **facts: Any
+) -> list[Member]:
+    shared: dict[str, Any] = {"teacher": "", "assistant": "", "rho": None, "fakes": 0} | facts
+    sizes = {"network": network, "parameters": 5214, "steps": 60}
     return [
-        {
-            "row": row,
-            "seed": seed,
-            "teacher": teacher,
-            "assistant": assistant,
-            "rho": None,
-            "network": network,
-            "parameters": 5214,
-            "steps": 60,
-            "fakes": 0,
-            "validation": score,
-            "test": score,
-            "student": "",
-            **facts,
-        }
+        Member(row=row, seed=seed, validation=score, test=score, student="", **sizes, **shared)
         for seed, score in by_seed.items()
     ]
 

@@ -1,8 +1,10 @@
 """The figures of the report: what is drawn."""
 
+import base64
 from pathlib import Path
 
 import numpy as np
+from cgankd.report.label import Label
 from handmade import finish
 
 from cgankd import fakes
@@ -36,7 +38,7 @@ def test_a_continuous_label_is_shown_before_and_after_the_filter(tmp_path: Path)
     )
     pool = fakes.Pool(tmp_path / "pool.json")
     selection = fakes.FakeSelection(rho=2 / 3, bins=2, relabel="unclipped")
-    (axes,) = figures.filtered.__wrapped__(pool, selection).axes
+    (axes,) = figures.filtered.__wrapped__(pool, selection, Label(**label)).axes
     before, after = ([bar.get_height() for bar in bars] for bars in axes.containers)
     assert (before[4], before[25], sum(before)) == (3, 3, 6), (
         "bars of 3 degrees: 13.5 and 76.5 degrees"
@@ -49,7 +51,7 @@ def test_a_continuous_label_is_shown_before_and_after_the_filter(tmp_path: Path)
     assert {round(x) for x, y in line if y > 0} == {
         edge for bar in np.flatnonzero(given) for edge in (3 * bar, 3 * bar + 3)
     }
-    (axes,) = figures.errors.__wrapped__(pool, selection).axes
+    (axes,) = figures.errors.__wrapped__(pool, selection, "degrees").axes
     assert not axes.lines, "two ranges have no common cut"
 
 
@@ -80,3 +82,44 @@ def test_the_figure_holds_our_points_with_their_bars_and_the_published_ones():
     ]
     assert [text.get_text() for text in blkd.get_legend().get_texts()] == ["resnet18 · vgg11"]
     assert (fakes.get_title(), fakes.get_ylabel()) == ("nokd+fake", "error (%)")
+
+
+class Errors:
+    """A pool of nothing but the errors of its fakes."""
+
+    def __init__(self, errors: list[float]) -> None:
+        self.columns = {"errors": np.float32(errors)}
+
+    def rows(self, selection: fakes.FakeSelection) -> np.ndarray:
+        return np.arange(round(selection.rho * len(self.columns["errors"])))
+
+
+def test_errors_over_many_orders_have_plain_numbers_on_their_axis_and_the_legend_beside_it():
+    pool = Errors([1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0])
+    figure = figures.errors.__wrapped__(pool, fakes.FakeSelection(rho=0.5), "nats")
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    ticks = [text.get_text() for text in axes.get_xticklabels()]
+    assert {"0.0001", "0.01", "1", "100"} <= set(ticks)
+    assert all(text.get_text() == "" for text in axes.get_xticklabels(minor=True))
+    (legend,) = figure.legends
+    inside = axes.get_window_extent()
+    assert not legend.get_window_extent().overlaps(inside), "nothing lies under the legend"
+
+
+def drawn(name: str) -> str:
+    """The SVG of a chart with a class of that name."""
+    rates = {"acceptance": 0.5, "clipped": 0.0, "effective": 1.0, "bound": 1.0}
+    uri = figures.acceptance([{"label": 0, "name": name, **rates}])
+    return base64.b64decode(uri.partition(",")[2]).decode()
+
+
+def test_letters_are_shapes_where_the_font_has_them_and_else_text_that_the_browser_can_draw():
+    assert "<text" not in drawn("cat")
+    for name in ("\u732b", "\u0b95\u0bbe", "\U0001f986 duck"):
+        assert f">{name}</text>" in drawn(name)
+
+
+def test_no_name_breaks_a_chart_or_hides_in_it():
+    svg = drawn("\x1b[1m $a \ud800\u732b")
+    assert ">\\x1b[1m $a \N{REPLACEMENT CHARACTER}\u732b</text>" in svg

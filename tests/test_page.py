@@ -1,6 +1,8 @@
 """The page, its Markdown and its JSON, from run folders made by hand."""
 
+import base64
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from handmade import (
     BLKD,
     FAKE,
     NOKD,
+    begun,
     distilled,
     evaluated,
     finish,
@@ -21,8 +24,9 @@ from handmade import (
 )
 
 from cgankd import preset, report, runs
+from cgankd.errors import UserError
 from cgankd.report import tables
-from cgankd.runs import RunFolder
+from cgankd.runs import Artefact, RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -191,10 +195,7 @@ def test_a_run_without_pool_search_or_nokd_has_a_page(tmp_path: Path):
 
 
 def test_importing_the_report_is_light():
-    code = (
-        "import sys, cgankd.report.page; print({'torch', 'matplotlib', 'jinja2'} & "
-        "set(sys.modules))"
-    )
+    code = "import sys, cgankd.report; print({'torch', 'matplotlib', 'jinja2'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
@@ -211,6 +212,7 @@ def test_the_cost_of_fakes_at_equal_epochs_stands_beside_scores_and_search(tmp_p
     assert "a candidate with more fakes took more optimiser steps" in text
 
 
+@pytest.mark.slow
 def test_several_runs_have_the_table_of_settings_first_and_each_its_own(tmp_path: Path):
     roots = [make_run(tmp_path / "a"), make_run(tmp_path / "b", rho=None, name="other")]
     text = text_of(report.build(roots, tmp_path / "index.html"))
@@ -219,6 +221,7 @@ def test_several_runs_have_the_table_of_settings_first_and_each_its_own(tmp_path
     assert text.count(own) == 2
 
 
+@pytest.mark.slow
 def test_the_protocol_of_the_scores_of_fakes_stands_below_them(tmp_path: Path):
     run = RunFolder(make_run(tmp_path))
     finish(run.evaluation, "evaluate", **evaluated())
@@ -237,3 +240,112 @@ def test_the_protocol_of_the_scores_of_fakes_stands_below_them(tmp_path: Path):
     assert trained_on_them not in text
     finish(run.evaluation, "evaluate", **evaluated(leaky=True))
     assert trained_on_them in text_of(report.build([tmp_path], page))
+
+
+def test_a_run_that_goes_on_has_a_page_of_what_is_there_and_what_is_missing(tmp_path: Path, capsys):
+    run = begun(tmp_path)
+    Artefact(run.gan, "train-gan", {}).begin()
+    runs.write_bytes(run.gan.parent / "metrics.jsonl", b'{"step": 40, "generator": 1.0}\n{"ste')
+    runs.write_bytes(run.gan.parent / "samples" / "step-00000040.png", b"pixels")
+    finish(run.teacher("resnet8_x2"), "train-teacher", parameters=308650, validation=5.0)
+    page = report.build([tmp_path], tmp_path / "index.html")
+    text = text_of(page)
+    for words in (
+        "Not finished stage state not done train-gan begun gan/gan.json (step 40)",
+        "train-teacher done",
+        "fit-dre missing",
+        "distill missing distill/nokd.json, distill/nokd+fake.json",
+        "Students, of all stages: 0 trained, 0 begun.",
+        "resnet8_x2 \N{EN DASH} 5.000 308,650",
+        "step 40 Samples of the GAN",
+        "Losses by step",
+        "rows: 200 train, 1,397 test",
+    ):
+        assert words in text, words
+    assert base64.b64encode(b"pixels").decode() in page.read_text()
+    assert "vs NOKD" not in text
+    assert "digits is not finished: train-gan begun, fit-dre missing" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_page_stands_until_another_stage_begins(tmp_path: Path, capsys):
+    run, page = begun(tmp_path), tmp_path / "index.html"
+    for said in ("report: nothing to do", "select-rho begun"):
+        report.build([tmp_path], page)
+        capsys.readouterr()
+        if "begun" in said:
+            Artefact(run.search, "select-rho", {}).begin()
+        report.build([tmp_path], page)
+        assert said in capsys.readouterr().err
+    assert "select-rho begun" in text_of(page)
+
+
+@pytest.mark.slow
+def test_the_table_of_settings_leaves_out_runs_without_scores_and_says_so(tmp_path: Path):
+    roots = [make_run(tmp_path / "a", name="whole"), begun(tmp_path / "b").root]
+    text = text_of(report.build(roots, tmp_path / "index.html"))
+    assert "digits: no scored students yet, so that the table leaves it out." in text
+    assert "whole error (%)" in text
+    assert "digits error (%)" not in text
+    none = text_of(report.build([roots[1], begun(tmp_path / "c").root], tmp_path / "none.html"))
+    assert "setting metric" not in none
+    assert none.count("Not finished") == 2
+
+
+def test_a_page_elsewhere_leaves_the_run_folder_as_it_is(tmp_path: Path):
+    root = make_run(tmp_path / "run")
+
+    def state() -> dict[Path, tuple[int, int]]:
+        return {path: (s.st_mtime_ns, s.st_ino) for path in root.rglob("*") if (s := path.stat())}
+
+    before = state()
+    folders = [root, *(path for path in root.rglob("*") if path.is_dir())]
+    for path in folders:
+        path.chmod(0o555)
+    try:
+        report.build([root], tmp_path / "page" / "index.html")
+    finally:
+        for path in folders:
+            path.chmod(0o755)
+    assert state() == before
+    assert sorted(path.name for path in (tmp_path / "page").iterdir()) == [
+        "index.html",
+        "report.json",
+        "report.md",
+    ]
+
+
+def test_no_name_or_unit_breaks_the_page_or_vanishes_from_it(tmp_path: Path, capsys):
+    root = make_run(tmp_path / os.fsdecode(b"run \xff[mm]"))
+    run, unit = RunFolder(root), "[mm] \x1b[1m\u732b\ud800"
+    for method in ("nokd", "nokd+fake", "blkd"):
+        path = run.distill(method)
+        runs.write_json(path, {**runs.read_json(path), "unit": unit})
+    pool = runs.read_json(run.pool)
+    for row, name in zip(
+        pool["labels"], ("[bold]\x07\U0001f986", "\u0642\u0637 \udcff"), strict=True
+    ):
+        row["name"] = name
+    runs.write_json(run.pool, pool)
+    page = report.build([root], tmp_path / "index.html")
+    shown = "[mm] \\x1b[1m\u732b\N{REPLACEMENT CHARACTER}"
+    text = text_of(page)
+    for words in (
+        f"test error ({shown})",
+        "[bold]\\x07\U0001f986",
+        "\u0642\u0637 \N{REPLACEMENT CHARACTER}",
+        "run \N{REPLACEMENT CHARACTER}[mm]",
+    ):
+        assert words in text, words
+    assert r"\[mm\] \\x1b\[1m" in page.with_name("report.md").read_text()
+    said = capsys.readouterr().err
+    assert f"error ({shown})" in said
+    assert "\x1b" not in said
+
+
+def test_a_pool_whose_record_names_other_labels_is_refused(tmp_path: Path):
+    run = RunFolder(make_run(tmp_path))
+    pool = runs.read_json(run.pool)
+    runs.write_json(run.pool, {**pool, "labels": pool["labels"][:1]})
+    with pytest.raises(UserError, match=r"pool\.json: names 1 labels, but the fakes have 2"):
+        report.build([tmp_path], tmp_path / "index.html")

@@ -37,7 +37,7 @@ def test_several_runs_share_one_table_of_settings_and_networks_by_method(tmp_pat
         "assistant": ["resnet8", none, "resnet20"],
         "student": ["resnet8_x0_25"] * 3,
         "nokd": [nokd] * 3,
-        "nokd+fake": [fake, f"{fake} †", f"{fake} †"],
+        "nokd+fake": [fake, fake + tables.NOTED, fake + tables.NOTED],
         "blkd": [blkd, blkd, none],
         "takd": ["13.00 ± 2.00", none, blkd],
     }
@@ -65,7 +65,7 @@ def test_published_numbers_stand_beside_ours(tmp_path: Path):
     methods, ablation = tables.methods(summary_of(root)), tables.ablation(summary_of(root))
     place = methods.header.index("published")
     assert methods.header[place - 1 : place + 2] == ["vs NOKD", "published", "seeds"]
-    assert methods.columns["method"] == ["nokd", "nokd+fake †", "blkd"]
+    assert methods.columns["method"] == ["nokd", "nokd+fake" + tables.NOTED, "blkd"]
     assert methods.columns["published"] == ["8.42", "6.80", tables.NONE]
     assert ablation.columns["published"] == [tables.NONE, tables.NONE, "6.94"]
 

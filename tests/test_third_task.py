@@ -44,6 +44,7 @@ class GradeLabel(label.Label):
     kind, noun = "grade", "a grade"
     discrete, distribution = True, False
     dtype = "int64"
+    metric, score_unit = "MAE", "grades"
 
     def __init__(self, grades: list[str]) -> None:
         self.classes = tuple(grades)
@@ -53,7 +54,7 @@ class GradeLabel(label.Label):
 class Grading(task.Task):
     """K - 1 logits (N, K - 1): whether an image is above grade 0, 1, ..."""
 
-    metric, unit, error_unit = "MAE", "grades", "grades"
+    error_unit = "grades"
 
     def __init__(self, grades: list[str]) -> None:
         self.label = GradeLabel(grades)

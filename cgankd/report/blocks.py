@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from cgankd.console import visible
+
 TEMPLATE = Path(__file__).parent / "page.html.jinja"
 
 
@@ -59,10 +61,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
+    """A chart, which is inverted on a dark page."""
+
     kind: ClassVar = "picture"
     uri: str
     caption: str
-    style: str = "chart"  # or pixels, which keep their colours on a dark page
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,12 @@ def html(title: str, blocks: Sequence[Block]) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Only words: what a macro of the page has made of them is marked up already.
+        finalize=lambda value: visible(value) if type(value) is str else value,
     )
     return environment.from_string(TEMPLATE.read_text()).render(title=title, blocks=blocks)
 
@@ -114,7 +122,7 @@ def _markdown(block: Block) -> str:
         case Caution():
             return f"> **Caution:** {_escaped(block.text)}"
         case Code():
-            return "\n".join(f"    {line}" for line in block.text.splitlines())
+            return "\n".join(f"    {line}" for line in visible(block.text).split("\n"))
         case Table():
             return _markdown_table(block)
         case Picture() | Sheets():
@@ -135,5 +143,5 @@ def _markdown_table(table: Table) -> str:
 
 def _escaped(text: str) -> str:
     """Text that Markdown shows as it is, on one line."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    text = " ".join(visible(text).split()).replace("&", "&amp;").replace("<", "&lt;")
     return "".join(f"\\{letter}" if letter in "\\`*[]|" else letter for letter in text)

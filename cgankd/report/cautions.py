@@ -3,6 +3,7 @@
 import statistics
 
 from cgankd import runs
+from cgankd.report.facts import Data, Made
 from cgankd.report.records import RunRecords
 
 
@@ -13,7 +14,7 @@ def cautions(records: RunRecords) -> list[str]:
 
 def leaks(records: RunRecords) -> list[str]:
     """Where rho was chosen on rows that networks upstream were trained on."""
-    if not (records.rho or {}).get("leaky"):
+    if not (records.search and records.search.leaky):
         return []
     return [
         "The search for rho is leaky, as in the published protocol: GAN, density ratio and "
@@ -24,38 +25,36 @@ def leaks(records: RunRecords) -> list[str]:
 
 def harmful_teachers(records: RunRecords) -> list[str]:
     """Each teacher that does not beat, on the validation rows, students trained on labels alone."""
-    if records.preset.data.protocol == "paper":
-        return []  # all of them were trained on these rows
-    nokd = records.methods.get("nokd", {"members": []})
+    nokd = records.methods.get("nokd")
+    if nokd is None or records.preset.data.protocol == "paper":
+        return []  # there all of them were trained on these rows
     scores: dict[str, list[float]] = {}
-    for member in nokd["members"]:
-        scores.setdefault(member["network"], []).append(member["validation"])
+    for member in nokd.members:
+        scores.setdefault(member.network, []).append(member.validation)
     return [
-        f"The teacher {name} has a validation {nokd['metric']} of {teacher['validation']:.3g} "
-        f"{nokd['unit']}, no better than the {statistics.fmean(values):.3g} {nokd['unit']} of "
-        f"{network} trained without it (NOKD). Relabelling by such a teacher does harm, and so do "
-        "its outputs: train it for longer, or choose another."
+        f"The teacher {name} has a validation {nokd.metric} of {teacher.validation:.3g} "
+        f"{nokd.unit}, no better than the {statistics.fmean(values):.3g} {nokd.unit} of {network} "
+        "trained without it (NOKD). Relabelling by such a teacher does harm, and so do its "
+        "outputs: train it for longer, or choose another."
         for name, teacher in records.teachers.items()
         for network, values in scores.items()
-        if teacher["validation"] >= statistics.fmean(values)
+        if teacher.validation >= statistics.fmean(values)
     ]
 
 
 def stale(records: RunRecords) -> list[str]:
     """Each record that was made from something else than the folder holds now."""
-    held = {
+    held: dict[str, list[Data | Made | None]] = {
         "data": [records.data],
         "train-gan": [records.gan],
-        "train-teacher": records.teachers.values(),
+        "train-teacher": [*records.teachers.values()],
         "fit-dre": [records.dre],
         "generate": [records.pool],
     }
-    contents = {
-        stage: {record["content"] for record in made if record} for stage, made in held.items()
-    }
+    contents = {stage: {made.content for made in every if made} for stage, every in held.items()}
     texts = []
     for place, record in records.by_place().items():
-        used = {stage: record["inputs"].get(stage) for stage, known in contents.items() if known}
+        used = {stage: record.inputs.get(stage) for stage, known in contents.items() if known}
         others = [
             stage
             for stage, content in used.items()
@@ -69,11 +68,8 @@ def stale(records: RunRecords) -> list[str]:
 
 def unequal(records: RunRecords) -> list[str]:
     """Where students were trained by different settings."""
-    inputs = [
-        records.students[member["student"]]["inputs"]
-        for member in records.members
-        if member["student"] in records.students
-    ]
+    students = {member.student for member in records.members} & records.students.keys()
+    inputs = [records.students[name].inputs for name in students]
     settings = {runs.digest([made.get(key) for key in ("training", "epochs")]) for made in inputs}
     if len(settings) < 2:
         return []

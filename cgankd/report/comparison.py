@@ -9,11 +9,13 @@ import statistics
 from typing import Any
 
 from cgankd.preset import Paper
+from cgankd.report.facts import Member
 from cgankd.statistics import spread, standard_error
 
 Row = dict[str, Any]  # of the method table, the ablation or a curve
 
 CHAIN = ("teacher", "assistant", "student")
+SHARED = ("parameters", "steps", "fakes", "rho", "nfake", "file")  # by the students of a row
 
 
 def paired(scores: dict[int, float], baseline: dict[int, float]) -> Row:
@@ -30,16 +32,16 @@ def paired(scores: dict[int, float], baseline: dict[int, float]) -> Row:
     }
 
 
-def compare(members: list[Row]) -> list[Row]:
+def compare(members: list[Member]) -> list[Row]:
     """One row per method, teacher, assistant and student, in the order of the members."""
-    groups: dict[tuple[str, ...], list[Row]] = {}
+    groups: dict[tuple[str, ...], list[Member]] = {}
     for member in members:
-        groups.setdefault((member["row"], *_networks(member)), []).append(member)
+        groups.setdefault((member.row, *_networks(member)), []).append(member)
     baselines = {key[3]: _scores(group) for key, group in groups.items() if key[0] == "nokd"}
     return [_row(key, group, baselines.get(key[3], {})) for key, group in groups.items()]
 
 
-def _row(key: tuple[str, ...], group: list[Row], baseline: dict[int, float]) -> Row:
+def _row(key: tuple[str, ...], group: list[Member], baseline: dict[int, float]) -> Row:
     scores, first = _scores(group), group[0]
     mean, deviation = spread(list(scores.values()))
     against = {} if key[0] == "nokd" else baseline
@@ -48,24 +50,22 @@ def _row(key: tuple[str, ...], group: list[Row], baseline: dict[int, float]) -> 
         "mean": mean,
         "deviation": deviation,
         "seeds": len(scores),
-        **{name: first[name] for name in ("parameters", "steps", "fakes", "rho")},
-        "nfake": first.get("nfake"),
-        "file": first.get("file", ""),
+        **{name: getattr(first, name) for name in SHARED},
         **paired(scores, against),
         "scores": {str(seed): score for seed, score in scores.items()},
     }
 
 
-def curves(members: list[Row]) -> list[Row]:
+def curves(members: list[Member]) -> list[Row]:
     """Score against number of fakes, for each method and its networks where there are several
     numbers beside none.
     """
-    groups: dict[tuple[str, ...], dict[int, list[Row]]] = {}
+    groups: dict[tuple[str, ...], dict[int, list[Member]]] = {}
     for member in members:
         # Without fakes a method is the first point of the same method with fakes.
-        method = method_of(member["row"]).removesuffix("+fake") + "+fake"
+        method = method_of(member.row).removesuffix("+fake") + "+fake"
         by_number = groups.setdefault((method, *_networks(member)), {})
-        by_number.setdefault(member["fakes"], []).append(member)
+        by_number.setdefault(member.fakes, []).append(member)
     return [
         {
             **dict(zip(("method", *CHAIN), key, strict=True)),
@@ -76,7 +76,7 @@ def curves(members: list[Row]) -> list[Row]:
     ]
 
 
-def _point(fakes: int, group: list[Row]) -> Row:
+def _point(fakes: int, group: list[Member]) -> Row:
     scores = list(_scores(group).values())
     return {
         "fakes": fakes,
@@ -85,12 +85,12 @@ def _point(fakes: int, group: list[Row]) -> Row:
     }
 
 
-def _scores(group: list[Row]) -> dict[int, float]:
-    return {member["seed"]: member["test"] for member in group}
+def _scores(group: list[Member]) -> dict[int, float]:
+    return {member.seed: member.test for member in group}
 
 
-def _networks(member: Row) -> tuple[str, ...]:
-    return member["teacher"], member["assistant"], member["network"]
+def _networks(member: Member) -> tuple[str, ...]:
+    return member.teacher, member.assistant, member.network
 
 
 def method_of(row: str) -> str:

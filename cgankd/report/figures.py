@@ -6,13 +6,16 @@ n images of side S are uint8 (n, 3, S, S); labels are shown in their unit.
 
 import base64
 import io
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
+from cgankd.console import visible
 from cgankd.fakes import FakeSelection, Pool
+from cgankd.label import Label
 from cgankd.report.blocks import Sheet
 from cgankd.report.comparison import CHAIN
 
@@ -21,16 +24,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 P = ParamSpec("P")
-BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#888888"
+# Neither light nor dark, so that they can be told on white and, inverted, on a dark page.
+BLUE, ORANGE, GREEN, RED, VIOLET = "#0072b2", "#c07d00", "#009e73", "#cc4455", "#8a63b5"
+GREY = "#888888"
+LINES = [BLUE, ORANGE, GREEN, RED, VIOLET]  # and then the same dashed
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": f"cycler('color', "
-    f"{[BLUE, ORANGE, GREEN, RED, '#cc79a7', '#56b4e9', '#a08000', '#444444']})",
-    "legend.frameon": False,
+    "axes.prop_cycle": f"cycler('linestyle', ['-', '--']) * cycler('color', {LINES})",
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.8,
     "lines.linewidth": 1.2,
     "svg.hashsalt": "cgankd",  # the same figure has the same bytes
     "text.parse_math": False,  # names are not formulas
@@ -48,15 +54,42 @@ def chart(draw: "Callable[P, Figure]") -> Callable[P, str]:
     def drawn(*args: P.args, **kwargs: P.kwargs) -> str:
         from matplotlib import rc_context
 
-        buffer = io.BytesIO()
-        with rc_context(STYLE):
-            figure = draw(*args, **kwargs)
-            figure.savefig(
-                buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
-            )
-        return data_uri(buffer.getvalue(), "image/svg+xml")
+        with rc_context(STYLE), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from")  # see _svg
+            figure = draw(*map(_visible, args), **kwargs)
+            return data_uri(_svg(figure), "image/svg+xml")
 
     return drawn
+
+
+def _visible(value: Any) -> Any:
+    """What a figure is drawn from, with its words as they can be shown."""
+    match value:
+        case str():
+            return " ".join(visible(value).split())
+        case list():
+            return [_visible(item) for item in value]
+        case dict():
+            return {_visible(key): _visible(item) for key, item in value.items()}
+    return value
+
+
+def _svg(figure: "Figure") -> bytes:
+    """A figure as SVG. Its letters are shapes, and so the same everywhere, where the plot's font
+    has them all; else they are text, which browsers have fonts for.
+    """
+    from matplotlib import rc_context
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+    from matplotlib.text import Text
+
+    figure.draw_without_rendering()  # ticks have no text before
+    letters = {ord(letter) for text in figure.findobj(Text) for letter in text.get_text()}
+    known = get_font(findfont(FontProperties())).get_charmap()
+    buffer = io.BytesIO()
+    with rc_context({"svg.fonttype": "path" if letters <= known.keys() else "none"}):
+        facts = {"Date": None, "Creator": None}
+        figure.savefig(buffer, format="svg", transparent=True, metadata=facts)
+    return buffer.getvalue()
 
 
 def data_uri(data: bytes, kind: str) -> str:
@@ -93,13 +126,14 @@ def students(rows: list[dict[str, Any]], axis: str) -> "Figure":
             [place] * len(scores),
             "o",
             color=BLUE,
-            alpha=0.45,
+            alpha=0.7,
             markersize=5,
             markeredgewidth=0,
         )
         axes.plot([row["mean"]], [place], "|", color="black", markersize=14, markeredgewidth=1.8)
         if row["student"] in baselines:
-            axes.plot([baselines[row["student"]]] * 2, [place - 0.5, place + 0.5], "--", color=GREY)
+            around = [place - 0.5, place + 0.5]
+            axes.plot([baselines[row["student"]]] * 2, around, "--", color=GREY, zorder=1)
     axes.set_yticks(range(len(rows)), [_named(row, "method", *CHAIN) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(axis)
@@ -109,7 +143,7 @@ def students(rows: list[dict[str, Any]], axis: str) -> "Figure":
 @chart
 def search(table: list[dict[str, Any]], rho: float | None, axis: str) -> "Figure":
     """The search for rho: mean and deviation per candidate, the chosen one filled."""
-    figure, (axes,) = _panels(1, 2.6, width=2.5 + 0.5 * len(table))
+    figure, (axes,) = _panels(1, 2.6, width=2.0 + 0.5 * len(table))
     for place, row in enumerate(table):
         chosen = row["rho"] == rho
         deviation = row["deviation"] or 0  # one student has none
@@ -173,9 +207,11 @@ def losses(panels: dict[str, dict[str, list[tuple[int, float]]]]) -> "Figure":
     for place, (title, lines) in zip(axes, panels.items(), strict=True):
         for name, points in lines.items():
             steps, values = np.array(points, dtype=float).T
-            (faint,) = place.plot(steps, values, alpha=0.2)
-            place.plot(steps, _smooth(values), color=faint.get_color(), label=name)
+            (faint,) = place.plot(steps, values, alpha=0.25)
+            color, style = faint.get_color(), faint.get_linestyle()
+            place.plot(steps, _smooth(values), color=color, linestyle=style, label=name)
         place.set_title(title)
+        place.set_xlabel("step")
         place.legend(fontsize=7)
     return figure
 
@@ -197,55 +233,55 @@ ACCEPTED = FakeSelection(relabel="keep")  # as asked for
 
 
 @chart
-def labels(pool: Pool, selection: FakeSelection) -> "Figure":
+def labels(pool: Pool, selection: FakeSelection, label: Label, names: list[str]) -> "Figure":
     """How the labels of the fakes are distributed after each step of the method."""
-    label, filtered = pool.label, pool.rows(selection)
+    filtered = pool.rows(selection)
     steps = {
         "raw": pool.labels(ACCEPTED, pool.rows(FakeSelection(subsample=False))),
         "subsampled": pool.labels(ACCEPTED, pool.rows(ACCEPTED)),
         "filtered": pool.labels(ACCEPTED, filtered),
         "relabelled": pool.labels(selection, filtered),
     }
-    names = [str(row["name"]) for row in pool.record["labels"]]
-    figure, axes = _panels(len(steps), 2.1, columns=4, sharey=True)
+    height = 2.1 + _tall(names) if label.discrete else 2.1
+    figure, axes = _panels(len(steps), height, columns=4, sharey=True)
     for place, (title, values) in zip(axes, steps.items(), strict=True):
         place.set_title(f"{title} ({len(values):,})")
         if not label.discrete:
             ends = tuple(label.unscaled(np.array([0.0, 1.0])))
             place.hist(label.unscaled(values.clip(0, 1)), bins=30, range=ends, color=BLUE)
-            place.set_xlabel(label.unit)
+            place.set_xlabel(f"label{_in(label.unit)}")
         else:
             counts = np.bincount(values, minlength=len(names))
             place.bar(range(len(names)), counts, color=BLUE, width=0.85)
-            _name_ticks(place, names)
+            _name_ticks(place, names, angle=90)
     axes[0].set_ylabel("fakes")
     return figure
 
 
 @chart
-def filtered(pool: Pool, selection: FakeSelection) -> "Figure":
+def filtered(pool: Pool, selection: FakeSelection, label: Label) -> "Figure":
     """A continuous label before and after the filter: as asked for of the accepted and the kept,
     and as given.
 
     What the teacher gives beyond the range is counted in the bar at its end, here as in `labels`.
     """
-    label, every, kept = pool.label, pool.rows(ACCEPTED), pool.rows(selection)
+    every, kept = pool.rows(ACCEPTED), pool.rows(selection)
     edges = label.unscaled(np.linspace(0, 1, 31))
     asked, left = (label.unscaled(pool.labels(ACCEPTED, rows)) for rows in (every, kept))
     given = label.unscaled(pool.labels(selection, kept)).clip(edges[0], edges[-1])
     figure, (axes,) = _panels(1, 2.4)
     bins = list(edges)
-    axes.hist(asked, bins=bins, color=GREY, alpha=0.5, label="asked for, before the filter")
+    axes.hist(asked, bins=bins, color=GREY, alpha=0.6, label="asked for, before the filter")
     axes.hist(left, bins=bins, color=BLUE, label="asked for, after it")
     axes.hist(given, bins=bins, histtype="step", color=ORANGE, label="given, after it")
-    axes.set_xlabel(f"label ({label.unit})")
+    axes.set_xlabel(f"label{_in(label.unit)}")
     axes.set_ylabel("fakes")
     axes.legend(fontsize=7)
     return figure
 
 
 @chart
-def errors(pool: Pool, selection: FakeSelection) -> "Figure":
+def errors(pool: Pool, selection: FakeSelection, unit: str) -> "Figure":
     """The errors of the teacher on the subsampled fakes, and the largest one that a single filter
     keeps.
     """
@@ -256,6 +292,8 @@ def errors(pool: Pool, selection: FakeSelection) -> "Figure":
     if skewed:
         every, kept = np.maximum(every, 1e-6), np.maximum(kept, 1e-6)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")  # the default is a formula
+        axes.xaxis.set_minor_formatter(lambda value, _: "")
     space = np.geomspace if skewed else np.linspace
     bins = space(every.min(), max(every.max(), every.min() * 1.01 + 1e-9), 61)
     if len(kept) and selection.bins == 1:
@@ -263,18 +301,19 @@ def errors(pool: Pool, selection: FakeSelection) -> "Figure":
         # No bar on both sides of the cut.
         bins[max(1, np.abs(bins - cut).argmin())] = np.nextafter(cut, np.inf)
         axes.axvline(float(cut), color=RED, linestyle="--", label=f"cut at {cut:.3g}")
-    axes.hist(every, bins=list(bins), color=GREY, alpha=0.5, label="all subsampled fakes")
+    axes.hist(every, bins=list(bins), color=GREY, alpha=0.6, label="all subsampled fakes")
     axes.hist(kept, bins=list(bins), color=BLUE, label="kept by the filter")
-    axes.set_xlabel(f"error of the teacher ({pool.record['error_unit']})")
+    axes.set_xlabel(f"error of the teacher{_in(unit)}")
     axes.set_ylabel("fakes")
-    axes.legend()
+    figure.legend(loc="outside upper right", ncols=3)
     return figure
 
 
 @chart
 def acceptance(rows: list[dict[str, Any]]) -> "Figure":
     """How much of the proposals each label accepts, and how healthy its density ratios are."""
-    figure, (axes,) = _panels(1, 2.4)
+    names = [row["name"] for row in rows]
+    figure, (axes,) = _panels(1, 2.4 + _tall(names))
     places = range(len(rows))
     axes.bar(
         places,
@@ -298,12 +337,12 @@ def acceptance(rows: list[dict[str, Any]]) -> "Figure":
     axes.set_ylim(-0.03, 1.05)
     axes.set_xlabel("label")
     axes.set_ylabel("share of proposals")
-    _name_ticks(axes, [str(row["name"]) for row in rows])
+    _name_ticks(axes, names)
     figure.legend(loc="outside upper right", ncols=3)
     return figure
 
 
-def sheets(pool: Pool, selection: FakeSelection, columns: int) -> list[Sheet]:
+def sheets(pool: Pool, selection: FakeSelection, names: list[str], columns: int) -> list[Sheet]:
     """Up to `columns` fakes per label at each step of the method, and of what the filter drops, if
     any, the worst.
     """
@@ -317,7 +356,6 @@ def sheets(pool: Pool, selection: FakeSelection, columns: int) -> list[Sheet]:
         "Dropped by the filter, the worst first": dropped[worst],
     }
     labels, values = pool.columns["labels"], np.unique(pool.columns["labels"])
-    names = [str(row["name"]) for row in pool.record["labels"]]
     evenly = np.linspace(0, len(values) - 1, min(SHOWN_LABELS, len(values)))
     shown = np.unique(evenly.round().astype(int))
     picked = {
@@ -356,14 +394,33 @@ def _strip(images: np.ndarray) -> str:
     return data_uri(buffer.getvalue(), "image/png")
 
 
-def _name_ticks(axes: "Axes", names: list[str]) -> None:
-    """Names under about ten of the places."""
+def _in(unit: str) -> str:
+    return f" ({unit})" if unit else ""
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 14 else f"{name[:13]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _turned(names: list[str]) -> bool:
+    """Whether names are too long to stand side by side."""
+    return any(len(name) > 4 for name in names)
+
+
+def _tall(names: list[str]) -> float:
+    """Inches that turned names take."""
+    return 0.05 * max(len(_short(name)) for name in names) if _turned(names) else 0.0
+
+
+def _name_ticks(axes: "Axes", names: list[str], angle: float = 45) -> None:
+    """Names under about ten of the places, turned by an angle where they are long."""
     places = range(0, len(names), max(1, round(len(names) / 10)))
-    words = any(len(name) > 4 for name in names)
+    words = _turned(names)
     axes.set_xticks(
         places,
-        [names[place][:12] for place in places],
-        rotation=45 if words else 0,
+        [_short(names[place]) for place in places],
+        rotation=angle if words else 0,
         ha="right" if words else "center",
+        va="center" if words and angle == 90 else "top",
         rotation_mode="anchor",
     )

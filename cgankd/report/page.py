@@ -1,11 +1,11 @@
-"""The report: one self-contained page of finished runs, and the same as Markdown and as JSON.
+"""The report: one self-contained page of runs, finished or not, and the same as Markdown and JSON.
 
 report.json holds the summaries of the runs; the other two are one list of blocks, shown twice.
 """
 
 from pathlib import Path
 
-from cgankd import console, runs
+from cgankd import __version__, console, runs
 from cgankd.errors import UserError
 from cgankd.report import blocks, tables
 from cgankd.report.blocks import Block, Heading, Text
@@ -15,35 +15,42 @@ from cgankd.report.records import RunRecords, read
 from cgankd.report.sections import section
 from cgankd.report.summary import Summary, summarise
 from cgankd.report.tables import metric
-from cgankd.version import VERSION
 
 FEW = 5  # seeds, below which two standard errors mean little
 
 
 def build(roots: list[Path], page: Path) -> Path:
     """Writes `page`, and beside it report.md and report.json, unless they stand for these records;
-    returns it.
+    returns it. Nothing else is written: the run folders are only read.
     """
     read_runs = [read(root) for root in roots]
-    digest = _digest(read_runs)
-    summaries = [
-        summarise(records, name) for records, name in zip(read_runs, _names(read_runs), strict=True)
-    ]
+    names = _names(read_runs)
+    summaries = [summarise(records, name) for records, name in zip(read_runs, names, strict=True)]
+    digest = _digest(read_runs, summaries)
     if _stands(page, digest):
         console.say("report: nothing to do")
     else:
         _write(page, digest, read_runs, summaries)
         console.say(f"report: {page}")
-    table = tables.terminal(summaries)
-    console.table(
-        "On the test rows (*: over two standard errors; †: not recommended)",
-        table.header,
-        table.rows,
-    )
-    for summary in summaries:
+    _say(summaries)
+    return page
+
+
+def _say(summaries: list[Summary]) -> None:
+    """The scores as far as 80 columns hold them, and what is not done."""
+    scored = [summary for summary in summaries if summary["methods"]]
+    if scored:
+        table = tables.terminal(scored)
+        title = "On the test rows (*: over two standard errors; †: not recommended)"
+        console.table(title, table.header, table.rows)
+    for summary in scored:
         budget = tables.budget(summary["budget"], summary["methods"])
         console.say(f"budget of {summary['name']}: {budget}")
-    return page
+    for summary in summaries:
+        rows = [row for row in summary["stages"] if row["state"] != "done"]
+        if rows:
+            states = ", ".join(f"{row['stage']} {row['state']}" for row in rows)
+            console.say(f"{summary['name']} is not finished: {states}")
 
 
 def _names(read_runs: list[RunRecords]) -> list[str]:
@@ -55,24 +62,24 @@ def _names(read_runs: list[RunRecords]) -> list[str]:
     ]
 
 
-def _digest(read_runs: list[RunRecords]) -> str:
+def _digest(read_runs: list[RunRecords], summaries: list[Summary]) -> str:
     """Of all that the page is made from."""
     files = [_shown_files(records) for records in read_runs]
-    return runs.digest({"cgankd": VERSION, "format": runs.FORMAT, "runs": files})
+    made_by = {"cgankd": __version__, "format": runs.FORMAT}
+    return runs.digest({**made_by, "runs": summaries, "files": files})
 
 
 def _shown_files(records: RunRecords) -> dict[str, str]:
-    """The digest of every file that the page shows, by its place in the run folder; of the pool,
-    its record.
+    """The digest of every file that the page shows beside the summary, by its place in the run
+    folder; of the pool, its record.
     """
     run = records.run
     logs = [log for group in loss_logs(records).values() for log in group.values()]
-    made = [run.root / place for place in records.by_place()]
-    files = {run.preset, run.data, *made, *logs, *sample_sheets(run)[-1:]}
+    files = [run.preset, run.pool, *logs, *sample_sheets(records).values()]
     return {
         str(path.relative_to(run.root)): runs.file_digest(path)
         for path in sorted(files)
-        if path.exists()
+        if path.is_file()
     }
 
 
@@ -93,7 +100,7 @@ def _write(page: Path, digest: str, read_runs: list[RunRecords], summaries: list
             parts += [Heading(summary["name"], 2)]
             parts += [tables.methods(summary)] if summary["methods"] else []
         parts += section(records, summary)
-    data = {"cgankd": VERSION, "digest": digest, "runs": summaries}
+    data = {"cgankd": __version__, "digest": digest, "runs": summaries}
     runs.write_bytes(page, blocks.html(title, parts).encode())
     markdown = blocks.markdown([Heading(title, 1), *parts])
     runs.write_bytes(page.with_name("report.md"), markdown.encode())
@@ -105,18 +112,24 @@ def _write(page: Path, digest: str, read_runs: list[RunRecords], summaries: list
 
 def overview(summaries: list[Summary]) -> list[Block]:
     """The method table of one run or one table over several, and how to read it."""
-    rows = [row for summary in summaries for row in summary["methods"]]
-    if not rows:
+    scored = [summary for summary in summaries if summary["methods"]]
+    without = [
+        Text(f"{summary['name']}: no scored students yet, so that the table leaves it out.", "note")
+        for summary in summaries
+        if not summary["methods"]
+    ]
+    if not scored:
         return []
     several = len(summaries) > 1
-    table = tables.settings(summaries) if several else tables.methods(summaries[0])
+    table = tables.settings(scored) if several else tables.methods(scored[0])
+    rows = [row for summary in scored for row in summary["methods"]]
     notes = [
         *dict.fromkeys(f"† {row['note']}" for row in rows if row["note"]),
-        *_sources(summaries),
-        *map(_measured, summaries),
+        *_sources(scored),
+        *map(_measured, scored),
         *_reading(rows, several),
     ]
-    return [table, *(Text(note, "note") for note in notes)]
+    return [table, *without, *(Text(note, "note") for note in notes)]
 
 
 def _sources(summaries: list[Summary]) -> list[str]:

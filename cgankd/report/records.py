@@ -1,30 +1,27 @@
-"""The finished records of a run folder, read and checked."""
+"""The records of a run folder, read and checked, however far the run has come."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from cgankd import preset, runs
-from cgankd.errors import DATA, UserError
+from cgankd.label import Label
 from cgankd.preset import Preset
+from cgankd.report.checks import checked
+from cgankd.report.facts import (
+    Data,
+    Distilled,
+    Evaluation,
+    FakePool,
+    Made,
+    Member,
+    Ratio,
+    Search,
+    Teacher,
+)
 from cgankd.runs import RunFolder
 
-Record = dict[str, Any]
-
-MEMBER = {
-    "row",
-    "seed",
-    "teacher",
-    "assistant",
-    "rho",
-    "network",
-    "parameters",
-    "steps",
-    "fakes",
-    "validation",
-    "test",
-    "student",
-}
+T = TypeVar("T", bound=Made)
 
 
 @dataclass(frozen=True)
@@ -33,107 +30,102 @@ class RunRecords:
 
     run: RunFolder
     preset: Preset
-    methods: dict[str, Record]  # NOKD first, then as in the preset
-    teachers: dict[str, Record]
-    students: dict[str, Record]  # by folder name
-    ablation: Record | None
-    data: Record | None
-    gan: Record | None
-    dre: Record | None
-    pool: Record | None
-    rho: Record | None
-    evaluation: Record | None
+    methods: dict[str, Distilled]  # NOKD first, then as in the preset
+    teachers: dict[str, Teacher]
+    students: dict[str, Made]  # by folder name
+    ablation: Distilled | None
+    data: Data | None
+    gan: Made | None
+    dre: Ratio | None
+    pool: FakePool | None
+    search: Search | None
+    evaluation: Evaluation | None
 
     @property
-    def members(self) -> list[Record]:
+    def members(self) -> list[Member]:
         """The scored students of all methods."""
-        return [member for record in self.methods.values() for member in record["members"]]
+        return [member for distilled in self.methods.values() for member in distilled.members]
 
-    def but_students(self) -> dict[Path, Record]:
+    @property
+    def label(self) -> Label | None:
+        """The label of the data, once they have been read."""
+        described = self.data or self.pool
+        return described.label if described else None
+
+    def but_students(self) -> dict[Path, Made]:
         """Every record but those of the students, in the order in which they are made."""
         run = self.run
         upstream = {
             run.gan: self.gan,
-            **{run.teacher(name): record for name, record in self.teachers.items()},
+            **{run.teacher(name): teacher for name, teacher in self.teachers.items()},
             run.dre: self.dre,
             run.pool: self.pool,
             run.evaluation: self.evaluation,
-            run.search: self.rho,
+            run.search: self.search,
         }
-        distilled = {run.distill(name): record for name, record in self.methods.items()}
+        distilled = {run.distill(name): made for name, made in self.methods.items()}
         every = {**upstream, **distilled, run.distill("ablation"): self.ablation}
-        return {path: record for path, record in every.items() if record}
+        return {path: made for path, made in every.items() if made}
 
-    def by_place(self) -> dict[str, Record]:
+    def by_place(self) -> dict[str, Made]:
         """Every record, by its place in the run folder."""
-        students = {self.run.student(name): record for name, record in self.students.items()}
+        students = {self.run.student(name): made for name, made in self.students.items()}
         return {
-            str(path.relative_to(self.run.root)): record
-            for path, record in {**self.but_students(), **students}.items()
+            str(path.relative_to(self.run.root)): made
+            for path, made in {**self.but_students(), **students}.items()
         }
 
     def rho_used(self) -> float:
         """The rho of the +fake students, else the one chosen, else 1: all fakes."""
-        used = [member["rho"] for member in self.members if member["rho"] is not None]
-        return float(used[0] if used else (self.rho or {}).get("best_rho", 1.0))
+        used = [member.rho for member in self.members if member.rho is not None]
+        return used[0] if used else self.search.best_rho if self.search else 1.0
 
 
 def read(root: Path) -> RunRecords:
-    """The records of a run folder; UserError when there are no scored students."""
+    """The finished records of a run folder; UserError where one does not hold what it should."""
     run = RunFolder(root)
     settings = preset.load(run.preset)
     distilled = _distilled(run)
+    members = [member for made in distilled.values() for member in made.members]
+    students = dict.fromkeys(member.student for member in members)
+    ablation = distilled.pop("ablation", None)
     order = dict.fromkeys(["nokd", *settings.distill.methods, *distilled])
-    members = [member for record in distilled.values() for member in record["members"]]
-    teachers = {name: _finished(run.teacher(name)) for name in settings.teacher.networks}
-    students = {
-        name: _finished(run.student(name))
-        for name in dict.fromkeys(member["student"] for member in members)
-    }
     return RunRecords(
         run,
         settings,
-        methods={
-            name: distilled[name] for name in order if name in distilled and name != "ablation"
-        },
-        teachers={name: record for name, record in teachers.items() if record},
-        students={name: record for name, record in students.items() if record},
-        ablation=distilled.get("ablation"),
-        data=runs.read_json(run.data) if run.data.exists() else None,
-        gan=_finished(run.gan),
-        dre=_finished(run.dre),
-        pool=_finished(run.pool),
-        rho=_finished(run.search),
-        evaluation=_finished(run.evaluation),
+        methods={name: distilled[name] for name in order if name in distilled},
+        teachers=_all({name: run.teacher(name) for name in settings.teacher.networks}, Teacher),
+        students=_all({name: run.student(name) for name in students}, Made),
+        ablation=ablation,
+        data=checked(Data, runs.read_json(run.data), run.data) if run.data.exists() else None,
+        gan=_finished(run.gan, Made),
+        dre=_finished(run.dre, Ratio),
+        pool=_finished(run.pool, FakePool),
+        search=_finished(run.search, Search),
+        evaluation=_finished(run.evaluation, Evaluation),
     )
 
 
-def _distilled(run: RunFolder) -> dict[str, Record]:
+def _distilled(run: RunFolder) -> dict[str, Distilled]:
     """The records of the methods and of the ablation, by the name of their file."""
     # A name with a dot was set aside.
     paths = sorted(path for path in (run.root / "distill").glob("*.json") if "." not in path.stem)
-    distilled = {path.stem: record for path in paths if (record := _finished(path))}
-    if not distilled:
-        raise UserError(f"{run.root} has no finished students", DATA, "run `cgankd distill` first")
-    for name, record in distilled.items():
-        _check(run.distill(name), record)
-    return distilled
+    return _all({path.stem: path for path in paths}, Distilled)
 
 
-def _finished(path: Path) -> Record | None:
-    record = runs.read_json(path) if path.exists() else {}
-    return record if record.get("finished") else None
+def _all(paths: dict[str, Path], kind: type[T]) -> dict[str, T]:
+    """Those of the records that are finished."""
+    made = {name: _finished(path, kind) for name, path in paths.items()}
+    return {name: record for name, record in made.items() if record}
 
 
-def _check(path: Path, record: Record) -> None:
-    members = record.get("members")
-    if (
-        not members
-        or not {"metric", "unit", "rows", "budget"} <= set(record)
-        or any(MEMBER - set(member) for member in members)
-    ):
-        raise UserError(
-            f"{path}: not the results of students",
-            DATA,
-            "move it away and run `cgankd distill` again",
-        )
+def _finished(path: Path, kind: type[T]) -> T | None:
+    """The facts of a finished record; None where it is missing or begun."""
+    if not is_finished(path):
+        return None
+    return checked(kind, runs.read_json(path), path)
+
+
+def is_finished(path: Path) -> bool:
+    """Whether a record stands and is finished."""
+    return path.exists() and runs.read_json(path).get("finished") is True

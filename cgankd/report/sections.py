@@ -1,9 +1,13 @@
 """All that the page says of one run but its method table, section by section."""
 
+from pathlib import Path
+
+from cgankd.errors import DATA, UserError
 from cgankd.fakes import FakeSelection, Pool
 from cgankd.report import figures, logs, tables
-from cgankd.report.blocks import Block, Caution, Code, Folded, Heading, Picture, Sheets, Text
+from cgankd.report.blocks import Block, Caution, Code, Folded, Heading, Picture, Sheet, Sheets, Text
 from cgankd.report.comparison import Row
+from cgankd.report.facts import FakePool
 from cgankd.report.records import RunRecords
 from cgankd.report.summary import Summary
 from cgankd.report.tables import metric
@@ -22,17 +26,28 @@ def section(records: RunRecords, summary: Summary) -> list[Block]:
         "teachers": _teachers,
     }
     blocks = [block for key, part in parts.items() if summary[key] for block in part(summary)]
-    fakes = _fakes(records, summary) if records.pool else []
+    fakes = _fakes(records, records.pool, summary) if records.pool else []
     return [*_data(summary), *blocks, *fakes, *_training(records), *_origin(records, summary)]
 
 
 def _data(summary: Summary) -> list[Block]:
     splits = ", ".join(f"{num:,} {split}" for split, num in summary["splits"].items())
-    facts = (
-        f"Data: {summary['source']}, protocol {summary['protocol']}, rows: {splits}. Folder: "
-        f"{summary['folder']}"
-    )
-    return [Text(facts), *map(Caution, summary["cautions"])]
+    rows = f", rows: {splits}" if splits else ""
+    data = f"Data: {summary['source']}, protocol {summary['protocol']}{rows}."
+    return [
+        Text(f"{data} Folder: {summary['folder']}"),
+        *map(Caution, summary["cautions"]),
+        *_progress(summary),
+    ]
+
+
+def _progress(summary: Summary) -> list[Block]:
+    """What is done and what is missing of a run that is not finished."""
+    if all(row["state"] == "done" for row in summary["stages"]):
+        return []
+    done, begun = (summary["trained_students"][state] for state in ("done", "begun"))
+    text = f"Students, of all stages: {done:,} trained, {begun:,} begun."
+    return [Heading("Not finished"), tables.stages(summary), Text(text, "note")]
 
 
 # Students
@@ -116,28 +131,42 @@ def _teachers(summary: Summary) -> list[Block]:
 # Fakes
 
 
-def _fakes(records: RunRecords, summary: Summary) -> list[Block]:
-    pool, relabel = Pool(records.run.pool), summary["relabel"]
+def _fakes(records: RunRecords, facts: FakePool, summary: Summary) -> list[Block]:
+    pool, relabel = _opened(records.run.pool, facts), summary["relabel"]
     selection = FakeSelection(
         rho=summary["rho_used"],
         bins=summary["filter_bins"],
         relabel="hard" if relabel == "keep" else relabel,  # shown where it is off, too
     )
+    columns = records.preset.report.columns
     evaluation = _evaluation(summary["evaluation"]) if summary["evaluation"] else []
     return [
         Heading("Fakes"),
         Text(_pool_facts(summary)),
         *evaluation,
         Sheets(
-            figures.sheets(pool, selection, records.preset.report.columns),
+            figures.sheets(pool, selection, facts.names, columns),
             "Fakes by the label asked for. Subsampling should lose what looks unlike a real "
             "image, the filter what does not show its label: the dropped ones should look worse "
             "than the kept ones.",
         ),
-        *_labels(pool, selection, relabel),
-        *_errors(pool, selection),
+        *_labels(pool, selection, facts, relabel),
+        *_errors(pool, selection, facts.error_unit),
         *_rejection(summary),
     ]
+
+
+def _opened(path: Path, facts: FakePool) -> Pool:
+    """The pool, whose labels must be those of its record: they are shown by name."""
+    pool = Pool(path)
+    num = len(set(pool.columns["labels"].tolist()))
+    if num != len(facts.labels):
+        raise UserError(
+            f"{path}: names {len(facts.labels)} labels, but the fakes have {num}",
+            DATA,
+            "run `cgankd generate --rebuild`",
+        )
+    return pool
 
 
 def _pool_facts(summary: Summary) -> str:
@@ -153,7 +182,7 @@ def _pool_facts(summary: Summary) -> str:
     return text
 
 
-def _labels(pool: Pool, selection: FakeSelection, relabel: str) -> list[Block]:
+def _labels(pool: Pool, selection: FakeSelection, facts: FakePool, relabel: str) -> list[Block]:
     """The labels of the fakes step by step."""
     last, third = "the last panel's", "the third panel's: relabelling is off"
     used = {"hard": last, "unclipped": f"{last}, unclipped", "keep": third}[relabel]
@@ -162,24 +191,26 @@ def _labels(pool: Pool, selection: FakeSelection, relabel: str) -> list[Block]:
         "filter that prefers some labels makes the third panel uneven. Students see "
         f"{used}."
     )
-    pictures: list[Block] = [Picture(figures.labels(pool, selection), steps)]
-    if not pool.label.discrete:
+    pictures: list[Block] = [
+        Picture(figures.labels(pool, selection, facts.label, facts.names), steps)
+    ]
+    if not facts.label.discrete:
         around = (
             "The label before and after the filter. Where little is left, the teacher errs on "
             "what was asked for; the line is the labels that the kept fakes are given."
         )
-        pictures.append(Picture(figures.filtered(pool, selection), around))
+        pictures.append(Picture(figures.filtered(pool, selection, facts.label), around))
     return pictures
 
 
-def _errors(pool: Pool, selection: FakeSelection) -> list[Block]:
+def _errors(pool: Pool, selection: FakeSelection, unit: str) -> list[Block]:
     cut = (
         "The filter keeps what lies left of the cut."
         if selection.bins == 1
         else "Each range of labels has a cut of its own."
     )
     caption = f"Error of the teacher on each subsampled fake, against the label asked for. {cut}"
-    return [Picture(figures.errors(pool, selection), caption)]
+    return [Picture(figures.errors(pool, selection, unit), caption)]
 
 
 def _rejection(summary: Summary) -> list[Block]:
@@ -243,12 +274,13 @@ def _diversity(evaluated: Row) -> list[str]:
 
 def _training(records: RunRecords) -> list[Block]:
     blocks: list[Block] = []
-    for sheet in logs.sample_sheets(records.run)[-1:]:
-        uri = figures.data_uri(sheet.read_bytes(), "image/png")
-        step = sheet.stem.removeprefix("step-").lstrip("0")
-        blocks.append(
-            Picture(uri, f"Samples of the GAN at step {step}, one label per row.", "pixels")
-        )
+    samples = {
+        f"step {step:,}": figures.data_uri(path.read_bytes(), "image/png")
+        for step, path in logs.sample_sheets(records).items()
+    }
+    if samples:
+        sheets = [Sheet(title, [("", uri)]) for title, uri in samples.items()]
+        blocks.append(Sheets(sheets, "Samples of the GAN, one label per row."))
     if panels := logs.losses(records):
         caption = (
             "Losses by step: what was logged faintly, its running mean in full. Of the students, "
@@ -260,12 +292,15 @@ def _training(records: RunRecords) -> list[Block]:
 
 
 def _origin(records: RunRecords, summary: Summary) -> list[Block]:
+    details = {
+        "Every student": tables.students(summary),
+        "Digests of the artefacts": tables.digests(summary),
+        "Machine and versions": tables.machine(summary),
+    }
     return [
         Heading("How it was made"),
         Text("With the preset below saved as preset.toml, this makes the same run:"),
         Code("\n".join(summary["commands"])),
-        Folded("Preset, as resolved", [Code(records.run.preset.read_text())]),
-        Folded("Every student", [tables.students(summary)]),
-        Folded("Digests of the artefacts", [tables.digests(summary)]),
-        Folded("Machine and versions", [tables.machine(summary)]),
+        Folded("Preset, as resolved", [Code(records.run.preset.read_text("utf-8"))]),
+        *(Folded(title, [table]) for title, table in details.items() if table.rows),
     ]

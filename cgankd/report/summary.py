@@ -2,9 +2,11 @@
 
 import shlex
 from collections.abc import Iterable
+from dataclasses import asdict, fields
 from typing import Any
 
 from cgankd.preset import Paper
+from cgankd.report import progress
 from cgankd.report.cautions import cautions
 from cgankd.report.comparison import (
     Row,
@@ -14,7 +16,8 @@ from cgankd.report.comparison import (
     published_curve,
     published_step,
 )
-from cgankd.report.records import Record, RunRecords
+from cgankd.report.facts import Made, Search
+from cgankd.report.records import RunRecords
 
 Summary = dict[str, Any]
 NOT_RECOMMENDED = "not recommended: no fakes won the search for rho"
@@ -25,9 +28,12 @@ def summarise(records: RunRecords, name: str) -> Summary:
     return {
         "name": name,
         "folder": str(records.run.root),
+        "stages": progress.stages(records),
+        "trained_students": progress.students(records),
         **_data(records),
         **_scores(records),
-        **_search(records),
+        "rho": _facts(records.search),
+        "rho_used": records.rho_used(),
         "teachers": teachers(records),
         **_fakes(records),
         "cautions": cautions(records),
@@ -36,23 +42,21 @@ def summarise(records: RunRecords, name: str) -> Summary:
 
 
 def _data(records: RunRecords) -> Summary:
-    settings, rows = records.preset.data, (records.data or {}).get("rows", {})
+    settings, rows = records.preset.data, records.data.rows if records.data else {}
     return {
         "source": settings.source,
         "protocol": settings.protocol,
-        "splits": {split: part["num"] for split, part in rows.items()},
+        "splits": {split: part.num for split, part in rows.items()},
     }
 
 
 def _scores(records: RunRecords) -> Summary:
-    """The scored students: of the methods, by the number of fakes, of the ablation."""
+    """The scored students, if any: of the methods, by the number of fakes, of the ablation."""
     paper, ablation = records.preset.paper, records.ablation
-    first = next(iter([*records.methods.values(), ablation]))
-    assert first, "read() refuses a run without scored students"
     return {
-        **_part(first, "metric", "unit", "rows", "budget"),
+        **_measure(records),
         "methods": [
-            {**row, "note": _note(row, records.rho), "published": published(row, paper)}
+            {**row, "note": _note(row, records.search), "published": published(row, paper)}
             for row in compare(records.members)
         ],
         "curves": [
@@ -61,47 +65,54 @@ def _scores(records: RunRecords) -> Summary:
         ],
         "ablation": [
             {**row, "published": published_step(row, paper)}
-            for row in compare(ablation["members"] if ablation else [])
+            for row in compare(ablation.members if ablation else [])
         ],
     }
 
 
-def _note(row: Row, rho: Record | None) -> str:
+def _measure(records: RunRecords) -> Summary:
+    """What students are scored by, on how many rows, and what they have in common."""
+    scored = next(iter([*records.methods.values(), records.ablation]))
+    if scored:
+        return {key: getattr(scored, key) for key in ("metric", "unit", "rows", "budget")}
+    metric, unit = (
+        (records.label.metric, records.label.score_unit) if records.label else ("score", "")
+    )
+    budget = records.preset.distill.budget
+    return {"metric": metric, "unit": unit, "rows": None, "budget": budget}
+
+
+def _note(row: Row, search: Search | None) -> str:
     """The search is about the fakes of the pool alone."""
-    lost = rho and rho["rho"] is None and row["fakes"] and not row["file"]
+    lost = search and search.rho is None and row["fakes"] and not row["file"]
     return NOT_RECOMMENDED if lost else ""
-
-
-def _search(records: RunRecords) -> Summary:
-    keys = ("rho", "best_rho", "standard_error", "table", "rows", "leaky")
-    return {"rho": records.rho and _part(records.rho, *keys), "rho_used": records.rho_used()}
 
 
 def teachers(records: RunRecords) -> list[Row]:
     """The teachers with their validation scores and what they do."""
     filtering = {records.preset.generate.teacher} if records.pool else set()
-    uses = {"filters": filtering, "distils": {member["teacher"] for member in records.members}}
+    uses = {"filters": filtering, "distils": {member.teacher for member in records.members}}
     return [
         {
             "network": name,
-            **_part(record, "parameters", "validation"),
+            "parameters": teacher.parameters,
+            "validation": teacher.validation,
             "uses": [use for use, names in uses.items() if name in names],
         }
-        for name, record in records.teachers.items()
+        for name, teacher in records.teachers.items()
     ]
 
 
 def _fakes(records: RunRecords) -> Summary:
     """The pool, what is selected of it, and how good its fakes are."""
-    settings, pool, ratio = records.preset.distill, records.pool, records.dre
-    scores = ("rows", "features", "judge", "unit", "radius", "centers", "leaky", "types", "missing")
+    settings = records.preset.distill
     return {
         "filter": records.preset.generate.teacher,
         "relabel": settings.relabel,
         "filter_bins": settings.filter_bins,
-        "pool": pool and _part(pool, "per_label", "num_accepted", "labels"),
-        "ratio": ratio and _part(ratio, "mean_ratio", "effective_share"),
-        "evaluation": records.evaluation and _part(records.evaluation, *scores),
+        "pool": _facts(records.pool),
+        "ratio": _facts(records.dre),
+        "evaluation": _facts(records.evaluation),
     }
 
 
@@ -111,7 +122,7 @@ def _origin(records: RunRecords) -> Summary:
     made = [*records.but_students().values(), *records.students.values()]
     return {
         "published": None if paper == Paper() else paper.model_dump(),
-        "students": records.members,
+        "students": [asdict(member) for member in records.members],
         "artefacts": artefacts(records),
         "made_on": made_on(made),
         "commands": commands(records),
@@ -125,24 +136,27 @@ def artefacts(records: RunRecords) -> list[Row]:
     return [
         {
             "record": place,
-            **_part(record, "command", "digest", "content"),
-            "time": record["made_on"].get("time"),
+            "command": made.command,
+            "digest": made.digest,
+            "content": made.content,
+            "time": made.made_on.get("time"),
         }
-        for place, record in records.by_place().items()
+        for place, made in records.by_place().items()
     ]
 
 
-def made_on(made: Iterable[Record]) -> dict[str, str]:
+def made_on(every: Iterable[Made]) -> dict[str, str]:
     """The machines and versions of records, distinct values joined; of the times the first and the
     last.
     """
     values: dict[str, dict[str, None]] = {}
-    for record in made:
-        for key, value in {"cgankd": record["cgankd"], **record["made_on"]}.items():
+    for made in every:
+        for key, value in {"cgankd": made.cgankd, **made.made_on}.items():
             values.setdefault(key, {})[str(value)] = None
     times = sorted(values.pop("time", {}))
     joined = {key: ", ".join(distinct) for key, distinct in values.items()}
-    return {**joined, "time": " to ".join(dict.fromkeys([*times[:1], *times[-1:]]))}
+    span = " to ".join(dict.fromkeys([*times[:1], *times[-1:]]))
+    return {**joined, "time": span} if times else joined
 
 
 def commands(records: RunRecords) -> list[str]:
@@ -150,8 +164,8 @@ def commands(records: RunRecords) -> list[str]:
     folder = f"runs/{records.preset.name}"
     common = f"--preset preset.toml --out {folder}"
     files = {
-        name: max(member.get("file", "") for member in record["members"])
-        for name, record in records.methods.items()
+        name: max(member.file for member in distilled.members)
+        for name, distilled in records.methods.items()
     }
     extra = [
         f"cgankd distill {common} --method {name}{file and f' --fake {shlex.quote(file)}'}"
@@ -162,5 +176,8 @@ def commands(records: RunRecords) -> list[str]:
     return [f"cgankd run {common}", *extra, *([f"cgankd report {folder}"] if extra else [])]
 
 
-def _part(record: Record, *keys: str) -> Summary:
-    return {key: record.get(key) for key in keys}
+def _facts(made: Made | None) -> Summary | None:
+    """The facts of a record, without how it was made, which all have."""
+    common = {field.name for field in fields(Made)}
+    facts = asdict(made) if made else {}
+    return {key: value for key, value in facts.items() if key not in common} or None

@@ -8,6 +8,7 @@ from cgankd.report.summary import Summary
 
 NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
+NOTED = "\N{NO-BREAK SPACE}\N{DAGGER}"
 SHOWN_DIGITS = 16  # of a digest; report.json has all
 DIFFERENCE = "vs NOKD"
 
@@ -214,10 +215,27 @@ def _windows(scores: Row | None) -> str:
 
 def _inside(scores: Row | None, kind: str) -> str:
     """Images of a kind in the median window, and in the one with the fewest."""
-    return f"{scores[kind]['median']:g} (min {scores[kind]['min']:g})" if scores else NONE
+    return f"{scores[kind]['median']:,g} (min {scores[kind]['min']:,g})" if scores else NONE
 
 
 # How the run was made
+
+
+def stages(summary: Summary) -> Table:
+    """How far the run has come."""
+    rows = summary["stages"]
+    undone = [
+        [f"{place} (step {step:,})" if step else place for place, step in row["not_done"].items()]
+        for row in rows
+    ]
+    return Table(
+        {
+            "stage": [row["stage"] for row in rows],
+            "state": [row["state"] for row in rows],
+            "not done": [", ".join(places) or NONE for places in undone],
+        },
+        3,
+    )
 
 
 def digests(summary: Summary) -> Table:
@@ -243,15 +261,18 @@ def machine(summary: Summary) -> Table:
 
 
 def metric(summary: Summary, split: str = "") -> str:
-    """The metric with its unit."""
-    return f"{split} {summary['metric']} ({summary['unit']})".strip()
+    """The metric with its unit, if it has one."""
+    unit = f"({summary['unit']})" if summary["unit"] else ""
+    return " ".join(filter(None, (split, summary["metric"], unit)))
 
 
 def number(summary: Summary, value: float | None) -> str:
     """A score: two decimals in a run whose scores reach ten, else three; a dash for none."""
     if value is None:
         return NONE
-    scores = [row["mean"] for row in [*summary["methods"], *summary["ablation"]]]
+    scored = [row["mean"] for row in [*summary["methods"], *summary["ablation"]]]
+    searched = [row["mean"] for row in summary["rho"]["table"]] if summary["rho"] else []
+    scores = scored or searched or [row["validation"] for row in summary["teachers"]]
     return f"{value:.{2 if max(scores) >= 10 else 3}f}"
 
 
@@ -278,7 +299,7 @@ def rho(value: float | None, none: str = NONE) -> str:
 
 
 def _noted(row: Row, text: str) -> str:
-    return f"{text} †" if row["note"] else text
+    return text + NOTED if row["note"] else text
 
 
 def _chains(rows: list[Row]) -> list[tuple[str, ...]]:
