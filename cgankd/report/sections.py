@@ -275,12 +275,14 @@ def _diversity(evaluated: Row) -> list[str]:
 def _training(records: RunRecords) -> list[Block]:
     blocks: list[Block] = []
     samples = {
-        f"step {step:,}": figures.data_uri(path.read_bytes(), "image/png")
+        f"{step:,}": figures.data_uri(path.read_bytes(), "image/png")
         for step, path in logs.sample_sheets(records).items()
     }
     if samples:
-        sheets = [Sheet(title, [("", uri)]) for title, uri in samples.items()]
-        blocks.append(Sheets(sheets, "Samples of the GAN, one label per row."))
+        sheets = [Sheet(f"step {step}", [("", uri)]) for step, uri in samples.items()]
+        steps = " and ".join(samples)
+        caption = f"Samples of the GAN at step {steps}, one label per row."
+        blocks.append(Sheets(sheets, caption))
     if panels := logs.losses(records):
         caption = (
             "Losses by step: what was logged faintly, its running mean in full. Of the students, "
