@@ -27,6 +27,9 @@ WORSE = {0: 11.0, 1: 13.0, 2: 15.0}  # mean 13; differences 1
 BLKD = {0: 11.0, 1: 10.0, 2: 15.0}  # differences 1, -2, 1
 
 
+ERRORS = np.array([0.1, 9, 0.2, 5, 0.3, 6, 7], np.float32)
+
+
 def finish(record: Path, command: str, payload=(), inputs=None, **facts) -> None:
     made_on = {"device": "cpu", "processes": 1}
     Artefact(record, command, inputs or {}).finish(payload, made_on=made_on, **facts)
@@ -80,7 +83,8 @@ def write_pool(run: RunFolder) -> None:
         "accepted": np.array([1, 0, 1, 1, 1, 1, 1], bool),
         "ratios": np.ones(7, np.float32),
         "outputs": np.zeros((7, 2), np.float32),
-        "errors": np.array([0.1, 9, 0.2, 5, 0.3, 6, 7], np.float32),
+        "errors": ERRORS,
+        "clipped_errors": ERRORS,
         "relabels": 1 - labels,
     }
     fakes.write_shard(shard, rows)
@@ -173,7 +177,7 @@ def evaluated(**changes: Any) -> dict[str, Any]:
     }
 
 
-def begun(root: Path) -> Run:
+def begun(root: Path) -> RunFolder:
     """A run folder that holds a preset and the record of its data alone."""
     run = RunFolder(root)
     settings = preset.load("digits", SETTINGS)

@@ -4,7 +4,7 @@ import base64
 from pathlib import Path
 
 import numpy as np
-from cgankd.report.label import Label
+from cgankd.label import make_label
 from handmade import finish
 
 from cgankd import fakes
@@ -23,6 +23,7 @@ def test_a_continuous_label_is_shown_before_and_after_the_filter(tmp_path: Path)
         "accepted": np.ones(6, bool),
         "ratios": np.ones(6, np.float32),
         "errors": errors,
+        "clipped_errors": errors,
         "outputs": np.float32([0.2, 0.3, 0.4, 0.8, 1.2, 0.5])[:, None],
         "relabels": labels,
     }
@@ -38,7 +39,7 @@ def test_a_continuous_label_is_shown_before_and_after_the_filter(tmp_path: Path)
     )
     pool = fakes.Pool(tmp_path / "pool.json")
     selection = fakes.FakeSelection(rho=2 / 3, bins=2, relabel="unclipped")
-    (axes,) = figures.filtered.__wrapped__(pool, selection, Label(**label)).axes
+    (axes,) = figures.filtered.__wrapped__(pool, selection, make_label(label)).axes
     before, after = ([bar.get_height() for bar in bars] for bars in axes.containers)
     assert (before[4], before[25], sum(before)) == (3, 3, 6), (
         "bars of 3 degrees: 13.5 and 76.5 degrees"
@@ -88,10 +89,13 @@ class Errors:
     """A pool of nothing but the errors of its fakes."""
 
     def __init__(self, errors: list[float]) -> None:
-        self.columns = {"errors": np.float32(errors)}
+        self.all = np.float32(errors)
+
+    def errors(self, selection: fakes.FakeSelection) -> np.ndarray:
+        return self.all
 
     def rows(self, selection: fakes.FakeSelection) -> np.ndarray:
-        return np.arange(round(selection.rho * len(self.columns["errors"])))
+        return np.arange(round(selection.rho * len(self.all)))
 
 
 def test_errors_over_many_orders_have_plain_numbers_on_their_axis_and_the_legend_beside_it():

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from cgankd.job import Job
 from cgankd.plan.artefacts import dre, evaluation, gan, pool, teachers
 from cgankd.plan.students import distilled, search
 from cgankd.preset import Preset
-from cgankd.runs import Artefact
+from cgankd.runs import Artefact, RunFolder
 
 
 def _always(preset: Preset) -> bool:
@@ -20,7 +21,8 @@ class Stage:
 
     name: str
     inputs: tuple[str, ...]  # the stages whose artefacts it may read; all read the data
-    plan: Callable[[Job], Sequence[Artefact]]  # UserError naming the command of a missing input
+    records: Callable[[RunFolder, Preset], Sequence[Path]]  # what it makes, whoever asks
+    plan: Callable[[Job], Sequence[Artefact]]  # with what it is made from; UserError without inputs
     has_students: bool = False  # whole students are shared out to processes
     belongs: Callable[[Preset], bool] = _always  # to the chain of a preset
 
@@ -33,21 +35,49 @@ class Stage:
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("train-gan", (), lambda job: [gan(job)]),
-        Stage("train-teacher", (), teachers),
-        Stage("fit-dre", ("train-gan",), lambda job: [dre(job)]),
-        Stage("generate", ("train-gan", "train-teacher", "fit-dre"), lambda job: [pool(job)]),
+        Stage(
+            "train-gan",
+            inputs=(),
+            records=lambda run, preset: [run.gan],
+            plan=lambda job: [gan(job)],
+        ),
+        Stage(
+            "train-teacher",
+            inputs=(),
+            records=lambda run, preset: [run.teacher(name) for name in preset.teacher.networks],
+            plan=teachers,
+        ),
+        Stage(
+            "fit-dre",
+            inputs=("train-gan",),
+            records=lambda run, preset: [run.dre],
+            plan=lambda job: [dre(job)],
+        ),
+        Stage(
+            "generate",
+            inputs=("train-gan", "train-teacher", "fit-dre"),
+            records=lambda run, preset: [run.pool],
+            plan=lambda job: [pool(job)],
+        ),
         Stage(
             "evaluate",
-            ("train-teacher", "fit-dre", "generate"),
-            lambda job: [evaluation(job)],
+            inputs=("train-teacher", "fit-dre", "generate"),
+            records=lambda run, preset: [run.evaluation],
+            plan=lambda job: [evaluation(job)],
             belongs=lambda preset: preset.evaluate is not None,
         ),
-        Stage("select-rho", ("generate",), lambda job: [search(job)], has_students=True),
+        Stage(
+            "select-rho",
+            inputs=("generate",),
+            records=lambda run, preset: [run.search],
+            plan=lambda job: [search(job)],
+            has_students=True,
+        ),
         Stage(
             "distill",
-            ("train-teacher", "generate", "select-rho"),
-            distilled,
+            inputs=("train-teacher", "generate", "select-rho"),
+            records=lambda run, preset: [run.distill(name) for name in preset.distill.methods],
+            plan=distilled,
             has_students=True,
         ),
     )

@@ -13,7 +13,6 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from cgankd.errors import DATA, UserError
-from cgankd.label import Label, make_label
 
 LARGEST = 1e30  # a number past it is a mistake, as infinity and NaN are
 WORDS = {
@@ -42,8 +41,6 @@ def fitted(kind: Any, value: Any, place: str = "") -> Any:
     form, parts = get_origin(kind) or kind, get_args(kind)
     if dataclasses.is_dataclass(kind):
         return _facts(kind, value, place)
-    if form is Label:
-        return _label(value, place)
     if form in (Union, UnionType):
         (other,) = set(parts) - {NoneType}
         return None if value is None else fitted(other, value, place)
@@ -57,13 +54,6 @@ def fitted(kind: Any, value: Any, place: str = "") -> Any:
         keys = {key: fitted(parts[0], key, f"a key of {place}") for key in value}
         return {key: fitted(parts[1], value[key], f"{place}.{key}") for key in keys}
     return value
-
-
-def _label(value: Any, place: str) -> Label:
-    try:
-        return make_label(fitted(dict[str, Any], value, place))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{place}: not a label ({error})") from None
 
 
 def _is(form: Any, value: Any) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cgankd.label import Label
+from cgankd.label import Label, make_label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,11 +12,29 @@ class Split:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data:
+class Labelled:
+    """What says what the label is."""
+
+    label: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        try:
+            make_label(self.label)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"label is {self.label}, expected the facts of one ({error})"
+            ) from None
+
+    @property
+    def read_label(self) -> Label:
+        return make_label(self.label)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data(Labelled):
     """data.json."""
 
     content: str
-    label: Label
     rows: dict[str, Split]
 
 
@@ -60,10 +78,9 @@ class LabelHealth:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FakePool(Made):
+class FakePool(Labelled, Made):
     per_label: int
     num_accepted: int
-    label: Label
     labels: list[LabelHealth]
     error_unit: str
 

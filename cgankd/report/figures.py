@@ -285,7 +285,7 @@ def errors(pool: Pool, selection: FakeSelection, unit: str) -> "Figure":
     """The errors of the teacher on the subsampled fakes, and the largest one that a single filter
     keeps.
     """
-    values = pool.columns["errors"]
+    values = pool.errors(selection)
     every, kept = values[pool.rows(FakeSelection())], values[pool.rows(selection)]
     figure, (axes,) = _panels(1, 2.6)
     skewed = every.max() > 100 * max(float(np.median(every)), 1e-9)
@@ -348,7 +348,7 @@ def sheets(pool: Pool, selection: FakeSelection, names: list[str], columns: int)
     """
     accepted, kept = pool.rows(FakeSelection()), pool.rows(selection)
     dropped = np.setdiff1d(accepted, kept)
-    worst = np.argsort(-pool.columns["errors"][dropped], kind="stable")
+    worst = np.argsort(-pool.errors(selection)[dropped], kind="stable")
     steps = {
         "Raw: the first proposals": pool.rows(FakeSelection(subsample=False)),
         "Subsampled: accepted by the density ratio": accepted,

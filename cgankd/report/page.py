@@ -5,7 +5,7 @@ report.json holds the summaries of the runs; the other two are one list of block
 
 from pathlib import Path
 
-from cgankd import __version__, console, runs
+from cgankd import console, runs
 from cgankd.errors import UserError
 from cgankd.report import blocks, tables
 from cgankd.report.blocks import Block, Heading, Text
@@ -15,6 +15,7 @@ from cgankd.report.records import RunRecords, read
 from cgankd.report.sections import section
 from cgankd.report.summary import Summary, summarise
 from cgankd.report.tables import metric
+from cgankd.version import VERSION
 
 FEW = 5  # seeds, below which two standard errors mean little
 
@@ -65,7 +66,7 @@ def _names(read_runs: list[RunRecords]) -> list[str]:
 def _digest(read_runs: list[RunRecords], summaries: list[Summary]) -> str:
     """Of all that the page is made from."""
     files = [_shown_files(records) for records in read_runs]
-    made_by = {"cgankd": __version__, "format": runs.FORMAT}
+    made_by = {"cgankd": VERSION, "format": runs.FORMAT}
     return runs.digest({**made_by, "runs": summaries, "files": files})
 
 
@@ -100,7 +101,7 @@ def _write(page: Path, digest: str, read_runs: list[RunRecords], summaries: list
             parts += [Heading(summary["name"], 2)]
             parts += [tables.methods(summary)] if summary["methods"] else []
         parts += section(records, summary)
-    data = {"cgankd": __version__, "digest": digest, "runs": summaries}
+    data = {"cgankd": VERSION, "digest": digest, "runs": summaries}
     runs.write_bytes(page, blocks.html(title, parts).encode())
     markdown = blocks.markdown([Heading(title, 1), *parts])
     runs.write_bytes(page.with_name("report.md"), markdown.encode())

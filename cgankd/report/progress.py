@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cgankd.plan import chain_of
 from cgankd.report.comparison import Row
 from cgankd.report.logs import last_step
 from cgankd.report.records import RunRecords, is_finished
@@ -12,7 +13,8 @@ def stages(records: RunRecords) -> list[Row]:
     that their training has come to.
     """
     rows = []
-    for stage, paths in _paths(records).items():
+    for stage in chain_of(records.preset):
+        paths = stage.records(records.run, records.preset)
         states = {path: _state(path) for path in paths}
         distinct = set(states.values())
         undone = {
@@ -21,22 +23,8 @@ def stages(records: RunRecords) -> list[Row]:
             if state != "done"
         }
         state = distinct.pop() if len(distinct) == 1 else "begun"
-        rows.append({"stage": stage, "state": state, "not_done": undone})
+        rows.append({"stage": stage.name, "state": state, "not_done": undone})
     return rows
-
-
-def _paths(records: RunRecords) -> dict[str, list[Path]]:
-    """The records that each stage makes."""
-    run, settings = records.run, records.preset
-    return {
-        "train-gan": [run.gan],
-        "train-teacher": [run.teacher(name) for name in settings.teacher.networks],
-        "fit-dre": [run.dre],
-        "generate": [run.pool],
-        **({"evaluate": [run.evaluation]} if settings.evaluate else {}),
-        "select-rho": [run.search],
-        "distill": [run.distill(method) for method in settings.distill.methods],
-    }
 
 
 def _state(path: Path) -> str:

@@ -50,7 +50,7 @@ class RunRecords:
     def label(self) -> Label | None:
         """The label of the data, once they have been read."""
         described = self.data or self.pool
-        return described.label if described else None
+        return described.read_label if described else None
 
     def but_students(self) -> dict[Path, Made]:
         """Every record but those of the students, in the order in which they are made."""

@@ -192,14 +192,14 @@ def _labels(pool: Pool, selection: FakeSelection, facts: FakePool, relabel: str)
         f"{used}."
     )
     pictures: list[Block] = [
-        Picture(figures.labels(pool, selection, facts.label, facts.names), steps)
+        Picture(figures.labels(pool, selection, facts.read_label, facts.names), steps)
     ]
-    if not facts.label.discrete:
+    if not facts.read_label.discrete:
         around = (
             "The label before and after the filter. Where little is left, the teacher errs on "
             "what was asked for; the line is the labels that the kept fakes are given."
         )
-        pictures.append(Picture(figures.filtered(pool, selection, facts.label), around))
+        pictures.append(Picture(figures.filtered(pool, selection, facts.read_label), around))
     return pictures
 
 
