@@ -42,6 +42,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -216,7 +217,7 @@ def report(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write tables and figures of finished runs as one page.
+    """Write tables and figures of runs as one page; of one that goes on, as far as it is.
 
     \b
     cgankd report                                 # runs/digits
@@ -229,8 +230,7 @@ def report(
     be_quiet(quiet)
     roots = list(dict.fromkeys(_root_of(path) for path in folders or [Path("runs") / "digits"]))
     page = (out or runs.RunFolder(roots[0]).report.parent) / "index.html"
-    with runs.locked(roots[0]):
-        report.build(roots, page)
+    report.build(roots, page)  # without a lock: it reads what is whole, and writes the page whole
     print_result("report", [str(page)], json)
 
 

@@ -87,13 +87,25 @@ def list_presets(json: Json = False) -> None:
 
 @presets_app.command("show")
 def show_preset(
-    name: Annotated[str, typer.Argument(help="Preset name or TOML file.")], json: Json = False
+    name: Annotated[str, typer.Argument(help="Preset name or TOML file.")],
+    set: Changes = [],  # noqa: B006 - typer makes a new one
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Every value, with what it extends and --set.")
+    ] = False,
+    json: Json = False,
 ) -> None:
-    """Print a preset as it is written; `run --dry-run` prints every value."""
+    """Print a preset as it is written, or with every value.
+
+    \b
+    cgankd presets show digits --resolved
+    """
     from cgankd import preset
 
-    settings = preset.load(name).model_dump() if json else None
-    print_result("presets show", [preset.text(name).rstrip()], json, settings)
+    if not (resolved or json or set):
+        print_result("presets show", [preset.text(name).rstrip()], json)
+        return
+    settings = preset.load(name, set)
+    print_result("presets show", [preset.dump(settings).rstrip()], json, settings.model_dump())
 
 
 @presets_app.command("cp")
