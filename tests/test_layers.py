@@ -13,12 +13,13 @@ import pytest
 ROOT = Path(__file__).parent.parent / "cgankd"
 ROOMS = [  # from the ground up: whoever imports stands above whom it imports
     ["__init__"],
-    ["errors", "statistics", "randomness", "losses"],
+    ["errors", "statistics", "randomness", "losses", "label"],
     ["signals"],
     ["console"],
     ["runs"],
     ["task"],
     ["preset"],
+    ["job"],
     ["sources"],
     ["data"],
     ["models"],
@@ -147,6 +148,11 @@ def test_only_published_weights_are_read_from_pickles_and_without_code():
     (reader,) = [name for name, text in texts.items() if "torch.load(" in text]
     assert reader == "models.published"
     assert texts[reader].count("torch.load(io.") == texts[reader].count(", weights_only=True)") == 1
+
+
+def test_only_console_and_launch_ask_which_process_this_is():
+    users = {module_of(path) for path in FILES if '"RANK"' in path.read_text()}
+    assert users == {"console", "launch"}
 
 
 def test_no_method_knows_of_fakes():
