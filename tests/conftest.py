@@ -4,13 +4,15 @@ so.
 
 import json
 import os
+import signal
+from contextlib import suppress
 
 import pytest
 import torch
 import toy
 from torch import nn
 
-from cgankd import runs, sources
+from cgankd import runs, signals, sources
 from cgankd.runs import RunFolder
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,6 +25,18 @@ def _no_waiting_for_the_disk():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
         yield
+
+
+@pytest.fixture
+def heard_signals():
+    """Signals are heard as in the command, and forgotten after the test."""
+    before = {number: signal.getsignal(number) for number in signals.SIGNALS}
+    signals.install()
+    yield
+    with suppress(InterruptedError), signals.deferred():
+        raise InterruptedError  # as work that stops for a signal that nothing has stopped for yet
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
