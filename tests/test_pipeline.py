@@ -12,6 +12,7 @@ import toy
 
 from cgankd import fakes, pipeline, plan, runs
 from cgankd.errors import UserError
+from cgankd.job import make_job
 from cgankd.plan.students import ABLATION
 from cgankd.runs import RunFolder
 
@@ -38,15 +39,15 @@ def times(root: Path) -> dict[Path, int]:
 
 def test_a_job_is_that_of_the_preset_named_else_of_the_folder_else_digits(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    plain = pipeline.make_job()
+    plain = make_job()
     assert (plain.preset.name, plain.run.root) == ("digits", Path("runs/digits"))
-    named = pipeline.make_job(None, "digits-angle", ["gan.steps=7"], device="cpu")
+    named = make_job(None, "digits-angle", ["gan.steps=7"], device="cpu")
     assert (named.preset.name, named.run.root) == ("digits-angle", Path("runs/digits-angle"))
     assert (named.preset.gan.steps, named.device) == (7, "cpu")
     runs.write_bytes(Path("mine/preset.toml"), b'extends = "digits"\nname = "own"\n')
-    own = pipeline.make_job(Path("mine"))
+    own = make_job(Path("mine"))
     assert (own.preset.name, own.run.root) == ("own", Path("mine"))
-    assert pipeline.make_job(Path("mine"), "digits").preset.name == "digits"
+    assert make_job(Path("mine"), "digits").preset.name == "digits"
     assert {path.name for path in tmp_path.iterdir()} == {"mine"}, "a job makes no folder"
 
 
@@ -58,7 +59,7 @@ def test_a_file_or_a_folder_of_something_else_is_no_run_folder(tmp_path, monkeyp
     Path("file").touch()
     runs.write_bytes(Path("thesis/thesis.txt"), b"do not touch")
     with pytest.raises(UserError, match=words) as caught:
-        pipeline.make_job(Path(name))
+        make_job(Path(name))
     assert caught.value.code == 73
 
 

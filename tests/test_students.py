@@ -17,10 +17,11 @@ from cgankd.models import make_network
 from cgankd.models.saved import save_network
 from cgankd.plan import HEAD, Student, StudentPlanner, StudentSpec
 from cgankd.runs import Artefact, RunFolder, hdf5
-from cgankd.sources.digits import LABEL
 from cgankd.stages import students
 from cgankd.stages.students import StudentInputs
 from cgankd.training.machine import Machine
+
+LABEL = {"kind": "class", "classes": list("0123456789")}
 
 STUDENT, TEACHER = "resnet8_x0_0625", "resnet8_x0_125"
 HALF = FakeSelection(rho=0.5)
