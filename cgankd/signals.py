@@ -24,17 +24,24 @@ def install() -> None:
 
 
 def stop_requested() -> bool:
-    """Whether a signal has come since `deferred` began."""
+    """Whether a signal has come that nothing has stopped for yet."""
     return bool(_received)
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Inside, a first signal only makes `stop_requested()` true; a second one leaves at once."""
-    global _deferred
+    """Inside, a first signal only makes `stop_requested()` true; a second one leaves at once.
+
+    Work that ends with an error has stopped, so whoever catches that can start anew; work that was
+    done before it looked leaves the signal to what comes next.
+    """
+    global _deferred, _received
     _deferred += 1
     try:
         yield
+    except BaseException:
+        _received = _received if _deferred > 1 else 0
+        raise
     finally:
         _deferred -= 1
 

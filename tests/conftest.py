@@ -2,12 +2,18 @@
 so.
 """
 
+import json
 import os
+import signal
+from contextlib import suppress
 
 import pytest
 import torch
 import toy
 from torch import nn
+
+from cgankd import runs, signals, sources
+from cgankd.runs import RunFolder
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
@@ -19,6 +25,18 @@ def _no_waiting_for_the_disk():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
         yield
+
+
+@pytest.fixture
+def heard_signals():
+    """Signals are heard as in the command, and forgotten after the test."""
+    before = {number: signal.getsignal(number) for number in signals.SIGNALS}
+    signals.install()
+    yield
+    with suppress(InterruptedError), signals.deferred():
+        raise InterruptedError  # as work that stops for a signal that nothing has stopped for yet
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -36,9 +54,31 @@ def without_initial_values(monkeypatch):
         monkeypatch.setattr(nn.init, name, lambda weight, *given, **options: weight)
 
 
+@pytest.fixture
+def finished_run(tmp_path, monkeypatch):
+    """A run whose stages are finished, with contents that are just words; of the data is known what
+    they depend on, and none are read.
+    """
+    monkeypatch.setattr(
+        sources, "identify", lambda data, seed, run: json.dumps([data.model_dump(), seed])
+    )
+    run = RunFolder(tmp_path / "finished")
+    contents = {
+        run.gan: "gan",
+        run.dre: "dre",
+        run.pool: "pool",
+        run.search: "rho",
+        run.teacher("resnet8"): "teacher",
+        run.teacher("resnet8_x2"): "other teacher",
+    }
+    for record, content in contents.items():
+        runs.write_json(record, {"finished": True, "content": content, "best_rho": 0.7, "rho": 0.7})
+    return run
+
+
 @pytest.fixture(scope="session", params=["digits", "digits-angle"])
 def chain(request, tmp_path_factory):
     """A whole toy chain that nothing disturbed; tests that change it copy it first."""
     root = tmp_path_factory.mktemp("chain") / request.param
-    toy.build_all(root, request.param)
+    toy.build_all(toy.job(request.param, root))
     return request.param, root

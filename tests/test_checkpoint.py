@@ -123,7 +123,7 @@ def test_a_pickle_in_the_place_of_tensors_is_not_run(tmp_path):
     assert not (tmp_path / "payload ran").exists()
 
 
-def test_the_checkpoint_of_another_recipe_is_refused(tmp_path):
+def test_the_checkpoint_of_other_settings_is_refused(tmp_path):
     write(tmp_path, 10)
     with pytest.raises(UserError, match="step-00000010 was made by other settings") as caught:
         checkpoint.newest(tmp_path, "other", FACTS)

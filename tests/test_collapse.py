@@ -14,8 +14,6 @@ from cgankd.errors import UserError
 from cgankd.models import make_network
 from cgankd.models.biggan import BigGanGenerator
 from cgankd.models.saved import load_network
-from cgankd.plan import Overrides
-from cgankd.runs import RunFolder
 from cgankd.stages import train_gan
 from cgankd.training import collapse as collapse
 from cgankd.training import updates
@@ -183,8 +181,8 @@ def deaf_after_ten(monkeypatch, steps_done):
 
 
 def train(root, *changes: str, kind: str = "digits", side: int = 8) -> None:
-    changed = toy.settings(kind, f"data.size={side}", "gan.discriminator_steps=1", *changes)
-    train_gan.run(changed, RunFolder(root), Machine("cpu"), Overrides())
+    sizes = [f"data.size={side}", "gan.discriminator_steps=1"]
+    train_gan.run(toy.job(kind, root, *sizes, *changes), Machine("cpu"))
 
 
 def test_a_generator_that_ignores_z_is_stopped_and_the_average_from_before_stands(

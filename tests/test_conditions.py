@@ -7,20 +7,22 @@ import torch
 from torch import nn
 
 from cgankd.data.batches import Images
+from cgankd.models.saved import load_network
 from cgankd.preset import Embedding
 from cgankd.task import Classification, Regression
 from cgankd.training import conditions
 from cgankd.training.conditions import EmbedImages, EmbedLabels, LabelBatches, fit_condition
 from cgankd.training.machine import Machine
+from cgankd.training.session import Session
 
 DEGREES = Regression(0.0, 90.0, "degrees")
-RECIPE = {"batch": 16, "learning_rate": 0.05}
+TRAINING = {"batch": 16, "learning_rate": 0.05}
 SETTINGS = Embedding(
     network="resnet8_x0_125",
     size=32,
     noise=0.05,
-    images={"steps": 60, **RECIPE},
-    labels={"steps": 80, **RECIPE},
+    images={"steps": 60, **TRAINING},
+    labels={"steps": 80, **TRAINING},
 )
 
 
@@ -39,9 +41,8 @@ def shades(num: int = 64) -> Images:
 
 
 def fit(folder, machine, images=None, settings=SETTINGS, task=DEGREES):
-    return fit_condition(
-        task, images or shades(), settings, folder=folder, seed=0, digest="digest", machine=machine
-    )
+    session = Session(folder, "gan", 0, "digest", machine)
+    return fit_condition(task, images or shades(), settings, session)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_a_class_is_its_own_condition_and_nothing_is_trained(tmp_path, machine):
 
 def test_a_label_can_be_read_back_from_its_embedding(fitted):
     folder, network = fitted
-    read = conditions.load_network(folder, "embedding", torch.device("cpu")).label
+    read = load_network(folder, "embedding", torch.device("cpu")).label
     labels = torch.linspace(0.05, 0.95, 50)
     found = read(network(labels))[:, 0]
     assert (found - labels).abs().mean() < 0.1, "a constant has 0.23"

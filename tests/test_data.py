@@ -26,9 +26,9 @@ def numbered(num: int) -> Images:
 
 
 def batches(
-    num: int = 10, size: int = 4, seed: int = 0, share: ProcessSlice = ALONE, stream: str = "x"
+    num: int = 10, size: int = 4, seed: int = 0, process: ProcessSlice = ALONE, stream: str = "x"
 ) -> Batches:
-    return Batches(numbered(num), size, seed=seed, stream=stream, share=share)
+    return Batches(numbered(num), size, seed=seed, stream=stream, process=process)
 
 
 # Images
@@ -95,7 +95,7 @@ def test_a_batch_is_a_function_of_seed_stream_and_step_alone():
 def test_the_shares_of_all_processes_are_the_batch_of_one(num):
     for step in range(12):
         whole = batches(size=8).rows(step)
-        parts = [batches(size=8, share=ProcessSlice(rank, num)).rows(step) for rank in range(num)]
+        parts = [batches(size=8, process=ProcessSlice(rank, num)).rows(step) for rank in range(num)]
         assert torch.equal(torch.stack(parts, 1).flatten(), whole)
 
 
@@ -107,7 +107,7 @@ def test_a_batch_larger_than_the_data_repeats_images_evenly():
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused():
     with pytest.raises(UserError, match="batch of 9 cannot be shared evenly by 2") as caught:
-        batches(size=9, share=ProcessSlice(0, 2))
+        batches(size=9, process=ProcessSlice(0, 2))
     assert caught.value.code == 2
 
 
@@ -130,8 +130,8 @@ def test_mixed_batches_hold_fixed_numbers_of_each_part_in_order():
 
 def test_a_gan_batch_of_classes_has_real_images_for_each_step_and_uniform_fake_classes():
     images = Images(numbered(40).pixels, torch.arange(40) % 4)
-    rounds = ClassGanBatches(images, 8, 2, Classification(list("abcd")), seed=0, share=ALONE)
-    plain = Batches(images, 8, seed=0, stream="gan", share=ALONE)
+    rounds = ClassGanBatches(images, 8, 2, Classification(list("abcd")), seed=0, process=ALONE)
+    plain = Batches(images, 8, seed=0, stream="gan", process=ALONE)
     made = [rounds(step) for step in range(100)]
     for step in (0, 7, 50):
         for part, batch in enumerate(made[step].discriminator_batches):
@@ -163,15 +163,17 @@ def shared(rounds, step: int) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("kind", ["classes", "hard", "soft"])
 def test_the_rounds_of_two_processes_are_the_round_of_one(kind):
-    def make(share: ProcessSlice):
+    def make(process: ProcessSlice):
         if kind == "classes":
             images = Images(numbered(40).pixels, torch.arange(40) % 4)
-            return ClassGanBatches(images, 8, 2, Classification(list("abcd")), seed=0, share=share)
+            return ClassGanBatches(
+                images, 8, 2, Classification(list("abcd")), seed=0, process=process
+            )
         images = ByLabel(
             Images(numbered(40).pixels, torch.linspace(0, 1, 40)), Regression(0, 1, "")
         )
         vicinity = make_vicinity(Width(kind=kind), images.values)
-        return VicinalGanBatches(images, vicinity, 8, 2, sigma=None, seed=0, share=share)
+        return VicinalGanBatches(images, vicinity, 8, 2, sigma=None, seed=0, process=process)
 
     for step in (0, 5):
         parts = zip(

@@ -22,6 +22,7 @@ from cgankd.task import Classification, Regression
 from cgankd.training import loop
 from cgankd.training.loop import fit
 from cgankd.training.machine import Machine
+from cgankd.training.session import Session
 from cgankd.training.updates import Adversarial, Supervised, learning_rate_factor, make_optimizer
 
 TASK = Classification(["a", "b", "c"])
@@ -94,16 +95,16 @@ def adversarial(machine: Machine, name: str = "biggan", shared: int = 0, **chang
 
 
 def batches(size: int = 8) -> Batches:
-    return Batches(images(), size, seed=0, stream="test", share=ProcessSlice())
+    return Batches(images(), size, seed=0, stream="test", process=ProcessSlice())
 
 
 def rounds(name: str, side: int = 8):
     if name == "biggan":
-        return ClassGanBatches(images(side=side), 4, 2, TASK, seed=0, share=ProcessSlice())
+        return ClassGanBatches(images(side=side), 4, 2, TASK, seed=0, process=ProcessSlice())
     continuous = Images(images().pixels, torch.linspace(0, 1, 30))
     by_label = ByLabel(continuous, Regression(0, 1, ""))
     vicinity = make_vicinity(Width(), by_label.values)
-    return VicinalGanBatches(by_label, vicinity, 4, 2, sigma=None, seed=0, share=ProcessSlice())
+    return VicinalGanBatches(by_label, vicinity, 4, 2, sigma=None, seed=0, process=ProcessSlice())
 
 
 CASES = {
@@ -119,20 +120,9 @@ CASES = {
 }
 
 
-def train(
-    update, made, folder, machine, steps: int = STEPS, digest: str = "digest", **options
-) -> dict:
-    fit(
-        update,
-        made,
-        steps=steps,
-        folder=folder,
-        name="test",
-        seed=0,
-        digest=digest,
-        machine=machine,
-        **options,
-    )
+def train(update, made, folder, machine, *, digest: str = "digest", **options) -> dict:
+    session = Session(folder, "test", 0, digest, machine)
+    fit(update, made, **{"steps": STEPS, "session": session, **options})
     return {name: value.clone() for name, value in update.state().items()}
 
 
@@ -231,7 +221,7 @@ def test_finished_training_is_not_repeated(tmp_path, machine):
     assert taken == []
 
 
-def test_checkpoints_of_another_recipe_are_refused(tmp_path, machine):
+def test_checkpoints_of_other_settings_are_refused(tmp_path, machine):
     with pytest.raises(UserError, match="stopped"):
         train(supervised(machine), stopping(batches(), 3), tmp_path, machine)
     with pytest.raises(UserError, match="other settings") as caught:
@@ -449,7 +439,7 @@ def test_the_learning_rate_of_a_step_does_not_depend_on_resuming(machine):
     )
 
 
-def test_optimisers_are_made_with_the_settings_of_the_recipe():
+def test_optimisers_are_made_with_their_settings():
     parameters = [nn.Parameter(torch.zeros(2))]
     sgd = make_optimizer(
         parameters, Training(steps=1, learning_rate=0.3, momentum=0.7, weight_decay=0.01)
@@ -587,5 +577,5 @@ def test_facts_are_what_results_depend_on(machine):
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }
-    assert machine.share == ProcessSlice(0, 1)
+    assert machine.process == ProcessSlice(0, 1)
     assert machine.agree(False, True) == [False, True]

@@ -4,15 +4,23 @@ import pytest
 import torch
 from torch import nn
 
-from cgankd import console, pipeline, preset
-from cgankd.plan import Overrides, estimate
+from cgankd import console, pipeline, plan, preset, sources
+from cgankd.job import Job, Overrides
+from cgankd.plan import estimate
+from cgankd.plan.estimate import Cost
 from cgankd.runs import RunFolder
 
 
-def costs(tmp_path, *changes: str, name: str = "digits", outputs: int = 10, **call):
-    return estimate.costs(
-        preset.load(name, list(changes)), RunFolder(tmp_path / "none"), Overrides(**call), outputs
-    )
+def job(folder, *changes: str, name: str = "digits", **overrides) -> Job:
+    """A job for which nothing is made yet."""
+    settings = preset.load(name, list(changes))
+    return Job(settings, RunFolder(folder / "none"), overrides=Overrides(**overrides))
+
+
+def costs(job: Job) -> list[Cost]:
+    label = sources.known_label(job.preset.data)
+    assert label, "known without reading any data"
+    return estimate.costs(job, label)
 
 
 def test_what_a_step_keeps_is_each_tensor_once_and_no_weight():
@@ -29,7 +37,7 @@ def test_what_a_step_keeps_is_each_tensor_once_and_no_weight():
 def test_networks_steps_and_students_are_those_of_the_preset(tmp_path):
     found = {
         (cost.stage, cost.name): cost
-        for cost in costs(tmp_path, "distill.methods=['nokd', 'takd+fake']")
+        for cost in costs(job(tmp_path, "distill.methods=['nokd', 'takd+fake']"))
     }
     teacher = found["train-teacher", "resnet8"]
     assert (teacher.parameters, teacher.steps, teacher.num) == (78042, 500, 1)
@@ -54,7 +62,8 @@ def test_a_budget_of_epochs_counts_the_fakes(tmp_path):
         "distill.rho=0.5",
         "distill.methods=['nokd', 'fake']",
     ]
-    found = {cost.name: cost.steps for cost in costs(tmp_path, *changes) if cost.stage == "distill"}
+    asked = job(tmp_path, *changes)
+    found = {cost.name: cost.steps for cost in costs(asked) if cost.stage == "distill"}
     assert found["resnet8_x0_25 nokd"] == 3 * 7  # 200 images in batches of 32
     assert found["resnet8_x0_25 nokd+fake"] == 3 * 54  # and 1,500 fakes
 
@@ -64,7 +73,7 @@ def test_methods_with_more_views_keep_more(tmp_path):
     found = {
         cost.name: cost.memory
         for method in ("blkd", "blkd+uda", "sskd")
-        for cost in costs(tmp_path, "distill.sskd.head.steps=1", method=method)
+        for cost in costs(job(tmp_path, "distill.sskd.head.steps=1", method=method))
         if cost.stage == "distill"
     }
     one, two, four = (found[f"resnet8_x0_25 {method}"] for method in ("blkd", "blkd+uda", "sskd"))
@@ -84,20 +93,13 @@ def test_costs_wait_for_data_that_cannot_be_read(tmp_path, monkeypatch):
     ]
     said: list[str] = []
     monkeypatch.setattr(console, "say", said.append)
-    assert (
-        pipeline.costs(
-            pipeline.Job(preset.load("digits-angle", changes), RunFolder(tmp_path / "none"))
-        )
-        == []
-    )
+    assert pipeline.costs(job(tmp_path, *changes, name="digits-angle")) == []
     assert said == [f"costs: not known (utkface: {tmp_path / 'x'} not found)"]
 
 
 def test_a_continuous_label_has_its_own_networks(tmp_path):
-    found = {
-        cost.name: cost
-        for cost in costs(tmp_path, "distill.head=8", name="digits-angle", outputs=1)
-    }
+    asked = job(tmp_path, "distill.head=8", name="digits-angle")
+    found = {cost.name: cost for cost in costs(asked)}
     assert found["resnet8_x0_25 nokd"].parameters == 5061 - 17 + (17 + 9) * 8 + 2 * 16 + 9
     assert found["resnet8"].parameters == 77_457, "the teacher has no such head"
     assert found["decoder"].disk == 0 < found["decoder"].parameters, (
@@ -110,7 +112,7 @@ def test_a_continuous_label_has_its_own_networks(tmp_path):
 
 def test_the_pool_is_images_and_a_few_numbers_each():
     settings = preset.load("digits")
-    size = estimate.pool_bytes(settings, 10)
+    size = estimate.pool_bytes(settings, sources.known_label(settings.data))
     assert size == 10 * 300 * (3 * 16 * 16 + 40 + 40)
 
 
@@ -127,17 +129,8 @@ KNOWN = [
     ],
 )
 def test_the_cost_of_every_preset_is_known_before_it_runs(tmp_path, name):
-    settings = preset.load(name)
-    outputs = (
-        1 if settings.data.continuous else {"tiny-imagenet": 200}.get(settings.data.source, 10)
-    )
-    found = estimate.costs(settings, RunFolder(tmp_path / "none"), Overrides(), outputs)
-    stages = {
-        "train-gan",
-        "train-teacher",
-        "fit-dre",
-        *(["evaluate"] if settings.evaluate else []),
-        "select-rho",
-    }
-    assert {cost.stage for cost in found} == {*stages, "distill"}
+    asked = job(tmp_path, name=name)
+    found = costs(asked)
+    stages = {stage.name for stage in plan.chain_of(asked.preset)}
+    assert {cost.stage for cost in found} == stages - {"generate"}, "generate trains nothing"
     assert all(cost.parameters > 0 and cost.memory > 0 for cost in found)

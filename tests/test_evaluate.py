@@ -1,6 +1,5 @@
-"""evaluate: which presets have it, what it depends on, and what it writes."""
+"""evaluate: what it writes, and what the report makes of it."""
 
-import json
 import math
 import shutil
 import time
@@ -12,106 +11,9 @@ import torch
 import toy
 
 from cgankd import pipeline, plan, preset, report, runs, sources
-from cgankd.errors import UserError
 from cgankd.fakes import FakeSelection, Pool
 from cgankd.models.saved import load_network
 from cgankd.runs import RunFolder
-
-# The table
-
-
-def test_only_a_continuous_label_can_be_evaluated():
-    with pytest.raises(
-        UserError, match="evaluate: for a continuous label only; metrics within classes are not"
-    ):
-        preset.load("digits", ["evaluate.radius=1.0", "evaluate.centers=3"])
-
-
-@pytest.mark.parametrize(
-    ("given", "span"),
-    [
-        ([], 90),
-        (["data.source=h5", "data.path=x.h5", "data.range=[1.0, 61.0]"], 60),
-        (["data.source=utkface"], 60),
-    ],
-)
-def test_a_window_is_no_wider_than_the_range(given, span):
-    for radius in (span / 2, span / 2 + 1):
-        asked = preset.load("digits-angle", [*given, f"evaluate.radius={radius}"])
-        if radius > span / 2:
-            with pytest.raises(UserError, match=f"evaluate.radius = {radius:g}, but the range"):
-                preset.check_labels(asked, sources.known_label(asked.data))
-        else:
-            preset.check_labels(asked, sources.known_label(asked.data))
-
-
-def test_a_preset_without_the_table_has_one_stage_less_and_the_command_says_so(tmp_path):
-    assert pipeline.stages(preset.load("digits-angle")) == list(pipeline.BUILDING)
-    plain = preset.load("digits")
-    assert pipeline.stages(plain) == [stage for stage in pipeline.BUILDING if stage != "evaluate"]
-    with pytest.raises(UserError, match=r"digits has no table \[evaluate\]") as caught:
-        plan.artefacts("evaluate", plain, RunFolder(tmp_path))
-    assert (caught.value.code, "continuous label" in caught.value.hint) == (2, True)
-
-
-# What it is made from
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """A run whose inputs are finished, with contents that are just words."""
-    monkeypatch.setattr(
-        sources, "identify", lambda data, seed, run: json.dumps([data.model_dump(), seed])
-    )
-    run = RunFolder(tmp_path)
-    for record in (run.gan, run.dre, run.pool, run.search, run.teacher("resnet8")):
-        runs.write_json(record, {"finished": True, "content": record.stem})
-    return run
-
-
-def test_the_record_depends_on_its_table_the_grid_and_its_inputs_alone(run):
-    def digest(*changes: str) -> str:
-        (made,) = plan.artefacts("evaluate", preset.load("digits-angle", list(changes)), run)
-        return made.digest
-
-    before = digest()
-    for change in (
-        "evaluate.radius=4.0",
-        "evaluate.centers=8",
-        "evaluate.types.steps=7",
-        "rho.grid=[0.6, 1.0]",
-        "seed=1",
-    ):
-        assert digest(change) != before, change
-    for change in (
-        "rho.grid=[1.0, 0.8, 0.7]",
-        "rho.seeds=[5]",
-        "distill.steps=7",
-        "gan.steps=7",
-        "report.columns=33",
-    ):
-        assert digest(change) == before, change
-    for record, counts in (
-        (run.dre, True),
-        (run.pool, True),
-        (run.teacher("resnet8"), True),
-        (run.search, False),
-    ):
-        old = runs.read_json(record)
-        runs.write_json(record, {**old, "content": "new"})
-        assert (digest() != before) == counts, record
-        runs.write_json(record, old)
-
-
-def test_the_ends_of_the_grid_are_evaluated_with_every_step_before():
-    views = plan.evaluated(preset.load("digits-angle", ["rho.grid=[0.5, 1.0, 0.7]"]))
-    assert views == {
-        "raw fakes": FakeSelection(subsample=False, relabel="keep"),
-        "+ subsampling": FakeSelection(relabel="keep"),
-        "+ filter, relabel (rho = 1)": FakeSelection(rho=1.0),
-        "+ filter, relabel (rho = 0.5)": FakeSelection(rho=0.5),
-    }
-    assert len(plan.evaluated(preset.load("digits-angle", ["rho.grid=[0.5]"]))) == 3
 
 
 @pytest.mark.slow
@@ -126,19 +28,10 @@ def test_the_digits_that_are_turned_are_the_types():
 # The stage
 
 
-@pytest.fixture(scope="module")
-def evaluated(chain, tmp_path_factory):
-    """A toy run with its evaluation, made without a break."""
-    root = tmp_path_factory.mktemp("evaluated") / "run"
-    shutil.copytree(chain[1], root)
-    assert toy.build("evaluate", root, "digits-angle", seconds=60.0) == 0
-    return root
-
-
 @pytest.fixture
-def angles(chain, tmp_path):
+def not_evaluated(chain, tmp_path):
     """A toy run that is not evaluated yet."""
-    shutil.copytree(chain[1], tmp_path / "run")
+    shutil.copytree(chain[1], tmp_path / "run", ignore=shutil.ignore_patterns("evaluate"))
     return tmp_path / "run"
 
 
@@ -156,8 +49,9 @@ def dense(one: np.ndarray, two: np.ndarray) -> float:
 
 @pytest.mark.slow
 @only_angles
-def test_the_scores_are_those_of_the_pool_and_of_the_features(evaluated):
-    run, settings = RunFolder(evaluated), toy.settings("digits-angle")
+def test_the_scores_are_those_of_the_pool_and_of_the_features(chain, tmp_path):
+    job = toy.job(*chain)
+    run, settings = job.run, job.preset
     record = runs.read_json(run.evaluation)
     rows = {row["row"]: row for row in record["rows"]}
     assert list(rows) == ["real (validation)", *plan.evaluated(settings)]
@@ -191,28 +85,24 @@ def test_the_scores_are_those_of_the_pool_and_of_the_features(evaluated):
     )
     assert rows["raw fakes"]["sliding"]["real"]["min"] == min(ours.sum() for ours, _ in windows)
 
-    before = {path: path.stat().st_mtime_ns for path in evaluated.rglob("*") if path.is_file()}
-    pipeline.build("evaluate", toy.job("digits-angle", evaluated))
-    assert before == {
-        path: path.stat().st_mtime_ns for path in evaluated.rglob("*") if path.is_file()
-    }
-    page = report.build([evaluated], run.report).with_name("report.md").read_text()
+    page = report.build([run.root], tmp_path / "index.html").with_name("report.md").read_text()
     assert "| raw fakes | 72 |" in page
 
 
 @pytest.mark.slow
 @only_angles
-def test_killed_while_it_trains_the_classifier_it_ends_with_the_same_content(evaluated, angles):
-    whole = runs.read_json(RunFolder(evaluated).evaluation)
-    process = toy.start("evaluate", angles, "digits-angle")
-    while not list(angles.glob("evaluate/types-training/checkpoints/step-*")):
+def test_killed_while_it_trains_the_classifier_it_ends_with_the_same_content(chain, not_evaluated):
+    whole = runs.read_json(RunFolder(chain[1]).evaluation)
+    job = toy.job("digits-angle", not_evaluated)
+    process = toy.start("evaluate", job)
+    while not list(not_evaluated.glob("evaluate/types-training/checkpoints/step-*")):
         assert process.is_alive()
         time.sleep(0.002)
     process.kill()
     process.join()
-    assert toy.build("evaluate", angles, "digits-angle") == 0
-    assert runs.read_json(RunFolder(angles).evaluation)["content"] == whole["content"]
-    assert {path.name for path in (angles / "evaluate").iterdir()} == {
+    assert toy.build("evaluate", job) == 0
+    assert runs.read_json(job.run.evaluation)["content"] == whole["content"]
+    assert {path.name for path in job.run.evaluation.parent.iterdir()} == {
         "evaluate.json",
         "types.json",
         "types.safetensors",
@@ -223,16 +113,17 @@ def test_killed_while_it_trains_the_classifier_it_ends_with_the_same_content(eva
 @pytest.mark.slow
 @only_angles
 def test_repeated_labels_have_a_distance_each_and_without_types_there_is_no_diversity(
-    angles, monkeypatch
+    not_evaluated, monkeypatch
 ):
-    source = sources.load(toy.settings("digits-angle").data, 0)
-    asked = np.unique(Pool(RunFolder(angles).pool).columns["labels"]) * 90
+    job = toy.job("digits-angle", not_evaluated)
+    source = sources.load(job.preset.data, 0)
+    asked = np.unique(Pool(job.run.pool).columns["labels"]) * 90
     middles = asked[(source.labels // 15).astype(int)].astype(np.float32)
     monkeypatch.setattr(
         sources, "load", lambda settings, seed: replace(source, labels=middles, types=None)
     )
-    pipeline.build("evaluate", toy.job("digits-angle", angles))
-    record = runs.read_json(RunFolder(angles).evaluation)
+    pipeline.build_stage("evaluate", job)
+    record = runs.read_json(job.run.evaluation)
     rows = {row["row"]: row for row in record["rows"]}
     in_train = np.unique(middles[source.rows["train"]], return_counts=True)[1]
     intra = rows["raw fakes"]["intra"]

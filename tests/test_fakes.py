@@ -1,4 +1,4 @@
-"""The fake pool: which rows a view has and how they are labelled, by loops over small pools."""
+"""The fake pool: which rows a selection has and how they are labelled, by loops over small pools."""
 
 import itertools
 
@@ -8,7 +8,11 @@ import pytest
 from cgankd import fakes, runs
 from cgankd.errors import UserError
 from cgankd.fakes import FakeFile, FakeSelection, Pool, first_accepted
+from cgankd.label import make_label
 from cgankd.runs import Artefact, hdf5
+
+CLASSES = {"kind": "class", "classes": ["a", "b", "c"]}
+DEGREES = {"kind": "continuous", "min": 10.0, "max": 90.0, "unit": "degrees"}
 
 
 def made_up(
@@ -46,7 +50,8 @@ def pool_of(folder, rows: dict[str, np.ndarray], per_label: int, shards: int = 3
         paths, np.array_split(np.arange(len(rows["labels"])), shards), strict=True
     ):
         fakes.write_shard(path, {name: column[part] for name, column in rows.items()})
-    artefact.finish(paths, made_on={}, per_label=per_label)
+    label = DEGREES if rows["labels"].dtype.kind == "f" else CLASSES
+    artefact.finish(paths, made_on={}, per_label=per_label, label=label)
     return Pool(artefact.record)
 
 
@@ -147,8 +152,8 @@ def test_filter_and_relabelling_are_apart_and_outputs_may_stay_as_they_are(tmp_p
 
 def test_a_smaller_rho_keeps_a_subset(tmp_path):
     pool = pool_of(tmp_path, made_up(), per_label=8)
-    views = [set(pool.rows(FakeSelection(rho=rho)).tolist()) for rho in (0.2, 0.4, 0.8, 1.0)]
-    assert all(small < large for small, large in itertools.pairwise(views))
+    kept = [set(pool.rows(FakeSelection(rho=rho)).tolist()) for rho in (0.2, 0.4, 0.8, 1.0)]
+    assert all(small < large for small, large in itertools.pairwise(kept))
 
 
 def test_rows_whose_errors_are_all_equal_are_kept_in_the_asked_number(tmp_path):
@@ -175,25 +180,31 @@ def test_a_draw_of_classes_is_balanced_by_the_new_label(tmp_path):
     rows = made_up(num=60)
     pool = pool_of(tmp_path, rows, per_label=30)
     for num in (30, 31, 32):
-        view = FakeSelection(num=num)
-        drawn = pool.rows(view, seed=1)
-        counts = np.bincount(pool.labels(view, drawn), minlength=3)
+        selection = FakeSelection(num=num)
+        drawn = pool.rows(selection, seed=1)
+        counts = np.bincount(pool.labels(selection, drawn), minlength=3)
         assert sorted(counts, reverse=True) == sorted(
             [num // 3 + (i < num % 3) for i in range(3)], reverse=True
         )
         assert (np.diff(drawn) > 0).all()
         assert set(drawn) <= set(pool.rows(FakeSelection()))
-    assert pool.rows(view, seed=1).tolist() == drawn.tolist() != pool.rows(view, seed=2).tolist()
+    assert (
+        pool.rows(selection, seed=1).tolist()
+        == drawn.tolist()
+        != pool.rows(selection, seed=2).tolist()
+    )
 
 
 def test_a_draw_takes_no_more_of_a_label_than_there_are(tmp_path):
     rows = {**made_up(), "relabels": np.zeros(60, np.int64)}
     rows["relabels"][:6] = 1
     pool = pool_of(tmp_path, rows, per_label=20)
-    view = FakeSelection(num=30)
+    selection = FakeSelection(num=30)
     everything = pool.labels(FakeSelection(), pool.rows(FakeSelection()))
     expected = [min(10, count) for count in np.bincount(everything, minlength=3)]
-    assert np.bincount(pool.labels(view, pool.rows(view)), minlength=3).tolist() == expected
+    assert (
+        np.bincount(pool.labels(selection, pool.rows(selection)), minlength=3).tolist() == expected
+    )
 
 
 def test_a_draw_of_a_continuous_label_is_uniform_over_rows(tmp_path):
@@ -260,9 +271,9 @@ def test_the_published_layout_has_images_and_labels_in_their_unit(tmp_path):
     for continuous in (False, True):
         rows = made_up(continuous=continuous)
         pool = pool_of(tmp_path / str(continuous), rows, per_label=8)
-        view = FakeSelection(relabel="keep")
-        fakes.export(pool, view, tmp_path / "fakes.h5", 10.0, 90.0)
-        chosen = pool.rows(view)
+        selection = FakeSelection(relabel="keep")
+        fakes.export(pool, selection, tmp_path / "fakes.h5")
+        chosen = pool.rows(selection)
         with hdf5.Reader(tmp_path / "fakes.h5") as file:
             np.testing.assert_array_equal(file.read("fake_images", 4, "u"), rows["images"][chosen])
             labels = file.read("fake_labels", 1, "f")
@@ -275,7 +286,7 @@ def test_the_published_layout_has_images_and_labels_in_their_unit(tmp_path):
         np.testing.assert_allclose(labels, expected, rtol=1e-12)
 
 
-def test_records_and_views_survive_a_second_reading(tmp_path):
+def test_records_and_selections_survive_a_second_reading(tmp_path):
     pool = pool_of(tmp_path, made_up(), per_label=8)
     record = runs.read_json(tmp_path / "generate" / "pool.json")
     assert set(record["files"]) == {f"pool-{index:05d}.h5" for index in range(3)}
@@ -291,9 +302,6 @@ def test_a_shortfall_is_reported(tmp_path, capsys):
 
 # Files of others
 
-CLASSES = {"kind": "class", "classes": ["a", "b", "c"]}
-DEGREES = {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees"}
-
 
 def file_of(path, labels, shape=(3, 4, 4), dtype=np.uint8):
     images = np.zeros((len(labels), *shape), dtype)
@@ -302,11 +310,12 @@ def file_of(path, labels, shape=(3, 4, 4), dtype=np.uint8):
 
 
 def test_a_file_of_fakes_has_the_labels_that_stand_in_it(tmp_path):
-    held = FakeFile(file_of(tmp_path / "a.h5", [2.0, 0.0, 1.0, 1.0]), CLASSES, 4)
+    file = file_of(tmp_path / "a.h5", [2.0, 0.0, 1.0, 1.0])
+    held = FakeFile(file, make_label(CLASSES), 4)
     assert held.columns["labels"].dtype == np.int64
-    view = FakeSelection(subsample=False, relabel="keep")
-    assert held.labels(view, held.rows(view)).tolist() == [2, 0, 1, 1]
-    held = FakeFile(file_of(tmp_path / "b.h5", [0.0, 45.0, 90.0]), DEGREES, 4)
+    selection = FakeSelection(subsample=False, relabel="keep")
+    assert held.labels(selection, held.rows(selection)).tolist() == [2, 0, 1, 1]
+    held = FakeFile(file_of(tmp_path / "b.h5", [10.0, 50.0, 90.0]), make_label(DEGREES), 4)
     assert held.columns["labels"].tolist() == [0.0, 0.5, 1.0], "scaled from their unit"
     assert len(held.rows(FakeSelection(subsample=False, relabel="keep", num=2))) == 2
 
@@ -321,7 +330,7 @@ def test_a_file_of_fakes_has_the_labels_that_stand_in_it(tmp_path):
             [10.0, float("nan")],
             DEGREES,
             (3, 4, 4),
-            "row 1 is nan, expected labels in degrees from 0 to 90",
+            "row 1 is nan, expected labels in degrees from 10 to 90",
         ),
         ([0, 1], CLASSES, (4, 4, 3), r"\(2, 4, 4, 3\) with 2 labels, expected \(N, 3, 4, 4\)"),
         ([0, 1], CLASSES, (3, 8, 8), r"\(2, 3, 8, 8\)"),
@@ -329,5 +338,5 @@ def test_a_file_of_fakes_has_the_labels_that_stand_in_it(tmp_path):
 )
 def test_a_file_of_fakes_that_does_not_fit_is_refused(tmp_path, labels, label, shape, words):
     with pytest.raises(UserError, match=words) as caught:
-        FakeFile(file_of(tmp_path / "a.h5", labels, shape), label, 4)
+        FakeFile(file_of(tmp_path / "a.h5", labels, shape), make_label(label), 4)
     assert caught.value.code == 65

@@ -13,6 +13,7 @@ from cgankd.task import Classification, Regression
 from cgankd.training import features
 from cgankd.training.features import AutoencoderObjective, CnnFeaturesObjective, fit_features
 from cgankd.training.machine import Machine
+from cgankd.training.session import Session
 
 CLASSES, DEGREES = Classification(["a", "b", "c"]), Regression(0.0, 90.0, "degrees")
 
@@ -68,16 +69,8 @@ def test_features_are_fitted_once_and_loaded_after(tmp_path, monkeypatch, task):
             update={"dre": Dre(features=settings, steps=1)}
         )
         architecture = architectures.features(changed, task.outputs, images.normalisation())
-        return fit_features(
-            task,
-            images,
-            settings,
-            architecture,
-            folder=tmp_path / name,
-            seed=0,
-            digest="r",
-            machine=Machine("cpu"),
-        )
+        session = Session(tmp_path / name, "density ratio", 0, "digest", Machine("cpu"))
+        return fit_features(task, images, settings, architecture, session)
 
     first, seen = fitted("a"), torch.rand(6, 3, 8, 8)
     assert first(seen).shape == (6, 32)

@@ -19,14 +19,16 @@ from test_published import (
     resnet,
 )
 from torch import Tensor
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from cgankd import pipeline, plan, preset, sources
-from cgankd.cli import options as cli
+from cgankd.cli import commands
 from cgankd.data.batches import Images, images_of
 from cgankd.errors import UserError
+from cgankd.job import Job
 from cgankd.models import architectures
 from cgankd.models.saved import load_network
+from cgankd.preset import Preset
 from cgankd.runs import RunFolder, file_digest, read_json
 from cgankd.stages import fit_dre, select_rho
 from cgankd.task import make_task
@@ -78,12 +80,12 @@ def teacher_file(folder: Path, name: str = "teacher.pth") -> Path:
     return folder / name
 
 
-def cgankd(command: str, folder: Path, *arguments: str, settings: preset.Preset = SETTINGS):
+def cgankd(command: str, folder: Path, *arguments: str, settings: Preset = SETTINGS) -> Result:
     """A call of the command in this process; raises what the command would report."""
     file = folder / "toy.toml"
     file.write_text(preset.dump(settings))
     done = CliRunner().invoke(
-        cli.app,
+        commands.app,
         [command, "-p", str(file), "-o", str(folder / "run"), "--device", "cpu", *arguments],
     )
     if done.exception and not isinstance(done.exception, SystemExit):
@@ -91,14 +93,14 @@ def cgankd(command: str, folder: Path, *arguments: str, settings: preset.Preset 
     return done
 
 
-def states(folder: Path, stage: str, settings: preset.Preset = SETTINGS) -> list[str]:
-    return [
-        artefact.state() for artefact in plan.artefacts(stage, settings, RunFolder(folder / "run"))
-    ]
+def states(folder: Path, stage: str, settings: Preset = SETTINGS) -> list[str]:
+    return toy.states(stage, Job(settings, RunFolder(folder / "run")))
 
 
 @pytest.mark.slow
-def test_an_imported_teacher_is_finished_scored_and_says_where_it_comes_from(tmp_path, capsys):
+def test_an_imported_teacher_is_finished_scored_and_says_where_it_comes_from(
+    tmp_path, capsys, monkeypatch
+):
     file = teacher_file(tmp_path)
     cgankd("train-teacher", tmp_path, "--from", str(file))
     record = RunFolder(tmp_path / "run").teacher("mobilenetv2")
@@ -137,13 +139,10 @@ def test_an_imported_teacher_is_finished_scored_and_says_where_it_comes_from(tmp
     ) as caught:
         cgankd("train-teacher", tmp_path, "--from", str(other))
     assert caught.value.code == 65
-    job = pipeline.Job(
-        toy.settings("digits", *CHANGES, "data.num_train=50"),
-        RunFolder(tmp_path / "run"),
-        device="cpu",
-    )
+    job = toy.job("digits", tmp_path / "run", *CHANGES, "data.num_train=50")
+    monkeypatch.setattr(plan, "chain_of", lambda preset: [plan.STAGES["train-teacher"]])
     with pytest.raises(UserError, match="made from other settings"):
-        pipeline.build("train-teacher", job, whole_chain=True)
+        pipeline.build_chain(job)
     assert record.read_bytes() == before
 
 
@@ -250,12 +249,12 @@ def angle_files(folder: Path) -> dict[str, Path]:
     generator, embedding = Sagan(), ANGLE.gan.embedding
     generator(torch.randn(2, 8), torch.rand(2, 16), [16, 8, 4])
     condition, encoder = (
-        made(architectures.condition(embedding, 1)),
+        made(architectures.condition(embedding, 0)),
         made(architectures.features(ANGLE, 1, {})),
     )
     x2y, ratio = (
         made(architectures.published_embedding(embedding, 16)),
-        made(architectures.ratio(ANGLE, 1)),
+        made(architectures.ratio(ANGLE, 0)),
     )
     ratio.layers[-1].weight.zero_()
     ratio.layers[-1].bias.fill_(1.25)
@@ -289,7 +288,7 @@ def regressor(folder: Path) -> Path:
     """A ShuffleNetV2 under published names, its last layer a ridge regression on the angles."""
     source = sources.load(ANGLE.data, ANGLE.seed)
     images = images_of(source, "train", make_task(source.label))
-    network = made(architectures.published_cnn("shufflenetv2-imagenet", 16, 1, {}))
+    network = made(architectures.published_regressor("shufflenetv2-imagenet", 16))
     hidden, last = network.head[:-2], network.head[-2]
     features = hidden(network.features(images.pixels / 127.5 - 1)).double()
     mean = features.mean(0)
@@ -364,9 +363,9 @@ def test_what_a_gan_is_conditioned_on_can_be_imported_alone_and_is_not_trained_a
 ):
     trained, fit = [], conditions.fit
 
-    def watched(*given, **options):
-        trained.append(options["name"])
-        fit(*given, **options)
+    def watched(*given, session, **options):
+        trained.append(session.name)
+        fit(*given, session=session, **options)
 
     monkeypatch.setattr(conditions, "fit", watched)
     changes = [*ANGLE_CHANGES, "gan.network='sngan'"]
@@ -406,79 +405,3 @@ def test_imported_networks_may_choose_rho_only_where_all_may_see_the_validation_
     for made_of, protocol in ((imported, "clean"), ({"seen": {}}, "paper")):
         with pytest.raises(UserError, match="may include the validation rows"):
             select_rho.check_rows(made_of, source, protocol, "gan")
-
-
-# Which file is which part
-
-
-@pytest.mark.parametrize(
-    ("stage", "given", "message", "code"),
-    [
-        ("train-gan", ["none.pth"], "there is no file none.pth", 65),
-        ("train-gan", ["generator=none.pth"], "there is no file none.pth", 65),
-        ("fit-dre", ["here.pth"], "expected PART=FILE, PART being one of features, ratio", 2),
-        ("fit-dre", ["label=here.pth"], "expected PART=FILE", 2),
-        ("fit-dre", ["features=here.pth", "features=here.pth"], "features has a file already", 2),
-        ("fit-dre", ["ratio=here.pth"], "reads the features of one extractor only", 2),
-    ],
-)
-def test_what_is_no_part_or_no_file_is_refused(tmp_path, monkeypatch, stage, given, message, code):
-    monkeypatch.chdir(tmp_path)
-    Path("here.pth").write_bytes(b"x")
-    with pytest.raises(UserError, match=message) as caught:
-        plan.weights(stage, given, SETTINGS)
-    assert caught.value.code == code
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (["here.pth"], "expected PART=FILE, PART being one of generator, condition, embedding"),
-        (["generator=here.pth"], "takes the h of one label embedding only"),
-        (["generator=here.pth", "embedding=here.pth"], "takes the h of one label embedding only"),
-    ],
-)
-def test_a_generator_of_a_continuous_label_comes_with_its_label_embedding(
-    tmp_path, monkeypatch, given, message
-):
-    monkeypatch.chdir(tmp_path)
-    Path("here.pth").write_bytes(b"x")
-    with pytest.raises(UserError, match=message) as caught:
-        plan.weights("train-gan", given, ANGLE)
-    assert caught.value.code == 2
-    for fine in (
-        ["condition=here.pth"],
-        ["embedding=here.pth"],
-        ["generator=here.pth", "condition=here.pth"],
-    ):
-        assert plan.weights("train-gan", fine, ANGLE).keys() == {
-            text.partition("=")[0] for text in fine
-        }
-
-
-def test_a_file_larger_than_any_weights_is_refused_unread(tmp_path):
-    with (tmp_path / "huge.pth").open("wb") as file:
-        file.truncate((2 << 30) + 1)
-    with pytest.raises(UserError, match=r"2,147,483,649 bytes, more than"):
-        plan.weights("train-gan", [str(tmp_path / "huge.pth")], SETTINGS)
-
-
-def test_a_file_is_named_by_its_part_or_alone_and_may_have_an_equals_sign(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("a=b.pth").write_bytes(b"x")
-    expected = {"file": str(tmp_path / "a=b.pth"), "sha256": file_digest(Path("a=b.pth"))}
-    assert plan.weights("train-gan", ["a=b.pth"], SETTINGS) == {"generator": expected}
-    assert plan.weights("train-teacher", ["mobilenetv2=a=b.pth"], SETTINGS) == {
-        "mobilenetv2": expected
-    }
-
-
-def test_an_import_that_was_cut_off_asks_for_its_file_again(tmp_path):
-    run = RunFolder(tmp_path)
-    call = plan.Overrides(weights={"generator": {"file": "G.pth", "sha256": "0" * 64}})
-    plan.gan(SETTINGS, run, call).begin()
-    artefact = plan.gan(SETTINGS, run)
-    assert artefact.state() == "begun"
-    with pytest.raises(UserError, match="its import was not finished") as caught:
-        plan.file_of("generator", artefact, plan.Overrides())
-    assert "--from" in caught.value.hint

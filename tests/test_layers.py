@@ -187,3 +187,8 @@ def test_what_decides_whether_there_is_work_does_not_import_torch():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert child.stdout.split() == []
+
+
+def test_only_console_and_launch_ask_which_process_this_is():
+    users = {module_of(path) for path in FILES if '"RANK"' in path.read_text()}
+    assert users == {"console", "launch"}

@@ -8,12 +8,13 @@ import typing
 
 import pytest
 
-from cgankd import methods, plan, preset
+from cgankd import methods, preset, sources
 from cgankd.errors import UserError
 from cgankd.models import GANS, make_network
 from cgankd.models.biggan import WIDTHS
 from cgankd.models.cnn import TRUNKS, make_trunk
 from cgankd.models.ratio import HIDDEN
+from cgankd.plan.students import ABLATION
 from cgankd.preset import Paper, Preset, load
 from cgankd.preset.sources import SOURCES
 from cgankd.sources import catalogue
@@ -78,8 +79,8 @@ def test_every_available_method_has_an_objective():
     settings = load("digits", ["distill.sskd.head.steps=1"]).distill
     constants = {"side": 16, "mean": [0.5] * 3, "std": [1.0] * 3}
     student = make_network({"name": "cnn", "trunk": "resnet8_x0_25", "outputs": 10, **constants})
-    for name in typing.get_args(preset.MethodName):
-        teacher = None if name == "nokd" else methods.Teacher(student)
+    for name, facts in preset.METHODS.items():
+        teacher = methods.Teacher(student) if facts.teacher else None
         assert methods.make_method(name, Classification(["a"] * 10), student, teacher, settings)
 
 
@@ -120,7 +121,7 @@ def test_integers_in_places_of_floats_become_floats(write):
     loaded = load(write(given))
     numbers = [
         loaded.gan.learning_rate,
-        loaded.rho.grid[0],
+        loaded.search.grid[0],
         loaded.distill.rho,
         loaded.distill.momentum,
         *loaded.distill.betas,
@@ -160,6 +161,23 @@ def test_changes_of_a_call_are_toml_values_or_bare_words(write):
         [],
         3,
     )
+
+
+def test_names_of_the_last_release_are_taken_with_a_warning(write, capsys):
+    today = "[gan]\ndiscriminator_steps = 3\ndiscriminator_learning_rate = 5e-4\n"
+    named = load(write(today))
+    assert named.gan.discriminator_steps == 3
+    assert capsys.readouterr().err == ""
+    file = write(today.replace("discriminator", "critic"))
+    assert load(file) == named
+    in_a_file = capsys.readouterr().err
+    assert load("digits", ["gan.critic_steps=3", "gan.critic_learning_rate=5e-4"]).gan == named.gan
+    in_a_call = capsys.readouterr().err
+    for where, said in ((str(file), in_a_file), ("--set gan.critic_", in_a_call)):
+        assert said.count(where) == 2
+        for key in ("steps", "learning_rate"):
+            words = f"gan.critic_{key} is now called gan.discriminator_{key}; the old name will go"
+            assert words in said
 
 
 # What is wrong with a value
@@ -230,6 +248,7 @@ def test_a_wrong_value_is_refused_with_its_key_and_what_was_found(write, text, w
         ("[generate]\nlabels = 5", "generate.labels must be absent for a class label"),
         ("[gan.vicinity]\nkind = 'soft'", "gan.vicinity must be absent for a class label"),
         ("[dre.vicinity]\nkind = 'soft'", "dre.vicinity is for a continuous label"),
+        ("[evaluate]\nradius = 1.0\ncenters = 3", "evaluate is for a continuous label"),
         ("[distill]\nfilter_bins = 2", "distill.filter_bins is for a continuous label"),
         (
             "[distill]\nrelabel = 'unclipped'",
@@ -347,6 +366,37 @@ def test_labels_to_generate_are_counted_and_a_written_preset_asks_for_the_same(
     assert load(write(preset.dump(loaded), extends="")) == loaded
 
 
+def test_labels_to_generate_outside_the_range_are_refused_where_it_is_known():
+    asked = load("digits-angle", ["generate.labels=[0, 90, 90.5, -3]"])
+    angle = {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees"}
+    with pytest.raises(
+        UserError, match=r"generate.labels: 90.5 \(and 1 more\) lies outside \[0, 90\]"
+    ) as caught:
+        preset.check_labels(asked, angle)
+    assert caught.value.code == 2
+    preset.check_labels(asked, None)
+    preset.check_labels(asked, {**angle, "min": -3.0, "max": 90.5})
+    preset.check_labels(load("digits"), {"kind": "class", "classes": ["a"]})
+
+
+@pytest.mark.parametrize(
+    ("given", "span"),
+    [
+        ([], 90),
+        (["data.source=h5", "data.path=x.h5", "data.range=[1.0, 61.0]"], 60),
+        (["data.source=utkface"], 60),
+    ],
+)
+def test_a_window_is_no_wider_than_the_range(given, span):
+    for radius in (span / 2, span / 2 + 1):
+        asked = load("digits-angle", [*given, f"evaluate.radius={radius}"])
+        if radius > span / 2:
+            with pytest.raises(UserError, match=f"evaluate.radius = {radius:g}, but the range"):
+                preset.check_labels(asked, sources.known_label(asked.data))
+        else:
+            preset.check_labels(asked, sources.known_label(asked.data))
+
+
 def test_a_missing_key_is_named(write):
     path = write("[data]\nsource = 'digits'\nnum_train = 10\n", extends="")
     error = refused(path, "data.num_validation is missing")
@@ -421,7 +471,7 @@ def test_each_published_size_has_its_own_gan_and_rho():
 def test_the_pool_suffices_for_the_number_of_fakes_at_every_rho(name):
     settings, classes = load(name), 200 if name == "tiny-imagenet" else 10
     wanted = settings.distill.nfake / classes
-    assert settings.generate.per_label * min(settings.rho.grid) >= 1.5 * wanted
+    assert settings.generate.per_label * min(settings.search.grid) >= 1.5 * wanted
 
 
 def test_published_errors_are_those_of_the_tables():
@@ -479,7 +529,7 @@ def test_the_published_curve_and_ablation_end_where_the_table_says():
     for student, errors in paper.nfake.errors.items():
         found = dict(zip(paper.nfake.counts, errors, strict=True))
         assert (found[0], found[100000]) == (table[student]["nokd"], table[student]["nokd+fake"])
-    assert list(paper.ablation.errors) == list(plan.ABLATION)
+    assert list(paper.ablation.errors) == list(ABLATION)
     assert paper.ablation.errors["nokd"] == table["vgg11"]["nokd"]
     assert paper.ablation.errors["+ relabel"] == table["vgg11"]["nokd+fake"]
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import relu, silu
 
 from cgankd.errors import UserError
+from cgankd.job import ImportFile
 from cgankd.models import architectures, make_network, published
 from cgankd.preset import Embedding
 from cgankd.runs import file_digest
@@ -32,7 +33,8 @@ def load(folder, content, architecture: dict):
     """The network of a file with that content, and its origin."""
     file = folder / "weights.pth"
     torch.save(content, file)
-    return published.load({"file": str(file), "sha256": file_digest(file)}, architecture)
+    imported = published.load(ImportFile(str(file), file_digest(file)), architecture)
+    return imported.network, imported.origin
 
 
 def refused(folder, content, architecture: dict, words: str) -> UserError:
@@ -230,7 +232,7 @@ def regressor_names(trunk: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("trunk", REGRESSORS)
 def test_each_tensor_of_a_published_regressor_has_its_place(trunk):
-    architecture = architectures.published_cnn(trunk, REGRESSORS[trunk][0], 1, CONSTANTS)
+    architecture = architectures.published_regressor(trunk, REGRESSORS[trunk][0])
     with torch.device("meta"):
         network = make_network(architecture)
     state, own = renamed(network, regressor_names(trunk)), network.state_dict()
@@ -244,7 +246,7 @@ def test_each_tensor_of_a_published_regressor_has_its_place(trunk):
 def test_a_published_regressor_sees_images_unchanged_and_ends_rectified(
     tmp_path, without_initial_values
 ):
-    architecture = architectures.published_cnn("mobilenetv2-imagenet", 16, 1, CONSTANTS)
+    architecture = architectures.published_regressor("mobilenetv2-imagenet", 16)
     network, x = made(architecture), images(16, 8)
     state = renamed(network, regressor_names("mobilenetv2-imagenet"))
     loaded, _ = load(

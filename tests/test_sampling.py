@@ -14,7 +14,14 @@ from cgankd import runs, signals
 from cgankd.errors import UserError
 from cgankd.fakes import COLUMNS, SMALL, first_accepted, read_shard, sampling
 from cgankd.fakes.ratio import effective_share
-from cgankd.fakes.sampling import Sampler, draw_pool, fit_bounds, health, labels_of
+from cgankd.fakes.sampling import (
+    Sampler,
+    draw_pool,
+    fit_bounds,
+    health,
+    labels_of,
+    next_round,
+)
 from cgankd.preset import Generate
 from cgankd.task import Classification, Regression
 
@@ -294,7 +301,7 @@ def test_a_signal_stops_at_a_whole_shard_and_the_same_call_goes_on(
 
 def test_the_first_round_asks_for_what_is_wanted_with_labels_interleaved():
     made = sampler(0.5, 0.5, 0.5)
-    label, number = sampling._next_round(np.zeros(3, int), np.zeros(3, int), 4, 100, made)
+    label, number = next_round(np.zeros(3, int), np.zeros(3, int), settings(per_label=4), made)
     assert label.tolist() == [0, 1, 2] * 4
     assert number.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
 
@@ -302,25 +309,27 @@ def test_the_first_round_asks_for_what_is_wanted_with_labels_interleaved():
 def test_a_later_round_asks_for_what_is_missing_at_the_rate_seen_so_far():
     made = sampler(0.5, 0.5, 0.5)
     proposed, accepted = np.array([100, 100, 100]), np.array([50, 100, 120])
-    label, number = sampling._next_round(proposed, accepted, 100, 100, made)
+    asked = settings(per_label=100)
+    label, number = next_round(proposed, accepted, asked, made)
     # 50 are missing at a rate of one half: 100 proposals, a tenth more and eight
     assert label.tolist() == [0] * (110 + 1 + 8), (
         "1.1 * 50 / 0.5 is a little more than 110 in binary"
     )
     assert number.tolist() == list(range(100, 219))
-    label, number = sampling._next_round(proposed, np.array([99, 50, 99]), 100, 100, made)
+    label, number = next_round(proposed, np.array([99, 50, 99]), asked, made)
     assert label[:6].tolist() == [0, 1, 2, 0, 1, 2]
     assert np.bincount(label).tolist() == [2 + 8, 119, 2 + 8]
 
 
 def test_a_round_never_goes_past_the_limit_of_proposals():
     made = sampler(0.5)
-    _, number = sampling._next_round(np.array([190]), np.array([10]), 100, 2, made)
+    asked = settings(per_label=100, max_proposals=2)
+    _, number = next_round(np.array([190]), np.array([10]), asked, made)
     assert number.tolist() == list(range(190, 200))
     with pytest.raises(
         UserError, match="label class 0: only 10 of 100 images accepted in 200 proposals"
     ) as caught:
-        sampling._next_round(np.array([200]), np.array([10]), 100, 2, made)
+        next_round(np.array([200]), np.array([10]), asked, made)
     assert caught.value.code == 70
 
 

@@ -131,7 +131,7 @@ def test_what_prepare_writes_is_the_same_data_to_its_source_and_to_h5(ask, tmp_p
     prepare(asked, 3, path)
     original = sources.load(asked, 3)
     facts = {key: original.label[key] for key in ("unit", "step") if key in original.label}
-    if asked.continuous:
+    if not asked.label_kind.discrete:
         facts["range"] = [original.label["min"], original.label["max"]]
     sizes = {"num_train": "auto", "num_validation": "auto", "size": asked.size}
     again = [Data(source="h5", path=str(path), min_per_label=asked.min_per_label, **sizes, **facts)]

@@ -1,15 +1,15 @@
 """What stages decide: the chosen rho, whether a teacher is one, whether a ratio is one."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from planning import job
 from torch import tensor
 
-from cgankd import console, preset, runs
+from cgankd import console, plan, runs
 from cgankd.errors import UserError
-from cgankd.fakes import FakeSelection
-from cgankd.plan import Student
 from cgankd.stages import distill, fit_dre, train_teacher
 from cgankd.stages.select_rho import choose
 from cgankd.task import Classification, Regression
@@ -155,30 +155,25 @@ def test_what_is_no_density_ratio_is_refused_and_lambda_named(ratios, words):
 
 
 @pytest.mark.parametrize(
-    ("students", "words"),
+    ("changes", "overrides", "words"),
     [
-        ([Student("n", "nokd", 0)], "train without fakes"),
-        (
-            [Student("n", "nokd", 0), Student("n", "nokd", 0, view=FakeSelection(num=9))],
-            "not recommended",
-        ),
-        (
-            [
-                Student("n", "nokd", 0),
-                Student("n", "nokd", 0, view=FakeSelection(num=9), fakes="theirs.h5"),
-            ],
-            None,
-        ),
+        (["distill.rho=none"], {}, "train without fakes"),
+        (["distill.rho=0.5", "distill.nfake=[0]"], {}, "train without fakes"),
+        (["distill.rho=selected"], {}, "not recommended"),
+        (["distill.rho=0.5"], {}, None),
+        (["distill.rho=selected"], {"fakes": "theirs.h5"}, None),
     ],
 )
 def test_what_is_said_of_fakes_that_are_not_used_or_not_to_be_used(
-    tmp_path, monkeypatch, students, words
+    finished_run, tmp_path, monkeypatch, changes, overrides, words
 ):
+    monkeypatch.chdir(tmp_path)
+    Path("theirs.h5").write_bytes(b"fakes")
     said: list[str] = []
     monkeypatch.setattr(console, "warn", said.append)
-    run = runs.RunFolder(tmp_path)
-    runs.write_json(run.rho, {"rho": None})
-    distill._note({"nokd+fake": {"nokd+fake": students}}, preset.load("digits"), run)
+    runs.write_json(finished_run.search, {"finished": True, "best_rho": 0.5, "rho": None})
+    asked = job(finished_run, *changes, **overrides)
+    distill._note(plan.distilled(asked.asking(method="nokd+fake")), asked)
     assert [words in text for text in said] == [True] * (words is not None)
-    distill._note({"nokd": {"nokd": [Student("n", "nokd", 0)]}}, preset.load("digits"), run)
+    distill._note(plan.distilled(asked.asking(method="nokd")), asked)
     assert len(said) == (words is not None), "methods without fakes are not spoken of"

@@ -1,6 +1,9 @@
-"""Students: trained once, the same bits anywhere, taught by their chain, on the fakes of their
-view.
+"""Students: trained once, the same bits anywhere, taught by their chain, on the fakes selected for
+them.
 """
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,14 +12,19 @@ from safetensors.torch import load_file
 
 from cgankd import fakes, preset, runs
 from cgankd.fakes import FakeSelection
+from cgankd.job import Job
 from cgankd.models import make_network
 from cgankd.models.saved import save_network
-from cgankd.plan import HEAD, Student, training
+from cgankd.plan import HEAD, Student, StudentPlanner, StudentSpec
 from cgankd.runs import Artefact, RunFolder, hdf5
-from cgankd.stages.students import StudentInputs, _batches, train_student
+from cgankd.stages import students
+from cgankd.stages.students import StudentInputs
 from cgankd.training.machine import Machine
 
+LABEL = {"kind": "class", "classes": list("0123456789")}
+
 STUDENT, TEACHER = "resnet8_x0_0625", "resnet8_x0_125"
+HALF = FakeSelection(rho=0.5)
 CHANGES = [
     "data.size=8",
     "data.num_train=50",
@@ -66,18 +74,36 @@ def set_up(root, *changes: str) -> StudentInputs:
             "relabels": draws.integers(10, size=num),
         },
     )
-    pool.finish([pool.folder / "pool-00000.h5"], made_on={}, per_label=12)
-    return StudentInputs(preset.load("digits", [*CHANGES, *changes]), run, Machine("cpu"))
+    pool.finish([pool.folder / "pool-00000.h5"], made_on={}, per_label=12, label=LABEL)
+    job = Job(preset.load("digits", [*CHANGES, *changes]), run)
+    return StudentInputs(job, Machine("cpu"))
 
 
 @pytest.fixture(scope="module")
-def school(tmp_path_factory):
-    return set_up(tmp_path_factory.mktemp("school"))
+def inputs(tmp_path_factory):
+    return set_up(tmp_path_factory.mktemp("inputs"))
 
 
-def batches_of(student: Student, school: StudentInputs):
-    """The batches of a student and their number."""
-    return _batches(student, training(student, school.preset), school.fakes(student), school)
+def nokd(seed: int = 0, **values) -> StudentSpec:
+    """A student that nobody teaches."""
+    return StudentSpec(STUDENT, "nokd", seed, **values)
+
+
+def plan(spec: StudentSpec, inputs: StudentInputs) -> Student:
+    return StudentPlanner(inputs.job).plan(spec)
+
+
+def train_student(spec: StudentSpec, inputs: StudentInputs) -> Path:
+    """Trains what a spec names; its record."""
+    return students.train_student(plan(spec, inputs), inputs)
+
+
+def shown(spec: StudentSpec, inputs: StudentInputs) -> tuple[Any, int]:
+    """The batches that a student is trained on, and their number."""
+    student = plan(spec, inputs)
+    real, drawn = inputs.real(student), inputs.fakes(student)
+    num_images = len(real) + (len(drawn) if drawn else 0)
+    return students._batches(student, real, drawn, inputs), student.num_steps(num_images)
 
 
 def weights(record) -> dict[str, torch.Tensor]:
@@ -89,45 +115,45 @@ def same(one, other) -> bool:
 
 
 def test_under_the_published_protocol_only_the_search_leaves_out_the_validation_rows(tmp_path):
-    school = set_up(tmp_path, "data.protocol=paper")
-    every, held_out = (
-        school.real(Student(STUDENT, "nokd", 0, held_out=value)) for value in (False, True)
-    )
+    inputs = set_up(tmp_path, "data.protocol=paper")
+    every, held_out = (inputs.real(plan(nokd(held_out=value), inputs)) for value in (False, True))
     assert (len(every), len(held_out)) == (100, 50)
-    validation = {image.numpy().tobytes() for image in school.splits["validation"].pixels}
+    validation = {image.numpy().tobytes() for image in inputs.splits["validation"].pixels}
     assert len(validation) == 50
     assert not validation & {image.numpy().tobytes() for image in held_out.pixels}
     assert validation < {image.numpy().tobytes() for image in every.pixels}
 
 
 def test_rows_of_rare_labels_are_repeated_with_and_without_the_validation_rows(tmp_path):
-    school = set_up(tmp_path, "data.protocol=paper", "data.min_per_label=15")
+    inputs = set_up(tmp_path, "data.protocol=paper", "data.min_per_label=15")
     for held_out in (False, True):
-        labels = school.real(Student(STUDENT, "nokd", 0, held_out=held_out)).labels
+        labels = inputs.real(plan(nokd(held_out=held_out), inputs)).labels
         assert labels.bincount().tolist() == [15] * 10
-    validation = {image.numpy().tobytes() for image in school.splits["validation"].pixels}
-    assert not validation & {image.numpy().tobytes() for image in school.held_out.pixels}
+    validation = {image.numpy().tobytes() for image in inputs.splits["validation"].pixels}
+    assert not validation & {image.numpy().tobytes() for image in inputs.held_out.pixels}
 
 
 KINDS = {
-    "nokd": Student(STUDENT, "nokd", 0),
-    "nokd+fake": Student(STUDENT, "nokd", 0, view=FakeSelection(rho=0.5)),
-    "blkd": Student(STUDENT, "blkd", 0, TEACHER),
-    "takd+fake": Student(STUDENT, "takd", 0, TEACHER, STUDENT, FakeSelection(rho=0.5)),
-    "sskd+fake": Student(STUDENT, "sskd", 0, TEACHER, view=FakeSelection(rho=0.5)),
-    "blkd+uda": Student(STUDENT, "blkd+uda", 0, TEACHER),
+    "nokd": nokd(),
+    "nokd+fake": nokd(selection=HALF),
+    "blkd": StudentSpec(STUDENT, "blkd", 0, TEACHER),
+    "takd+fake": StudentSpec(STUDENT, "takd", 0, TEACHER, STUDENT, HALF),
+    "sskd+fake": StudentSpec(STUDENT, "sskd", 0, TEACHER, selection=HALF),
+    "blkd+uda": StudentSpec(STUDENT, "blkd+uda", 0, TEACHER),
 }
 
 
 @pytest.fixture(scope="module")
-def trained(school):
-    return {name: train_student(student, school) for name, student in KINDS.items()}
+def trained(inputs):
+    return {name: train_student(student, inputs) for name, student in KINDS.items()}
 
 
-def test_a_student_is_trained_once_and_records_its_score(school, trained):
+def test_a_student_is_trained_once_and_records_its_score(inputs, trained):
     record = runs.verify_files(trained["nokd+fake"], "distill")
     assert (record["network"], record["steps"], record["fakes"]) == (STUDENT, 4, 60)
-    assert record["validation"] == school.score(school.load(KINDS["nokd+fake"]), "validation")
+    assert record["validation"] == inputs.score(
+        inputs.load(plan(KINDS["nokd+fake"], inputs)), "validation"
+    )
     assert record["parameters"] == sum(
         value.numel()
         for name, value in weights(trained["nokd"]).items()
@@ -140,7 +166,7 @@ def test_a_student_is_trained_once_and_records_its_score(school, trained):
         "metrics.jsonl",
     }
     before = trained["nokd"].stat().st_mtime_ns
-    assert train_student(KINDS["nokd"], school) == trained["nokd"]
+    assert train_student(KINDS["nokd"], inputs) == trained["nokd"]
     assert trained["nokd"].stat().st_mtime_ns == before
 
 
@@ -150,55 +176,53 @@ def test_a_student_has_the_same_bits_in_another_folder_and_in_another_order(trai
         assert same(train_student(KINDS[name], other), trained[name]), name
 
 
-def test_seed_method_and_fakes_each_make_another_student(school, trained):
-    again = train_student(Student(STUDENT, "nokd", 1), school)
+def test_seed_method_and_fakes_each_make_another_student(inputs, trained):
+    again = train_student(nokd(seed=1), inputs)
     assert not same(again, trained["nokd"])
     assert not same(trained["nokd+fake"], trained["nokd"])
     assert not same(trained["blkd"], trained["nokd"])
 
 
-def test_takd_trains_its_assistant_first_and_learns_from_it(school, trained):
-    assistants = [
-        path for path in (school.run.root / "students").iterdir() if "-blkd+fake-" in path.name
-    ]
+def test_takd_trains_its_assistant_first_and_learns_from_it(inputs, trained):
+    assistants = list((inputs.job.run.root / "students").glob("*-blkd+fake-*"))
     assert len(assistants) == 1
-    inputs = runs.read_json(trained["takd+fake"])["inputs"]
-    assert inputs["assistant"] == runs.read_json(assistants[0] / "student.json")["digest"]
-    direct = train_student(
-        Student(STUDENT, "blkd", 0, TEACHER, view=FakeSelection(rho=0.5)), school
-    )
+    made_from = runs.read_json(trained["takd+fake"])["inputs"]
+    assert made_from["assistant"] == runs.read_json(assistants[0] / "student.json")["digest"]
+    direct = train_student(StudentSpec(STUDENT, "blkd", 0, TEACHER, selection=HALF), inputs)
     assert direct.parent == assistants[0]
     assert not same(direct, trained["takd+fake"])
 
 
-def test_the_teacher_is_not_changed_by_its_students(school, trained):
-    runs.verify_files(school.run.teacher(TEACHER), "train-teacher")
-    teacher = school.network(school.run.teacher(TEACHER), "train-teacher")
-    assert teacher is school.network(school.run.teacher(TEACHER), "train-teacher"), "loaded once"
+def test_the_teacher_is_not_changed_by_its_students(inputs, trained):
+    runs.verify_files(inputs.job.run.teacher(TEACHER), "train-teacher")
+    teacher = inputs.network(inputs.job.run.teacher(TEACHER), "train-teacher")
+    assert teacher is inputs.network(inputs.job.run.teacher(TEACHER), "train-teacher"), (
+        "loaded once"
+    )
     assert set(weights(trained["blkd"])) == set(weights(trained["nokd"])), "and no part of them"
 
 
-def test_students_are_normalised_by_the_real_images_alone(school, trained):
-    source = school.splits["train"].pixels.double() / 255
+def test_students_are_normalised_by_the_real_images_alone(inputs, trained):
+    source = inputs.splits["train"].pixels.double() / 255
     for record in trained.values():
         described = runs.read_json(record.parent / "network.json")
         assert described["mean"] == pytest.approx(source.mean((0, 2, 3)).tolist())
 
 
-def test_the_fakes_of_a_view_are_its_rows_with_its_labels(school):
-    for view in (
-        FakeSelection(rho=0.5),
+def test_the_fakes_of_a_selection_are_its_rows_with_its_labels(inputs):
+    for selection in (
+        HALF,
         FakeSelection(rho=0.5, relabel="keep"),
         FakeSelection(num=30),
     ):
-        pool = fakes.Pool(school.run.pool)
-        rows = pool.rows(view, school.preset.seed)
-        found = school.fakes(Student(STUDENT, "nokd", 0, view=view))
-        assert found.labels.tolist() == pool.labels(view, rows).tolist()
+        pool = fakes.Pool(inputs.job.run.pool)
+        rows = pool.rows(selection, inputs.job.preset.seed)
+        found = inputs.fakes(plan(nokd(selection=selection), inputs))
+        assert found.labels.tolist() == pool.labels(selection, rows).tolist()
         np.testing.assert_array_equal(found.pixels.numpy(), pool.images(rows))
 
 
-def test_fakes_of_a_file_are_used_as_they_are_and_drawn_evenly_from_the_classes(school, tmp_path):
+def test_fakes_of_a_file_are_used_as_they_are_and_drawn_evenly_from_the_classes(inputs, tmp_path):
     draws = np.random.default_rng(1)
     labels = np.repeat(np.arange(10), 6)
     pixels = draws.integers(0, 256, (60, 3, 8, 8), dtype=np.uint8)
@@ -206,22 +230,27 @@ def test_fakes_of_a_file_are_used_as_they_are_and_drawn_evenly_from_the_classes(
     path.write_bytes(
         hdf5.to_bytes({"fake_images": pixels, "fake_labels": labels.astype(np.float64)}, {})
     )
-    view = FakeSelection(subsample=False, relabel="keep")
-    found = school.fakes(Student(STUDENT, "nokd", 0, view=view, fakes=str(path)))
+    selection = FakeSelection(subsample=False, relabel="keep")
+    found = inputs.fakes(plan(nokd(selection=selection, fakes_file=str(path)), inputs))
     np.testing.assert_array_equal(found.pixels.numpy(), pixels)
     assert found.labels.tolist() == labels.tolist()
     twenty = FakeSelection(subsample=False, relabel="keep", num=20)
-    some = school.fakes(Student(STUDENT, "nokd", 0, view=twenty, fakes=str(path)))
+    some = inputs.fakes(plan(nokd(selection=twenty, fakes_file=str(path)), inputs))
     assert torch.bincount(some.labels).tolist() == [2] * 10
 
 
-def test_the_head_of_sskd_is_trained_once_for_all_seeds_and_students_learn_with_it(school, trained):
-    heads = [path for path in (school.run.root / "students").iterdir() if HEAD in path.name]
+def heads_of(inputs: StudentInputs) -> list[Path]:
+    """The folders of projection heads."""
+    return list((inputs.job.run.root / "students").glob(f"*-{HEAD}*"))
+
+
+def test_the_head_of_sskd_is_trained_once_for_all_seeds_and_students_learn_with_it(inputs, trained):
+    heads = heads_of(inputs)
     assert len(heads) == 1
     record = runs.read_json(heads[0] / "student.json")
     assert (record["steps"], record["fakes"], "validation" in record) == (3, 60, False)
-    train_student(Student(STUDENT, "sskd", 1, TEACHER, view=FakeSelection(rho=0.5)), school)
-    assert [path for path in (school.run.root / "students").iterdir() if HEAD in path.name] == heads
+    train_student(StudentSpec(STUDENT, "sskd", 1, TEACHER, selection=HALF), inputs)
+    assert heads_of(inputs) == heads
     assert runs.read_json(trained["sskd+fake"])["inputs"]["assistant"] == record["digest"]
     assert set(weights(trained["sskd+fake"])) == set(weights(trained["nokd"])), (
         "the student's own head is dropped"
@@ -229,8 +258,8 @@ def test_the_head_of_sskd_is_trained_once_for_all_seeds_and_students_learn_with_
 
 
 def test_a_batch_has_the_asked_share_of_fakes(tmp_path):
-    school = set_up(tmp_path, "distill.fake_share=0.25")
-    batches, steps = batches_of(Student(STUDENT, "nokd", 0, view=FakeSelection(rho=0.5)), school)
+    inputs = set_up(tmp_path, "distill.fake_share=0.25")
+    batches, steps = shown(nokd(selection=HALF), inputs)
     assert steps == 4
     real, fake = batches.parts
     assert (real.size, fake.size) == (12, 4)
@@ -240,37 +269,33 @@ def test_a_batch_has_the_asked_share_of_fakes(tmp_path):
 
 
 def test_proportional_fakes_join_the_real_images(tmp_path):
-    school = set_up(tmp_path, "distill.fake_share=proportional")
-    batches, _ = batches_of(Student(STUDENT, "nokd", 0, view=FakeSelection(rho=0.5)), school)
+    inputs = set_up(tmp_path, "distill.fake_share=proportional")
+    batches, _ = shown(nokd(selection=HALF), inputs)
     assert len(batches.images) == 50 + 60
     assert batches.size == 16
 
 
 def test_a_budget_of_epochs_counts_batches_of_all_images(tmp_path):
-    school = set_up(tmp_path, "distill.budget=epochs", "distill.epochs=3")
-    assert batches_of(Student(STUDENT, "nokd", 0), school)[1] == 3 * 4  # 50 images in batches of 16
-    assert (
-        batches_of(Student(STUDENT, "nokd", 0, view=FakeSelection(rho=0.5)), school)[1] == 3 * 7
-    )  # 110 images
+    inputs = set_up(tmp_path, "distill.budget=epochs", "distill.epochs=3")
+    assert shown(nokd(), inputs)[1] == 3 * 4  # 50 images in batches of 16
+    assert shown(nokd(selection=HALF), inputs)[1] == 3 * 7  # 110 images
 
 
-def test_students_of_one_seed_see_the_same_real_images_with_and_without_distillation(school):
-    (plain, _), (with_fakes, _) = (
-        batches_of(KINDS[name], school) for name in ("nokd", "nokd+fake")
-    )
-    again, _ = batches_of(KINDS["blkd"], school)
-    other, _ = batches_of(Student(STUDENT, "nokd", 1), school)
+def test_students_of_one_seed_see_the_same_real_images_with_and_without_distillation(inputs):
+    (plain, _), (with_fakes, _) = (shown(KINDS[name], inputs) for name in ("nokd", "nokd+fake"))
+    again, _ = shown(KINDS["blkd"], inputs)
+    other, _ = shown(nokd(seed=1), inputs)
     assert torch.equal(plain(2)[0], again(2)[0])
     assert not torch.equal(plain(2)[0], other(2)[0])
     assert len(with_fakes(2)[0]) == len(plain(2)[0]), "equal batches, so that steps are comparable"
 
 
-def test_all_splits_are_scored_by_the_task(school):
+def test_all_splits_are_scored_by_the_task(inputs):
     class Zero(torch.nn.Module):
         def forward(self, images):
             return torch.eye(10)[torch.zeros(len(images), dtype=torch.int64)]
 
-    for split, images in school.splits.items():
-        assert school.score(Zero(), split) == pytest.approx(
+    for split, images in inputs.splits.items():
+        assert inputs.score(Zero(), split) == pytest.approx(
             100 * (images.labels != 0).float().mean().item()
         )

@@ -54,7 +54,7 @@ def rounds(
 ) -> VicinalGanBatches:
     images = sorted_images(labels)
     made = make_vicinity(Width(kind=kind, **width), images.values)
-    return VicinalGanBatches(images, made, size, 1, sigma=sigma, seed=seed, share=ALONE)
+    return VicinalGanBatches(images, made, size, 1, sigma=sigma, seed=seed, process=ALONE)
 
 
 def near_by_loop(labels: list[float], target: float, kind: str, kappa: float) -> list[int]:
@@ -80,7 +80,7 @@ def test_the_rules_give_the_published_widths_though_labels_are_float32(per_label
     soft, hard = (make_vicinity(Width(kind=kind), images.values) for kind in ("soft", "hard"))
     assert rule_of_thumb(images.labels) == pytest.approx(sigma, abs=5e-8)
     assert VicinalGanBatches(
-        images, soft, 4, 1, sigma=None, seed=0, share=ALONE
+        images, soft, 4, 1, sigma=None, seed=0, process=ALONE
     ).sigma == rule_of_thumb(images.labels)
     assert soft.nu == pytest.approx(50_625, rel=1e-9), "in float32 it would be 50,621.5"
     assert soft.radius == pytest.approx(0.0116812, abs=5e-8)
@@ -249,11 +249,11 @@ def test_a_round_is_a_function_of_seed_and_step_alone():
 
 
 def pairs(
-    labels, size: int, share: ProcessSlice = ALONE, seed: int = 0, width: Width | None = None
+    labels, size: int, process: ProcessSlice = ALONE, seed: int = 0, width: Width | None = None
 ) -> Pairs:
     images = sorted_images(labels)
     made = make_vicinity(width, images.values) if width else None
-    return Pairs(images, made, size, seed=seed, share=share)
+    return Pairs(images, made, size, seed=seed, process=process)
 
 
 def test_targets_of_pairs_are_uniform_over_distinct_labels_and_images_over_those_of_the_target():
@@ -297,7 +297,7 @@ def test_pairs_are_a_function_of_seed_and_step_and_shared_among_processes():
     for step in (3, 0, 2):
         assert all(torch.equal(a, b) for a, b in zip(again(step), whole[step], strict=True))
         parts = [
-            pairs(uneven(), 8, share=ProcessSlice(rank, 2), width=Width())(step)
+            pairs(uneven(), 8, process=ProcessSlice(rank, 2), width=Width())(step)
             for rank in range(2)
         ]
         for one, (even, odd) in zip(whole[step], zip(*parts, strict=True), strict=True):
@@ -305,4 +305,4 @@ def test_pairs_are_a_function_of_seed_and_step_and_shared_among_processes():
     assert not torch.equal(whole[0][1], whole[1][1])
     assert not torch.equal(pairs(uneven(), 8, seed=1, width=Width())(0)[1], whole[0][1])
     with pytest.raises(UserError, match="batch of 9 cannot be shared"):
-        pairs(uneven(), 9, share=ProcessSlice(0, 2))
+        pairs(uneven(), 9, process=ProcessSlice(0, 2))

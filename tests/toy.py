@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cgankd import pipeline, preset
+from cgankd import pipeline, plan, preset
 from cgankd.errors import UserError
-from cgankd.plan import Overrides
-from cgankd.runs import RunFolder, hdf5
+from cgankd.job import Job
+from cgankd.runs import Artefact, RunFolder, hdf5
 
 TOY = [
     "data.num_train=40", "data.num_validation=200", "gan.width=1", "gan.latent=8", "gan.steps=24",
@@ -33,31 +33,31 @@ TOY = [
     "distill.methods=['nokd', 'nokd+fake']", "distill.seeds=[0, 1]", "distill.steps=16",
     "distill.batch=16", "distill.pairs=[['resnet8_x0_25', 'resnet8_x0_125', 'resnet8_x0_0625']]",
 ]  # fmt: skip
+ANGLE = [
+    "gan.embedding.network='resnet8_x0_125'", "gan.embedding.size=16", "generate.labels=6",
+    "gan.embedding.images.steps=12", "gan.embedding.labels.steps=8", "dre.features.width=4",
+    "generate.bound_bins=2", "teacher.head=16", "distill.head=8", "evaluate.radius=20.0",
+    "evaluate.centers=2", "evaluate.types.network='resnet8_x0_25'", "evaluate.types.steps=8",
+    "dre.vicinity={gaps=2.0}",
+]  # fmt: skip
 KINDS = {
     "digits": [
         "dre.features.network='resnet8_x0_25'", "distill.sskd.head.steps=8",
         "distill.sskd.head.batch=16",
     ],
-    "digits-angle": [
-        "gan.embedding.network='resnet8_x0_125'", "gan.embedding.size=16", "generate.labels=6",
-        "gan.embedding.images.steps=12", "gan.embedding.labels.steps=8", "dre.features.width=4",
-        "generate.bound_bins=2", "teacher.head=16", "distill.head=8", "evaluate.radius=20.0",
-        "evaluate.centers=2", "evaluate.types.network='resnet8_x0_25'", "evaluate.types.steps=8",
-        "dre.vicinity={gaps=2.0}",
-    ],
+    "digits-angle": ANGLE,
+    "rc49-r25": [*ANGLE, "data.size=16", "distill.epochs=1", "distill.nfake=20"],
 }  # fmt: skip
-STAGES = ("train-gan", "train-teacher", "fit-dre", "generate", "select-rho", "distill")
-
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([
-    "cgankd.cli.commands", "cgankd.pipeline", "cgankd.training.loop", "cgankd.stages.distill",
-    "cgankd.stages.evaluate", "cgankd.stages.fit_dre", "cgankd.stages.generate",
-    "cgankd.stages.select_rho", "cgankd.stages.train_gan", "cgankd.stages.train_teacher",
-    "sklearn.datasets", "scipy.ndimage",
-])  # fmt: skip
-
-
-KINDS["rc49-r25"] = [*KINDS["digits-angle"], "data.size=16", "distill.epochs=1", "distill.nfake=20"]
+_context.set_forkserver_preload(
+    [
+        "cgankd.cli.commands",
+        "cgankd.pipeline",
+        *(stage.module for stage in plan.STAGES.values()),
+        "sklearn.datasets",
+        "scipy.ndimage",
+    ]
+)
 
 
 def settings(kind: str, *changes: str) -> preset.Preset:
@@ -65,32 +65,53 @@ def settings(kind: str, *changes: str) -> preset.Preset:
     return preset.load(kind, [*TOY, *KINDS[kind], *changes])
 
 
-def job(kind: str, root: Path, *changes: str, **options: Any) -> pipeline.Job:
-    return pipeline.Job(settings(kind, *changes), RunFolder(root), device="cpu", **options)
+def job(kind: str, root: Path, *changes: str, **options: Any) -> Job:
+    """A job on a toy preset, with `options` of Job; its overrides are added by `asking`."""
+    return Job(settings(kind, *changes), RunFolder(root), **{"device": "cpu", **options})
 
 
-def start(stage: str, root: Path, kind: str, *changes: str, **options: Any) -> BaseProcess:
-    """Starts a stage in a child, which saves a checkpoint after every step unless told
-    otherwise.
+def planned(stage: str, job: Job) -> Sequence[Artefact]:
+    """What a stage makes of a job."""
+    return plan.STAGES[stage].plan(job)
+
+
+def states(stage: str, job: Job) -> list[str]:
+    """The state of each artefact of a stage."""
+    return [artefact.state() for artefact in planned(stage, job)]
+
+
+def start(stage: str, job: Job, *, seconds: float = 0.0, **circumstances: Any) -> BaseProcess:
+    """Starts a stage in a child, which saves a checkpoint every so many `seconds`: after each step.
+
+    Circumstances: `sabotage` is called first; `unseeded` steps are drawn at random; `report` is the
+    file for the peak of its memory.
     """
-    process = _context.Process(target=_child, args=(stage, root, kind, changes, options))
+    process = _context.Process(target=_child, args=(stage, job, seconds), kwargs=circumstances)
     process.start()
     return process
 
 
-def build(stage: str, root: Path, kind: str, *changes: str, **options: Any) -> int:
+def build(stage: str, job: Job, *, seconds: float = 60.0, **circumstances: Any) -> int:
     """Runs a stage in a child to its end, by default without checkpoints; its exit code, or minus
-    the signal.
+    the signal. What a UserError says is left in the run's error.txt.
     """
-    process = start(stage, root, kind, *changes, **{"seconds": 60.0, **options})
+    process = start(stage, job, seconds=seconds, **circumstances)
     process.join(240)
     assert process.exitcode is not None, f"{stage} did not end"
     return process.exitcode
 
 
-def build_all(root: Path, kind: str, *changes: str, upto: str = "distill") -> None:
-    for stage in STAGES[: STAGES.index(upto) + 1]:
-        assert build(stage, root, kind, *changes) == 0, stage
+def error(job: Job) -> str:
+    """What the last child of a run had to say, with its hint."""
+    return (job.run.root / "error.txt").read_text()
+
+
+def build_all(job: Job, upto: str = "distill") -> None:
+    """Runs the stages of the chain, in their order, up to one of them."""
+    for stage in plan.chain_of(job.preset):
+        assert build(stage.name, job) == 0, stage.name
+        if stage.name == upto:
+            return
 
 
 def command(folder: Path, *arguments: object) -> BaseProcess:
@@ -115,34 +136,36 @@ def _command(folder: Path, arguments: list[str]) -> None:
 
 
 def _child(
-    stage: str, root: Path, kind: str, changes: tuple[str, ...], options: dict[str, Any]
+    stage: str,
+    job: Job,
+    seconds: float,
+    *,
+    sabotage: Callable[[], None] | None = None,
+    unseeded: bool = False,
+    report: Path | None = None,
 ) -> None:
     import torch
 
     from cgankd import signals
     from cgankd.training import loop
 
-    _set_up(options.get("seconds", 0.0))
-    sys.stderr = io.StringIO() if options.get("silent", True) else sys.stderr
-    if options.get("unseeded"):
+    _set_up(seconds)
+    sys.stderr = io.StringIO()
+    if unseeded:
         loop.seed_everything = lambda *name: torch.seed()  # type: ignore[assignment]
-    if options.get("break"):
-        options["break"]()
+    if sabotage:
+        sabotage()
     signals.install()
     code = 0
     try:
-        call = Overrides(**options.get("call", {}))
-        pipeline.build(
-            stage,
-            replace(job(kind, root, *changes), call=call, rebuild=options.get("rebuild", False)),
-        )
-        if report := options.get("report"):
+        pipeline.build_stage(stage, job)
+        if report:
             import resource
 
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            Path(report).write_text(json.dumps({"peak": peak}))
+            report.write_text(json.dumps({"peak": peak}))
     except UserError as error:
-        (root / "error.txt").write_text(f"{error}\n{error.hint}")
+        (job.run.root / "error.txt").write_text(f"{error}\n{error.hint}")
         code = error.code
     os._exit(code)
 
@@ -172,6 +195,35 @@ def small_disk() -> None:
     import resource
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+
+def signal_in_the_sixth_step() -> None:
+    """The process is asked to stop while a GAN takes that step."""
+    from cgankd.training import updates
+
+    step_of = updates.Adversarial.__call__
+
+    def asked(self: Any, batch: Any, step: int) -> Any:
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step_of(self, batch, step)
+
+    updates.Adversarial.__call__ = asked  # type: ignore[method-assign]
+
+
+def signal_in_the_third_block() -> None:
+    """The process is asked to stop while that block of fakes is drawn."""
+    from cgankd.fakes import sampling
+
+    draw, drawn = sampling.Sampler.draw, []
+
+    def asked(self: Any, stream: str, *given: Any) -> Any:
+        drawn.extend(["fake"] if stream == "fake" else [])
+        if len(drawn) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return draw(self, stream, *given)
+
+    sampling.Sampler.draw = asked  # type: ignore[method-assign]
 
 
 def poisoned_loss() -> None:

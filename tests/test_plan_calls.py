@@ -1,0 +1,145 @@
+"""What a call asks for beside its preset: methods, rho, numbers of fakes, the ablation."""
+
+from dataclasses import asdict
+
+import pytest
+from planning import job
+
+from cgankd import plan
+from cgankd.errors import UserError
+from cgankd.fakes import FakeSelection
+from cgankd.plan.students import (
+    ablation_rows,
+    method_rows,
+    methods,
+    rho_of,
+    search_rows,
+    selections_of,
+)
+
+HALF = FakeSelection(rho=0.5)
+KEEP_50 = ["distill.nfake=50", "distill.relabel=keep"]
+
+
+def test_methods_are_those_of_the_preset_unless_the_call_names_one(finished_run):
+    assert methods(job(finished_run)) == ["nokd", "takd+fake"]
+    assert methods(job(finished_run, method="blkd+fake")) == ["blkd+fake"]
+
+
+def test_a_method_of_the_call_that_does_not_apply_is_refused(finished_run):
+    with pytest.raises(UserError, match=r"--method sskd: sskd needs the table") as caught:
+        methods(job(finished_run, method="sskd"))
+    assert caught.value.code == 2
+
+
+# rho
+
+
+def test_rho_is_that_of_the_call_else_of_the_preset_else_the_selected_one(finished_run):
+    asked = job(finished_run, *KEEP_50, rho="0.25")
+    assert selections_of(asked) == [FakeSelection(0.25, True, "keep", 50)]
+    assert selections_of(job(finished_run, *KEEP_50)) == [FakeSelection(0.5, True, "keep", 50)]
+    selected = job(finished_run, "distill.rho=selected")
+    assert rho_of(selected) == selections_of(selected)[0].rho == 0.7
+    finished_run.search.unlink()
+    with pytest.raises(UserError, match="not found") as caught:
+        selections_of(selected)
+    assert "cgankd select-rho" in caught.value.hint
+
+
+def test_with_rho_none_students_are_those_without_fakes(finished_run):
+    without = method_rows("nokd", job(finished_run))["nokd"]
+    assert [one.selection for one in without] == [None, None]
+    for asked in (job(finished_run, rho="none"), job(finished_run, "distill.rho=none")):
+        assert method_rows("nokd+fake", asked) == {"nokd+fake": without}
+    again = job(finished_run, "distill.rho=none", rho="0.5")
+    assert [one.selection for one in method_rows("nokd+fake", again)["nokd+fake"]] == [HALF, HALF]
+
+
+@pytest.mark.parametrize("value", ["0", "1.1", "-0.5", "nan", "inf", "half"])
+def test_a_rho_that_is_no_share_is_refused(finished_run, value):
+    with pytest.raises(UserError, match=f"--rho {value}: expected a number in") as caught:
+        selections_of(job(finished_run, rho=value))
+    assert caught.value.code == 2
+
+
+# Numbers of fakes
+
+
+def test_a_list_of_numbers_of_fakes_gives_a_row_each_and_zero_is_without(finished_run):
+    asked = job(finished_run, "distill.nfake=[0, 10, 50]")
+    rows = method_rows("nokd+fake", asked)
+    assert {name: [one.selection for one in students] for name, students in rows.items()} == {
+        "nokd+fake (0)": [None] * 2,
+        "nokd+fake (10)": [FakeSelection(rho=0.5, num=10)] * 2,
+        "nokd+fake (50)": [FakeSelection(rho=0.5, num=50)] * 2,
+    }
+    plain = method_rows("nokd", asked)
+    assert list(plain) == ["nokd"]
+    assert rows["nokd+fake (0)"] == plain["nokd"], "the same students"
+    searched = [one.selection for row in search_rows(asked.preset).values() for one in row]
+    assert {selection.num for selection in searched if selection} == {50}
+
+
+# The ablation
+
+
+def test_each_row_of_the_ablation_adds_one_step(finished_run):
+    asked = job(finished_run, "distill.nfake=50", ablation=True)
+    rows = ablation_rows(asked)
+    chosen = {name: students[0].selection for name, students in rows.items()}
+    assert {name: one and asdict(one) for name, one in chosen.items()} == {
+        "nokd": None,
+        "raw fakes": {"rho": 1.0, "subsample": False, "relabel": "keep", "num": 50, "bins": 1},
+        "+ subsampling": {"rho": 1.0, "subsample": True, "relabel": "keep", "num": 50, "bins": 1},
+        "+ filter": {"rho": 0.5, "subsample": True, "relabel": "keep", "num": 50, "bins": 1},
+        "+ relabel": {"rho": 0.5, "subsample": True, "relabel": "hard", "num": 50, "bins": 1},
+    }
+    assert [[one.seed for one in students] for students in rows.values()] == [[0, 1]] * 5
+    full = method_rows("nokd+fake", job(finished_run, "distill.nfake=50"))
+    assert rows["+ relabel"] == full["nokd+fake"]
+
+
+def test_the_ablation_of_a_preset_that_keeps_labels_ends_with_the_teachers_all_the_same(
+    finished_run,
+):
+    rows = ablation_rows(job(finished_run, "distill.relabel=keep", ablation=True))
+    assert rows["+ filter"][0].selection == FakeSelection(rho=0.5, relabel="keep")
+    assert rows["+ relabel"][0].selection == FakeSelection(rho=0.5, relabel="hard")
+
+
+def test_search_methods_and_ablation_filter_within_the_same_ranges_of_labels(finished_run):
+    changes = ["distill.filter_bins=9", "distill.relabel=unclipped"]
+    asked = job(finished_run, *changes, name="digits-angle", rho="0.7", ablation=True)
+    expected = FakeSelection(0.7, relabel="unclipped", bins=9)
+    assert {one.selection for one in search_rows(asked.preset)["0.7"]} == {expected}
+    assert selections_of(asked) == [expected]
+    rows = ablation_rows(asked)
+    assert rows["+ relabel"][0].selection == expected
+    assert rows["+ filter"][0].selection == FakeSelection(0.7, relabel="keep", bins=9)
+
+
+def test_the_ablation_is_one_artefact_beside_those_of_the_methods(finished_run):
+    (made,) = plan.distilled(job(finished_run, ablation=True))
+    assert made.record == finished_run.root / "distill" / "ablation.json"
+    assert not made.owns_folder
+    assert {table.record.name for table in plan.distilled(job(finished_run))} == {
+        "nokd.json",
+        "takd+fake.json",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "overrides", "words"),
+    [
+        (["distill.rho=none"], {}, "the ablation adds fakes step by step, but rho is none"),
+        ([], {"rho": "none"}, "the ablation adds fakes step by step, but rho is none"),
+        ([], {"fakes": "theirs.h5"}, "needs the pool of the run, not a file of fakes"),
+    ],
+)
+def test_an_ablation_without_the_fakes_of_the_run_is_refused(
+    finished_run, changes, overrides, words
+):
+    with pytest.raises(UserError, match=words) as caught:
+        plan.distilled(job(finished_run, *changes, ablation=True, **overrides))
+    assert caught.value.code == 2
