@@ -36,12 +36,24 @@ def reader(source: str) -> Reader:
 
 def load(settings: Data, seed: int) -> Source:
     """The images of `settings`, split by `seed`; UserError when they do not suffice."""
-    source = splits.split(reader(settings.source).read(settings, seed), settings, seed)
+    source = divided(read(settings, seed), settings, seed)
     train = source.rows["train"]
     if settings.protocol == "paper":  # validation rows are training rows too
         train = np.union1d(train, source.rows["validation"])
     train = splits.repeated(source.labels, train, settings, seed)
     return replace(source, rows={**source.rows, "train": train})
+
+
+def read(settings: Data, seed: int) -> RawData:
+    """What the source holds before it is split."""
+    return reader(settings.source).read(settings, seed)
+
+
+def divided(raw: RawData, settings: Data, seed: int) -> Source:
+    """The splits of what was read, checked for classes that one lacks."""
+    source = splits.split(raw, settings, seed)
+    splits.tell_lacking(source, settings)
+    return source
 
 
 def known_label(settings: Data) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ def read(settings: Data, seed: int) -> RawData:
     rng = np.random.default_rng([seed, 0xDA7A])
     images, classes = handwritten(settings.size)
     rows = _stratified(classes, settings, rng)
-    return RawData(three_channels(images), classes, label(settings), rows, in_place=True)
+    return RawData(three_channels(images), classes, label(settings), rows)
 
 
 def files(settings: Data) -> list[Path]:

@@ -27,7 +27,7 @@ def read(settings: Data, seed: int) -> RawData:
         for image, angle in zip(images, angles, strict=True)
     ]
     pixels = digits.three_channels(np.stack(turned))
-    return RawData(pixels, angles, label(settings), rows, types, in_place=True)
+    return RawData(pixels, angles, label(settings), rows, types)
 
 
 def files(settings: Data) -> list[Path]:
