@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sets import AUTO, classes, heard, noise, settings
+from sets import AUTO, classes, heard, noise, refused, settings
 
 from cgankd import sources
 from cgankd.sources import draws
@@ -136,3 +136,48 @@ def test_a_test_that_lacks_classes_is_told_with_their_names(tmp_path, monkeypatc
         settings("folder", folder, test=str(tmp_path / "test"), num_train=6, num_validation=2), 0
     )
     assert warned == [f"{folder}: no test image is of 1 of the 2 classes: a"]
+
+
+# Copies
+
+
+def test_test_images_that_are_trained_on_are_refused_whatever_their_names_are(
+    tmp_path, monkeypatch
+):
+    warned = heard(monkeypatch, "warn")
+    folder = classes(tmp_path / "set")
+    both = {"test": str(folder), "num_train": 16, "num_validation": 8}
+    error = refused(
+        settings("folder", folder, **both), "24 of 24 test images are images to train on"
+    )
+    assert "data.allow_overlap = true" in error.hint
+    copies = tmp_path / "copies"
+    for path in folder.rglob("*.png"):
+        copy = copies / path.parent.name / f"copy-{path.name}"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    refused(settings("folder", folder, **{**both, "test": str(copies)}), "24 of 24 test images")
+    assert not warned
+    allowed = sources.load(settings("folder", folder, **both, allow_overlap=True), 0)
+    assert len(allowed.rows["test"]) == 24
+    assert "24 of 24 test images" in warned[0]
+
+
+def test_a_few_copies_are_counted_and_let_pass(tmp_path, monkeypatch):
+    warned = heard(monkeypatch, "warn")
+    folder, test = classes(tmp_path / "set"), classes(tmp_path / "test", 40, ("b", "a"))
+    asked = settings("folder", folder, test=str(test), num_train=16, num_validation=8)
+    for path in test.rglob("*.png"):  # pictures of their own
+        noise(path, 5, int(path.stem), ord(path.parent.name))
+    sources.load(asked, 0)
+    assert not warned
+    for name in "ab":
+        (test / name / "00.png").write_bytes((folder / name / "00.png").read_bytes())
+    sources.load(asked, 0)
+    (text,) = warned
+    assert "2 of 80 test images are images to train on or to validate with too" in text
+    for name in "ab":
+        for number in (1, 2):
+            copy = (folder / name / f"0{number}.png").read_bytes()
+            (test / name / f"0{number}.png").write_bytes(copy)
+    refused(asked, "6 of 80 test images")

@@ -59,6 +59,11 @@ class Data(Settings):
     skip_broken: bool = Field(
         default=False, description="leave out images that cannot be read, and count them"
     )
+    allow_overlap: bool = Field(
+        default=False,
+        description="test on images that are trained on too, pixel for pixel, however many they "
+        "are",
+    )
 
     @model_validator(mode="after")
     def _label(self) -> "Data":

@@ -9,7 +9,7 @@ import numpy as np
 
 from cgankd.preset import Data
 from cgankd.preset.sources import SOURCES
-from cgankd.sources import splits
+from cgankd.sources import overlap, splits
 from cgankd.sources.source import RawData, Source
 
 
@@ -50,9 +50,10 @@ def read(settings: Data, seed: int) -> RawData:
 
 
 def divided(raw: RawData, settings: Data, seed: int) -> Source:
-    """The splits of what was read, checked for classes that one lacks."""
+    """The splits of what was read, checked for classes that one lacks and images that two share."""
     source = splits.split(raw, settings, seed)
     splits.tell_lacking(source, settings)
+    overlap.check(source, settings)
     return source
 
 
