@@ -9,7 +9,7 @@ import numpy as np
 
 from cgankd.preset import Data
 from cgankd.preset.sources import SOURCES
-from cgankd.sources import overlap, splits
+from cgankd.sources import labels, notes, overlap, places, splits
 from cgankd.sources.source import RawData, Source
 
 
@@ -45,8 +45,14 @@ def load(settings: Data, seed: int) -> Source:
 
 
 def read(settings: Data, seed: int) -> RawData:
-    """What the source holds before it is split."""
-    return reader(settings.source).read(settings, seed)
+    """What the source holds before it is split, with a note on what of it is left out."""
+    with places.reading():
+        raw = reader(settings.source).read(settings, seed)
+    place = str(places.images(settings) or settings.source)
+    labels.check_words(raw.label, place)
+    if any(raw.left_out.values()):
+        notes.say(f"{place}: {len(raw.images)} images, left out {outline(raw.left_out)}")
+    return raw
 
 
 def divided(raw: RawData, settings: Data, seed: int) -> Source:
@@ -55,6 +61,11 @@ def divided(raw: RawData, settings: Data, seed: int) -> Source:
     splits.tell_lacking(source, settings)
     overlap.check(source, settings)
     return source
+
+
+def outline(counts: dict[str, int]) -> str:
+    """How many of what, for people."""
+    return ", ".join(f"{num:,} {what}" for what, num in counts.items() if num)
 
 
 def known_label(settings: Data) -> dict[str, Any] | None:
@@ -66,4 +77,5 @@ def known_label(settings: Data) -> dict[str, Any] | None:
 
 def files(settings: Data) -> list[Path]:
     """What `load` reads, beside this package and its libraries."""
-    return reader(settings.source).files(settings)
+    with places.reading():
+        return reader(settings.source).files(settings)
