@@ -139,7 +139,8 @@ def test_the_digest_covers_pixels_labels_splits_and_meaning(source):
         ("digits", {"num_train": 205}, "data.num_train = 205 is no multiple of 10"),
         ("digits", {"num_validation": 7}, "data.num_validation = 7 is no multiple of 10"),
         ("digits", {"num_train": 1700}, "180 images per class .* has 174"),
-        ("digits-angle", {"num_train": 1697}, "= 1797, but digits-angle has 1797 images"),
+        ("digits-angle", {"num_train": 1697}, "digits-angle has no images left for the test"),
+        ("digits-angle", {"num_train": 1698}, "= 1798, but digits-angle has 1797 images"),
     ],
 )
 def test_asking_for_more_than_there_is_is_refused(name, changes, words):

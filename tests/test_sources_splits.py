@@ -5,6 +5,7 @@ import pytest
 from sets import AUTO, classes, heard, noise, refused, settings
 
 from cgankd import sources
+from cgankd.preset import Data
 from cgankd.sources import draws
 
 
@@ -136,6 +137,16 @@ def test_a_test_that_lacks_classes_is_told_with_their_names(tmp_path, monkeypatc
         settings("folder", folder, test=str(tmp_path / "test"), num_train=6, num_validation=2), 0
     )
     assert warned == [f"{folder}: no test image is of 1 of the 2 classes: a"]
+
+
+def test_the_angles_of_few_turned_digits_are_spread_over_the_range():
+    for seed in range(3):
+        asked = Data(source="digits-angle", size=8, num_train=30, num_validation=15, num_test=15)
+        source = sources.load(asked, seed)
+        for split, num in (("train", 30), ("validation", 15), ("test", 15)):
+            angles = source.labels[source.rows[split]]
+            assert len(angles) == num
+            assert abs(angles.mean() - 45) < 3
 
 
 # Copies
