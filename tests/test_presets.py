@@ -294,6 +294,22 @@ def test_a_wrong_value_is_refused_with_its_key_and_what_was_found(write, text, w
             "auto is for tiny-imagenet, .* digits needs numbers",
         ),
         ("[data]\nsource = 'rc49'\ntest = 'x.h5'", "data: test: rc49 has test images of its own"),
+        ("[data]\npath = 'x'", "data: path: the images of digits come with a library"),
+        ("[data]\ntest = 'x'", "data: test: the images of digits come with a library"),
+        ("[data]\nsource = 'digits-angle'\npath = 'x'", "path: the images of digits-angle come"),
+        ("[data]\nskip_broken = true", "data: skip_broken: digits has no image files; tiny-imag"),
+        ("[data]\nunit = 'cm'", "data: unit: only a label with range has one of your own"),
+        ("[data]\nsource = 'cifar10'\ntest = 'x'", "test: without path, cifar10 has test images"),
+        ("[data]\nsource = 'folder'", "data: path is missing: where are the images of .* folder"),
+        ("[data]\nsource = 'folder'\npath = ''", "data.path: .*at least 1 character"),
+        (
+            "[data]\nsource = 'folder'\npath = \"a\\u0000b\"",
+            r"data.path: holds the character '.x00'",
+        ),
+        (
+            "[data]\nsource = 'csv'\npath = 'x'\nrange = [0, 1]\nunit = \"\\u001b\"",
+            "data.unit: holds",
+        ),
         ("[data]\nsource = 'utkface'", "gan.embedding must be given for a continuous label"),
     ],
 )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import toy
 from PIL import Image
+from sets import noise
 
 from cgankd import preset, signals, sources
 from cgankd.cli import commands
@@ -54,30 +55,95 @@ def test_inspect_lists_arrays_classes_and_no_problem(cgankd, write):
     assert ["problems", "none found"] in lines
 
 
-def test_inspect_names_every_problem_of_a_folder(cgankd, tmp_path):
+def test_inspect_names_every_broken_image_and_what_the_others_are(cgankd, tmp_path):
     for name, size in (("a", (8, 8)), ("b", (9, 5))):
         (tmp_path / "set" / name).mkdir(parents=True)
-        Image.new("RGB", size).save(tmp_path / "set" / name / "1.png")
+        Image.new("RGB", size, "red").save(tmp_path / "set" / name / "1.png")
         (tmp_path / "set" / name / "2.png").write_bytes(b"broken")
     code, out, _ = cgankd("data", "inspect", tmp_path / "set", "--json")
     facts = json.loads(out)["result"]
-    assert code == 0
+    assert code == 65
     assert facts["source"] == "folder"
-    assert facts["classes"] == {"a": 2, "b": 2}
+    assert facts["classes"] == {"a": 1, "b": 1}
     assert facts["sizes"] == {"8 x 8": 1, "9 x 5": 1}
-    assert [problem.split(":")[0][-7:] for problem in facts["problems"]] == ["a/2.png", "b/2.png"]
+    (problem,) = facts["problems"]
+    assert "2 of 4 images cannot be read" in problem
+    for name in ("a/2.png", "b/2.png", "data.skip_broken = true"):
+        assert name in problem
 
 
 def test_inspect_tells_numbers_from_classes(tmp_path, write):
     facts = inspection.inspect(write({"images": IMAGES, "labels": np.linspace(0, 2, 40)}))
     assert facts["numbers"] == {"distinct": 40, "min": 0.0, "max": 2.0}
-    for number in range(4):
-        Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.png")
+    for number in range(8):
+        Image.fromarray(IMAGES[number].transpose(1, 2, 0)).save(tmp_path / f"{number}.png")
     (tmp_path / "t.csv").write_text(
-        "file,label\n" + "".join(f"{number}.png,{number % 2}\n" for number in range(4))
+        "file,label\n" + "".join(f"{number}.png,{number % 2}\n" for number in range(8))
     )
     facts = inspection.inspect(tmp_path / "t.csv")
-    assert (facts["source"], facts["classes"], facts["problems"]) == ("csv", {"0": 2, "1": 2}, [])
+    assert (facts["source"], facts["classes"], facts["problems"]) == ("csv", {"0": 4, "1": 4}, [])
+
+
+@pytest.mark.parametrize(
+    ("labels", "bounds", "found"),
+    [
+        (np.arange(40) % 4, None, "classes"),
+        (np.arange(40) % 4 + 1, None, "classes are numbered from 0"),
+        (np.arange(40) % 4 + 1, (1, 4), "numbers"),
+        (np.arange(20, 60), None, "numbers"),
+        (np.linspace(0, 2, 40), None, "numbers"),
+        (np.linspace(0, 2, 40), (0, 1), "lie outside"),
+        (np.r_[np.linspace(0, 2, 39), np.nan], None, "are no numbers"),
+        (np.zeros(40), None, "of one class"),
+    ],
+)
+def test_inspect_reads_as_a_run_would_and_ends_with_65_where_it_refuses(
+    labels, bounds, found, cgankd, write
+):
+    given = ["--range", *bounds] if bounds else []
+    code, out, _ = cgankd("data", "inspect", write({**WHOLE, "labels": labels}), *given, "--json")
+    facts = json.loads(out)["result"]
+    if found in ("classes", "numbers"):
+        assert (code, facts["problems"]) == (0, [])
+        assert found in facts
+    else:
+        assert code == 65
+        assert found in facts["problems"][0]
+
+
+def test_inspect_and_prepare_agree_on_what_is_refused(cgankd, tmp_path):
+    table = tmp_path / "t.csv"
+    for number in range(30):
+        noise(tmp_path / f"{number}.png", number)
+    cases = {
+        "names from 1 on": ([f"{number % 10 + 1}" for number in range(30)], 0),
+        "one class": (["a"] * 30, 65),
+        "fractions as classes": ([f"{number % 3}.5" for number in range(30)], 0),
+        "an escape code": ([["a", "\x1b[0m"][number % 2] for number in range(30)], 65),
+    }
+    for name, (labels, code) in cases.items():
+        table.write_text("file,label\n" + "".join(f"{i}.png,{x}\n" for i, x in enumerate(labels)))
+        assert cgankd("data", "inspect", table)[0] == code, name
+        numbers = ["-s", "data.range=[0, 9]"] if "fractions" in name else []
+        kind = "digits-angle" if numbers else "digits"
+        prepared = tmp_path / f"{name}.h5"
+        asked = ["data.source=csv", f"data.path='{table}'", "data.size=8"]
+        auto = ["data.num_train=auto", "data.num_validation=auto"]
+        changes = [word for change in [*asked, *auto] for word in ("-s", change)]
+        given = ["data", "prepare", "-p", kind, *changes, *numbers, "--to", prepared]
+        assert cgankd(*given)[0] == code, name
+
+
+def test_names_that_are_too_long_for_the_system_are_one_message(cgankd):
+    for arguments in (
+        ("data", "inspect", "x" * 300),
+        ("data", "verify", "x" * 300),
+        ("data", "prepare", "--to", "x" * 300),
+    ):
+        code, out, err = cgankd(*arguments)
+        assert code in (65, 74)
+        assert out == ""
+        assert "File name too long" in err
 
 
 def test_inspect_follows_no_link(tmp_path):

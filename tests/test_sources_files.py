@@ -1,115 +1,22 @@
-"""Image files as sources: class folders, CSV and Tiny-ImageNet, whatever shape their
-images have.
-"""
+"""Image files as sources: class folders and Tiny-ImageNet, with what is left out of them."""
 
+import json
 import os
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from sets import classes, draw, heard, noise, refused, settings
 
 from cgankd import console, sources
-from cgankd.errors import UserError
 from cgankd.preset import Data
-from cgankd.sources import cache, pictures
+from cgankd.sources import cache, inspection, pictures
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-def draw(
-    path: Path, colour: object = (10, 20, 30), size: tuple[int, int] = (12, 9), mode: str = "RGB"
-) -> Path:
-    """A picture of one colour."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, size, colour).save(path)
-    return path
-
-
-def settings(source: str, path: Path, **changes) -> Data:
-    return Data(
-        **{
-            "source": source,
-            "path": str(path),
-            "size": 8,
-            "num_train": 4,
-            "num_validation": 2,
-            **changes,
-        }
-    )
-
-
-def refused(asked: Data, words: str) -> UserError:
-    with pytest.raises(UserError, match=words) as caught:
-        sources.load(asked, 0)
-    assert caught.value.code == 65
-    return caught.value
-
-
-# Pictures
-
-
-@pytest.mark.parametrize(
-    ("name", "mode", "colour", "expected"),
-    [
-        ("a.png", "RGB", (10, 20, 30), (10, 20, 30)),
-        ("a.png", "L", 77, (77, 77, 77)),
-        ("a.png", "1", 1, (255, 255, 255)),
-        ("a.png", "RGBA", (10, 20, 30, 40), (10, 20, 30)),
-        ("a.png", "LA", (50, 9), (50, 50, 50)),
-        ("a.png", "I;16", 0x4D12, (77, 77, 77)),
-        ("a.tif", "CMYK", (0, 0, 0, 0), (255, 255, 255)),
-        ("a.bmp", "RGB", (1, 2, 3), (1, 2, 3)),
-    ],
-)
-def test_every_kind_of_picture_becomes_square_rgb(name, mode, colour, expected, tmp_path):
-    image = pictures.read(draw(tmp_path / name, colour, (21, 13), mode), 8)
-    assert image.dtype == np.uint8
-    assert np.array_equal(image, np.broadcast_to(np.array(expected)[:, None, None], (3, 8, 8)))
-
-
-def test_a_picture_of_the_right_size_keeps_its_bits(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    assert np.array_equal(pictures.read(tmp_path / "a.png", 8), pixels.transpose(2, 0, 1))
-
-
-def test_a_photograph_is_turned_upright(tmp_path):
-    pixels = np.zeros((8, 8, 3), np.uint8)
-    pixels[:4] = 200
-    exif = Image.Exif()
-    exif[0x0112] = 3  # upside down
-    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
-    assert pictures.read(tmp_path / "a.png", 8)[0, :, 0].tolist() == [0] * 4 + [200] * 4
-
-
-def test_a_decompression_bomb_is_not_unpacked(tmp_path):
-    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    start = (
-        b"\x89PNG\r\n\x1a\n"
-        + struct.pack(">I", 13)
-        + header
-        + struct.pack(">I", zlib.crc32(header))
-    )
-    data = b"IDAT" + zlib.compress(bytes(1000))
-    (tmp_path / "a.png").write_bytes(
-        start + struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
-    )
-    with pytest.raises(UserError, match="not a readable image"):
-        pictures.read(tmp_path / "a.png", 8)
-
-
-def test_formats_that_start_other_programs_are_refused(tmp_path):
-    (tmp_path / "a.png").write_bytes(
-        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
-    )
-    with pytest.raises(UserError, match="not a readable image"):
-        pictures.read(tmp_path / "a.png", 8)
 
 
 # Class folders
@@ -148,10 +55,10 @@ def test_broken_images_are_named_or_left_out_and_counted(flowers, monkeypatch):
     monkeypatch.setattr(console, "warn", warned.append)
     source = sources.load(settings("folder", flowers, skip_broken=True), 0)
     assert np.bincount(source.labels).tolist() == [3, 5]
-    assert len(warned) == 1
-    assert "2 of 10 images cannot be read" in warned[0]
-    assert "rose/1.png" in warned[0]
-    assert "rose/2.png" in warned[0]
+    (text,) = [text for text in warned if "cannot be read" in text]
+    assert "2 of 10 images cannot be read" in text
+    assert "rose/1.png" in text
+    assert "rose/2.png" in text
 
 
 def test_test_images_may_stand_in_a_folder_of_their_own(flowers, tmp_path):
@@ -179,7 +86,10 @@ def test_a_folder_of_another_kind_is_refused(tmp_path):
     draw(tmp_path / "one" / "rose" / "1.png")
     refused(settings("folder", tmp_path / "one"), "holds 1 folders, but a class is a folder")
     (tmp_path / "one" / "tulip").mkdir()
-    refused(settings("folder", tmp_path / "one"), "1 class folders have no images: .*tulip")
+    refused(
+        settings("folder", tmp_path / "one"),
+        r"class folder .*tulip has no images \(found: nothing\)",
+    )
     for part in ("test", "train"):
         draw(tmp_path / "parts" / part / "rose" / "1.png")
     error = refused(
@@ -205,174 +115,6 @@ def test_decoded_images_are_kept_until_a_file_changes(flowers, monkeypatch):
     kept.write_bytes(kept.read_bytes()[:1000])
     assert 77 in sources.load(settings("folder", flowers), 0).images[:, 0]
     assert len(read) == 3
-
-
-# CSV
-
-
-@pytest.fixture
-def table(tmp_path):
-    """Writes a CSV beside pictures 0.png to 9.png, whose red is their number."""
-    for number in range(10):
-        draw(tmp_path / "images" / f"{number}.png", (number, 0, 0))
-
-    def table(*lines: str) -> Path:
-        (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
-        return tmp_path / "table.csv"
-
-    return table
-
-
-ROWS = [f"images/{number}.png,{'rose' if number % 2 else 'lily'}" for number in range(10)]
-
-
-def test_a_csv_of_files_and_classes_is_read(table):
-    source = sources.load(settings("csv", table("file,label", *ROWS)), 0)
-    assert source.label == {"kind": "class", "classes": ["lily", "rose"]}
-    assert np.array_equal(source.labels, source.images[:, 0, 0, 0] % 2)
-    assert [len(source.rows[split]) for split in sources.SPLITS] == [4, 2, 4]
-
-
-def test_the_splits_of_a_csv_are_kept(table):
-    parts = ["train"] * 4 + ["validation"] * 2 + ["test"] * 4
-    rows = [f"{row},{part}" for row, part in zip(ROWS, parts, strict=True)]
-    source = sources.load(settings("csv", table("file,label,split", *rows)), 0)
-    found = {split: source.images[source.rows[split], 0, 0, 0].tolist() for split in sources.SPLITS}
-    assert found == {"train": [0, 1, 2, 3], "validation": [4, 5], "test": [6, 7, 8, 9]}
-
-
-def test_the_test_may_stand_in_a_csv_of_its_own(table, tmp_path):
-    (tmp_path / "test.csv").write_text(
-        "\ufefffile,label\nimages/9.png,rose\nimages/8.png,lily\n", encoding="utf-8"
-    )
-    asked = settings("csv", table("file,label", *ROWS[:8]), test=str(tmp_path / "test.csv"))
-    source = sources.load(asked, 0)
-    assert source.images[source.rows["test"], 0, 0, 0].tolist() == [9, 8]
-    assert source.labels[source.rows["test"]].tolist() == [1, 0]
-
-
-def test_classes_that_are_integers_are_ordered_as_integers(table):
-    rows = [f"images/{number}.png,{[10, 9][number % 2]}" for number in range(10)]
-    source = sources.load(settings("csv", table("file,label", *rows)), 0)
-    assert source.label["classes"] == ["9", "10"]
-    assert np.array_equal(source.labels, 1 - source.images[:, 0, 0, 0] % 2)
-
-
-def test_with_a_range_the_labels_of_a_csv_are_numbers(table):
-    rows = [f"images/{number}.png,{number / 4}" for number in range(10)]
-    source = sources.load(
-        settings("csv", table("file,label", *rows), range=[0.0, 2.5], unit="m"), 0
-    )
-    assert source.label == {"kind": "continuous", "min": 0.0, "max": 2.5, "unit": "m"}
-    np.testing.assert_array_equal(source.labels, source.images[:, 0, 0, 0] / 4)
-
-
-def test_numbers_of_a_csv_with_a_step_are_its_multiples_and_drawn_evenly(table):
-    rows = [f"images/{number}.png,{[0.3, 0.1001, 0.7][number % 3]}" for number in range(9)]
-    asked = {"range": [0.0, 1.0], "step": 0.1, "num_train": 3, "num_validation": 3}
-    source = sources.load(settings("csv", table("file,label", *rows), **asked), 0)
-    assert source.label == {"kind": "continuous", "min": 0.0, "max": 1.0, "unit": "", "step": 0.1}
-    for split in sources.SPLITS:
-        assert np.sort(source.labels[source.rows[split]]).tolist() == [
-            np.float32(0.1),
-            np.float32(0.3),
-            np.float32(0.7),
-        ]
-    twice = sources.load(settings("csv", table("file,label", *rows), **asked, min_per_label=2), 0)
-    assert len(twice.rows["train"]) == 6
-
-
-def test_a_csv_may_name_types(table, tmp_path):
-    rows = [f"{row},{number % 3 + 9}" for number, row in enumerate(ROWS)]
-    source = sources.load(settings("csv", table("file,label,type", *rows)), 0)
-    assert np.array_equal(source.types, source.images[:, 0, 0, 0] % 3), (
-        "9, 10, 11 in their order as integers"
-    )
-    refused(
-        settings("csv", table("file,label,type", *rows, "images/x.png,rose,")),
-        "line 12: type is empty",
-    )
-    (tmp_path / "test.csv").write_text("file,label\nimages/9.png,rose\n")
-    asked = settings("csv", table("file,label,type", *rows[:9]), test=str(tmp_path / "test.csv"))
-    assert sources.load(asked, 0).types is None, "not all rows have one"
-
-
-def test_sizes_may_be_left_to_the_data(table):
-    auto = {"num_train": "auto", "num_validation": "auto"}
-    source = sources.load(settings("csv", table("file,label", *ROWS), **auto), 0)
-    assert [len(source.rows[split]) for split in sources.SPLITS] == [6, 2, 2]
-    given = [f"{row},{'train' if number < 9 else 'test'}" for number, row in enumerate(ROWS)]
-    source = sources.load(settings("csv", table("file,label,split", *given), **auto), 0)
-    assert [len(source.rows[split]) for split in sources.SPLITS] == [7, 2, 1]
-    assert source.images[source.rows["test"], 0, 0, 0].tolist() == [9]
-    refused(
-        settings("csv", table("file,label", *ROWS[:2]), **auto),
-        "table.csv has 2 images to split, too few",
-    )
-
-
-@pytest.mark.parametrize(
-    ("lines", "changes", "words"),
-    [
-        (["name,label", *ROWS], {}, r"no column file \(found: \['name', 'label'\]\)"),
-        (["file,label"], {}, "has no rows"),
-        (["file,label", *ROWS, "images/1.png,"], {}, "line 12: label is empty"),
-        (["file,label", *ROWS, "../secret.png,rose"], {}, "line 12: '../secret.png' leads out of"),
-        (["file,label", *ROWS, "/etc/passwd,rose"], {}, "line 12: '/etc/passwd' leads out of"),
-        (["file,label", *ROWS, "images/x.png,rose"], {}, "x.png: not a readable image"),
-        (["file,label", *ROWS, ROWS[3]], {}, "3.png stands in line 5 and again in line 12"),
-        (
-            ["file,label,split", f"{ROWS[0]},valid"],
-            {},
-            "line 2: split is 'valid', expected train, validation or test",
-        ),
-        (
-            ["file,label", *ROWS],
-            {"range": [0.0, 1.0]},
-            "line 2: 'lily' is no number, as data.range asks for",
-        ),
-        (
-            ["file,label", "images/0.png,0.5", "images/1.png,1"],
-            {},
-            "line 2: the label 0.5 is a fraction, not a class",
-        ),
-        (
-            ["file,label,split", *[f"{row},train" for row in ROWS[:8]], "images/8.png,elm,test"],
-            {},
-            "the test has the class 'elm', which no training row has",
-        ),
-        (
-            ["file,label", "images/0.png,nan", "images/1.png,1"],
-            {"range": [0.0, 1.0]},
-            "1 of 2 labels are no numbers",
-        ),
-        (
-            ["file,label", "images/0.png,9", "images/1.png,1"],
-            {"range": [0.0, 1.0]},
-            "1 of 2 labels lie outside",
-        ),
-        (
-            ["file,label", "images/0.png,1", "images/1.png,1"],
-            {"range": [0.0, 1.0]},
-            "all 2 labels are 1",
-        ),
-        (["file,label", *ROWS[::2]], {}, "all 5 images are of one class, lily"),
-        (
-            ["file,label,split", *[f"{row},test" for row in ROWS]],
-            {},
-            "no images to train on, all are test images",
-        ),
-        (["file,label", '"images/0.png,rose'], {}, "not readable as CSV"),
-    ],
-)
-def test_a_csv_that_will_not_do_is_refused_in_one_message(lines, changes, words, table):
-    refused(settings("csv", table(*lines), **changes), words)
-
-
-def test_a_file_that_is_no_csv_or_not_there_is_named(tmp_path):
-    refused(settings("csv", tmp_path / "none.csv"), "none.csv not found")
-    (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00")
-    refused(settings("csv", tmp_path / "x.csv"), "not readable as CSV")
 
 
 # Tiny-ImageNet
@@ -423,3 +165,79 @@ def test_a_tiny_imagenet_that_is_not_whole_is_refused_with_where_to_get_it(tiny,
     refused(settings("tiny-imagenet", tiny), "'../../etc' is no name of a class")
     (tiny / "wnids.txt").write_text("n01\nn03\n")
     refused(settings("tiny-imagenet", tiny), "n03/images holds no images")
+    (tiny / "wnids.txt").unlink()
+    os.mkfifo(tiny / "wnids.txt")
+    refused(settings("tiny-imagenet", tiny), "wnids.txt is no regular file")
+
+
+# What is left out, and what cannot be shown
+
+
+def test_what_of_a_folder_is_not_read_is_said_and_listed(tmp_path, monkeypatch):
+    said = heard(monkeypatch, "say")
+    folder = classes(tmp_path / "set")
+    noise(folder / "a" / "inner" / "x.png", 1)
+    noise(folder / "stray.png", 2)
+    (folder / "b" / "x.heic").write_bytes(b"x")
+    source = sources.load(settings("folder", folder), 0)
+    assert len(source.images) == 24
+    (text,) = said
+    for word in ("24 images, left out", "1 in inner folders", "1 .heic", "1 outside of the class"):
+        assert word in text
+    left_out = inspection.inspect(folder)["left out"]
+    assert left_out["in inner folders"] == left_out["outside of the class folders"] == 1
+
+
+def test_a_class_folder_of_other_files_names_them(tmp_path):
+    folder = classes(tmp_path / "set")
+    (folder / "c").mkdir()
+    for number in range(3):
+        (folder / "c" / f"{number}.heic").write_bytes(b"x")
+    refused(settings("folder", folder), "set/c has no images .found: 3 .heic .*pillow-heif")
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"a\x1b[31mb", b"a\nb", "a\u202eb".encode()])
+def test_a_class_that_cannot_be_shown_is_refused_when_the_data_are_read(name, tmp_path):
+    folder = classes(tmp_path / "set")
+    os.rename(folder / "a", os.fsencode(folder) + b"/" + name)
+    error = refused(settings("folder", folder), "the class '.*' holds '.*', which cannot be shown")
+    assert str(error).isascii()
+    facts = inspection.inspect(folder)
+    assert str(error) in facts["problems"][0]
+    json.dumps(facts, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(
+    "name", ["café", "猫", "🐈\u200d⬛", "\u0646\u06cc\u200c\u0645", "a b", "$x$ <i>"]
+)
+def test_letters_of_any_language_are_names(name, tmp_path):
+    folder = classes(tmp_path / "set", names=("a", name))
+    assert name in sources.load(settings("folder", folder), 0).label["classes"]
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    folder = classes(tmp_path / "set")
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    error = refused(settings("folder", folder), "set cannot be read .Permission denied")
+    assert "permissions" in error.hint
+    assert "Permission denied" in inspection.inspect(folder)["problems"][0]
+
+
+def test_all_files_of_both_folders_decide_how_deep_pixels_are_scaled(tmp_path):
+    for name, high in (("set", 1000), ("test", 4000)):
+        for label in "ab":
+            for number in range(6):
+                place = tmp_path / name / label
+                place.mkdir(parents=True, exist_ok=True)
+                rng = np.random.default_rng([high, ord(label), number])
+                pixels = rng.integers(0, high + 1, (8, 8)).astype(np.uint16)
+                pixels[0] = [0, high] * 4
+                Image.fromarray(pixels).save(place / f"{number}.png")
+    asked = settings("folder", tmp_path / "set", test=str(tmp_path / "test"), num_train=8)
+    source = sources.load(asked, 0)
+    assert source.images[source.rows["train"]].max() == 64
+    assert source.images[source.rows["test"]].max() == 255

@@ -2,17 +2,19 @@
 
 import json
 import os
+import tracemalloc
 from itertools import pairwise
 
 import h5py
 import numpy as np
 import pytest
+from sets import refused
 
 from cgankd import runs, sources
 from cgankd.errors import UserError
 from cgankd.preset import Data
 from cgankd.runs import hdf5
-from cgankd.sources import catalogue, identity, pictures
+from cgankd.sources import catalogue, h5, identity, inspection, pictures
 from cgankd.sources.h5 import LAYOUTS
 
 NUM = 40
@@ -48,13 +50,6 @@ def settings(path: str, **changes) -> Data:
 def values(source: sources.Source, split: str) -> list[int]:
     """What the images of a split are filled with."""
     return source.images[source.rows[split], 0, 0, 0].tolist()
-
-
-def refused(asked: Data, words: str) -> UserError:
-    with pytest.raises(UserError, match=words) as caught:
-        sources.load(asked, 0)
-    assert caught.value.code == 65
-    return caught.value
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.images)
@@ -226,7 +221,7 @@ def test_under_the_published_protocol_validation_rows_are_training_rows_too(writ
             "20 of 40 labels are no multiples of the step 2, the first 1 in row 1",
         ),
         ({"types": np.arange(39)}, {}, "40 images, but 39 values in types"),
-        ({"types": CLASSES / 2}, {}, "types is float64 with 1 dimensions, expected kind ui"),
+        ({"types": CLASSES / 2}, {}, "types holds fractions, expected whole numbers"),
         ({"indx_test": np.array([0, 40])}, {}, "indx_test holds 0..40, but there are 40 images"),
         ({"indx_test": np.array([1, 1])}, {}, "indx_test names images twice"),
         (
@@ -261,17 +256,35 @@ def test_a_file_that_will_not_do_is_refused_in_one_message(arrays, changes, word
     refused(settings(write({**whole, **arrays}), **changes), words)
 
 
-def test_pixels_in_another_range_come_with_their_conversion(write):
-    half, sign = images() / 255, images() / 127.5 - 1
-    for pixels, convert in (
-        (half, "255 * images"),
-        (sign, "127.5 * (images + 1)"),
+@pytest.mark.parametrize(
+    ("pixels", "plain"),
+    [
+        (images() / 255, "255 * images"),
+        (images() / 127.5 - 1, "127.5 * (images + 1)"),
         (images() * 1.0, "rint(images)"),
-    ):
-        error = refused(
-            settings(write({"images": pixels, "labels": CLASSES})), "expected uint8 in 0..255"
-        )
-        assert convert in error.hint
+        (images().astype(np.int64), "rint(images)"),
+        (images().astype(np.uint16) * 257, "images * (255 / 65535)"),
+        (images().astype(np.uint16) * 16, "images * (255 / 4095)"),
+        ((images() - 100).astype(np.int8), "rint(images)"),
+        (images().astype(np.int16).astype(np.int8), "images.astype('int16') + 128"),
+        (images().astype(np.int32) - 1000, "images - -900.0"),
+        (images() % 2 == 1, "255 * images"),
+        (images().astype(np.float32) / 60, "images - "),
+    ],
+    ids=lambda value: f"{value.dtype} {value.max():g}" if isinstance(value, np.ndarray) else "",
+)
+def test_pixels_in_another_range_come_with_a_conversion_that_keeps_them_apart(pixels, plain, write):
+    path = write({"images": pixels, "labels": CLASSES})
+    error = refused(settings(path), "expected uint8 in 0..255")
+    assert plain in error.hint
+    advice = error.hint.removeprefix("store ")
+    stored = eval(advice, {"numpy": np, "images": pixels})  # what the user is told to do
+    assert stored.dtype == np.uint8
+    before, after = pixels[:, 0, 0, 0].astype(float), stored[:, 0, 0, 0].astype(float)
+    steps = np.polyfit(before, after, 1)
+    assert abs(np.polyval(steps, before) - after).max() < 1, "nothing is cut off"
+    assert steps[0] > 0
+    sources.load(settings(write({"images": stored, "labels": CLASSES}, "new.h5")), 0)
 
 
 def test_a_link_to_another_file_is_refused(write, tmp_path):
@@ -336,3 +349,76 @@ def test_the_number_of_classes_of_the_published_sets_is_known():
         label = sources.known_label(Data(source=name, num_train=10, num_validation=10))
         assert label["kind"] == "class"
         assert len(set(label["classes"])) == num
+
+
+def test_labels_may_be_a_column(write):
+    path = write({"images": images(), "labels": CLASSES[:, None]})
+    plain = write({"images": images(), "labels": CLASSES}, "plain.h5")
+    first, again = (sources.load(settings(place), 0) for place in (path, plain))
+    assert first.digest() == again.digest()
+
+
+@pytest.mark.parametrize(
+    ("labels", "words", "hint"),
+    [
+        (np.eye(4)[CLASSES], r"labels has shape \(40, 4\), expected one value", "labels.argmax(1)"),
+        (np.array([b"cat", b"dog"])[CLASSES % 2], "labels holds text, expected numbers", "unique("),
+        (np.array(["cat", "dog"], object)[CLASSES % 2], "labels holds text", "class_names"),
+        (CLASSES.astype(complex), "labels holds complex128, expected numbers", "again"),
+        (np.int64(3), r"labels has shape \(\), expected 1 or 2 dimensions", "again"),
+        (CLASSES[:, None, None], r"labels has shape \(40, 1, 1\), expected 1 or 2", "again"),
+    ],
+)
+def test_labels_of_another_kind_are_explained_in_words(labels, words, hint, tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["images"], file["labels"] = images(), labels
+    error = refused(settings(str(tmp_path / "x.h5")), words)
+    assert hint in error.hint
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (b"[" * 100_000, "class_names is no JSON list of names"),
+        (b'["a", "b", "c", ' + b"[" * 100_000, "class_names is no JSON list of names"),
+        (b"\xff\xfe\xfd", "class_names is no JSON list of names"),
+        (json.dumps(["a", "b", "a", "c"]).encode(), "several classes have the name 'a'"),
+        (json.dumps(["a", "b", " ", "c"]).encode(), "1 of 4 classes have no name"),
+        (json.dumps(["a", "b", "\ud800", "c"]).encode(), "cannot be shown"),
+        (json.dumps(["a", "b", "\x1b[2J", "c"]).encode(), "cannot be shown"),
+    ],
+)
+def test_names_that_are_none_are_refused(names, words, write):
+    arrays = {"images": images(), "labels": CLASSES, "class_names": np.frombuffer(names, np.uint8)}
+    refused(settings(write(arrays)), words)
+
+
+def test_a_file_that_declares_what_it_does_not_store_is_refused_before_it_is_read(tmp_path):
+    peak = []
+    for name, shape in (("images", (1_000_000, 3, 32, 32)), ("labels", (400_000_000,))):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file.create_dataset(name, shape, "u1", chunks=(1000, *shape[1:]))
+            if name == "images":
+                file["labels"] = np.zeros(len(file["images"]), np.uint8)
+            else:
+                file["images"] = images()
+        tracemalloc.start()
+        facts = inspection.inspect(tmp_path / f"{name}.h5")
+        peak.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert len(facts["problems"]) == 1
+        assert ("are stored" if name == "images" else "values in labels") in facts["problems"][0]
+    assert max(peak) < 64 << 20
+
+
+def test_images_are_read_and_resized_in_parts(write, monkeypatch):
+    path = write({"images": np.repeat(np.repeat(images(), 2, 2), 2, 3), "labels": CLASSES})
+    whole = sources.load(settings(path), 0)
+    monkeypatch.setattr(h5, "PART", 7 * 3 * 16 * 16)
+    assert sources.load(settings(path), 0).digest() == whole.digest()
+
+
+def test_a_test_file_beside_test_images_is_refused_and_not_ignored(write):
+    path = write({"images": images(), "labels": CLASSES, "indx_test": np.arange(30, 40)})
+    other = write({"images": images(8, first=200), "labels": CLASSES[:8]}, "test.h5")
+    refused(settings(path, test=other), "has test images of its own", code=2)

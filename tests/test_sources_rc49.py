@@ -5,12 +5,12 @@ either.
 import numpy as np
 import pytest
 import toy
+from sets import refused
 
 from cgankd import sources
-from cgankd.errors import UserError
 from cgankd.preset import Data
 from cgankd.runs import hdf5
-from cgankd.sources import inspection, splits
+from cgankd.sources import draws, inspection
 
 LABEL = {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees", "step": 0.1}
 
@@ -42,13 +42,6 @@ def tenths(source: sources.Source, split: str) -> np.ndarray:
     return np.rint(source.labels[source.rows[split]].astype(np.float64) * 10).astype(int)
 
 
-def refused(asked: Data, words: str) -> UserError:
-    with pytest.raises(UserError, match=words) as caught:
-        sources.load(asked, 0)
-    assert caught.value.code == 65
-    return caught.value
-
-
 def test_odd_angles_are_drawn_evenly_and_all_the_rest_is_the_test(source):
     counts = {split: np.bincount(tenths(source, split), minlength=900) for split in sources.SPLITS}
     odd, even = np.arange(1, 900, 2), np.arange(2, 900, 2)
@@ -65,7 +58,7 @@ def test_the_published_sizes_are_25_images_of_each_odd_angle():
     angles = np.tile(np.arange(1, 900), 49)
     pool = np.flatnonzero(angles % 2)
     assert len(angles) == 44_051
-    parts = splits.draw(angles, pool, [9000, 2250], np.random.default_rng(0))
+    parts = draws.draw(angles, pool, [9000, 2250], np.random.default_rng(0))
     assert [np.unique(np.bincount(angles[part])).tolist() for part in parts] == [[0, 20], [0, 5]]
     assert len(angles) - 11_250 == 32_801
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import toy
 from PIL import Image
+from sets import refused
 
 from cgankd import console, runs, sources
 from cgankd.errors import UserError
 from cgankd.preset import Data
 from cgankd.runs import hdf5
-from cgankd.sources import identity, inspection, utkface
+from cgankd.sources import identity, inspection, notes
 
 LABEL = {"kind": "continuous", "min": 0.0, "max": 60.0, "unit": "years", "step": 1.0}
 AGES = {1: 25, 30: 10, 60: 5}
@@ -50,13 +51,6 @@ def settings(path, **changes) -> Data:
     return Data(**{**given, **changes})
 
 
-def refused(asked: Data, words: str) -> UserError:
-    with pytest.raises(UserError, match=words) as caught:
-        sources.load(asked, 0)
-    assert caught.value.code == 65
-    return caught.value
-
-
 def ages(source: sources.Source, split: str) -> dict[int, int]:
     found, counts = np.unique(source.labels[source.rows[split]], return_counts=True)
     return dict(zip(found.tolist(), counts.tolist(), strict=True))
@@ -82,10 +76,11 @@ def test_the_pictures_belong_to_their_ages_and_races(whole):
 def test_what_is_left_out_is_counted_and_said_once(whole, monkeypatch):
     said: list[str] = []
     monkeypatch.setattr(console, "say", said.append)
-    utkface._say.cache_clear()
+    notes.say.cache_clear()
     for _ in range(2):
         sources.load(settings(whole), 0)
-    assert said == [f"{whole}: 40 pictures, left out 5 of other ages, 3 of other names"]
+    left_out = "1 hidden, 1 .txt, 5 of other ages, 3 of other names"
+    assert said == [f"{whole}: 40 images, left out {left_out}"]
 
 
 def test_numbers_asked_for_are_drawn_evenly_of_the_ages(whole):
@@ -180,6 +175,12 @@ def test_missing_data_are_named_with_their_layout_and_where_they_come_from(tmp_p
 def test_inspect_knows_faces_by_their_names(whole):
     facts = inspection.inspect(whole)
     assert facts["source"] == "utkface"
-    assert facts["images"] == {"all": 40, "of other ages": 5, "of other names": 3}
+    assert facts["images"] == {"development": 40}
+    assert facts["left out"] == {
+        "hidden": 1,
+        ".txt": 1,
+        "of other ages": 5,
+        "of other names": 3,
+    }
     assert facts["numbers"] == {"distinct": 3, "min": 1.0, "max": 60.0}
     assert (facts["types"], facts["sizes"], facts["problems"]) == (5, {"20 x 20": 40}, [])

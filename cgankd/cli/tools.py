@@ -14,7 +14,12 @@ from cgankd.cli.options import (
     changes_of,
     print_result,
 )
+from cgankd.errors import DATA
 
+Range = Annotated[
+    tuple[float, float] | None,
+    typer.Option("--range", help="Of a continuous label: smallest and largest value."),
+]
 data_app = typer.Typer(help="Look at images, and bring them into one file.", no_args_is_help=True)
 presets_app = typer.Typer(help="List, show and copy presets.", no_args_is_help=True)
 
@@ -22,15 +27,18 @@ presets_app = typer.Typer(help="List, show and copy presets.", no_args_is_help=T
 @data_app.command("inspect")
 def inspect_data(
     path: Annotated[Path, typer.Argument(help="An HDF5 file, a CSV, or a folder of images.")],
+    bounds: Range = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """List what a file or folder holds, and its problems."""
+    """List what a file or folder holds, and its problems; exit code 65 where a run refuses it."""
     from cgankd.sources import inspection
 
     be_quiet(quiet)
-    facts = inspection.inspect(path)
+    facts = inspection.inspect(path, bounds)
     print_result("data inspect", inspection.lines(facts), json, facts)
+    if facts["problems"]:
+        raise typer.Exit(DATA)
 
 
 @data_app.command("prepare")
@@ -60,10 +68,7 @@ def prepare_data(
 @data_app.command("verify")
 def verify_data(
     file: Annotated[Path, typer.Argument(help="An HDF5 file.")],
-    bounds: Annotated[
-        tuple[float, float] | None,
-        typer.Option("--range", help="Of a continuous label: smallest and largest value."),
-    ] = None,
+    bounds: Range = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -6,19 +6,24 @@ from pydantic import AfterValidator, Field, model_validator
 
 from cgankd.label import KINDS, Label
 from cgankd.preset.base import Settings
-from cgankd.preset.kinds import Count, check_side
-from cgankd.preset.sources import SOURCES, SourceFacts, check_source, with_own
+from cgankd.preset.kinds import Count, check_shown, check_side
+from cgankd.preset.sources import SOURCES, SourceFacts, check_source, with_fact
+
+Text = Annotated[str, AfterValidator(check_shown)]
+Place = Annotated[str, Field(min_length=1), AfterValidator(check_shown)]
 
 
 class Data(Settings):
     """Which images, and how they are split. Validation rows are seen by no upstream network."""
 
     source: Annotated[str, AfterValidator(check_source)]
-    path: str | None = Field(
-        default=None, description="the file or folder of the images, for sources that need one"
+    path: Place | None = Field(
+        default=None,
+        description="the file or folder of the images, for sources that need one",
     )
-    test: str | None = Field(
-        default=None, description="the file or folder of the test images, where `path` has none"
+    test: Place | None = Field(
+        default=None,
+        description="the file or folder of the test images, where `path` has none",
     )
     size: Annotated[int, Field(ge=8, le=1024), AfterValidator(check_side)] = Field(
         default=16, description="side of the images in pixels"
@@ -40,7 +45,7 @@ class Data(Settings):
         default=None,
         description="smallest and largest value of a continuous label; absent for classes",
     )
-    unit: str = Field(default="", max_length=32, description="of a continuous label, e.g. degrees")
+    unit: Text = Field(default="", max_length=32, description="of a continuous label, e.g. degrees")
     step: Annotated[float, Field(gt=0, le=10**6)] | None = Field(
         default=None,
         description="smallest difference between labels; they are rounded to its multiples, so "
@@ -55,6 +60,11 @@ class Data(Settings):
     skip_broken: bool = Field(
         default=False, description="leave out images that cannot be read, and count them"
     )
+    allow_overlap: bool = Field(
+        default=False,
+        description="test on images that are trained on too, pixel for pixel, however many they "
+        "are",
+    )
 
     @model_validator(mode="after")
     def _label(self) -> "Data":
@@ -66,10 +76,12 @@ class Data(Settings):
                 f"range: only {free} can hold a continuous label of your own, not {self.source}"
             )
         if self.step and not self.range:
+            stepped = " and ".join(with_fact("own_step"))
             raise ValueError(
-                "step: only a label with range has one of your own; "
-                f"{with_own('own_step').replace(', ', ' and ')} know theirs"
+                f"step: only a label with range has one of your own; {stepped} know theirs"
             )
+        if self.unit and not self.range:
+            raise ValueError("unit: only a label with range has one of your own")
         if self.range and self.step and self.step > self.range[1] - self.range[0]:
             raise ValueError(f"step: {self.step:g} is more than range is wide")
         if (
@@ -85,8 +97,18 @@ class Data(Settings):
 
     @model_validator(mode="after")
     def _files(self) -> "Data":
-        if self.test and self.facts.own_test:
+        for key in ("path", "test"):
+            if self.facts.embedded and getattr(self, key) is not None:
+                raise ValueError(f"{key}: the images of {self.source} come with a library")
+        if self.test is not None and self.facts.own_test:
             raise ValueError(f"test: {self.source} has test images of its own")
+        if self.test is not None and self.path is None and self.facts.path is None:
+            raise ValueError(f"test: without path, {self.source} has test images of its own")
+        if self.skip_broken and not self.facts.pictures:
+            raise ValueError(
+                f"skip_broken: {self.source} has no image files; {', '.join(with_fact('pictures'))}"
+                " have"
+            )
         if self.facts.needs_path and self.path is None:
             raise ValueError(f"path is missing: where are the images of the source {self.source}?")
         return self
@@ -99,7 +121,8 @@ class Data(Settings):
             )
         if self.num_train == "auto" and not self.facts.own_sizes:
             raise ValueError(
-                f"num_train: auto is for {with_own('own_sizes')}; {self.source} needs numbers"
+                f"num_train: auto is for {', '.join(with_fact('own_sizes'))}; {self.source} needs "
+                "numbers"
             )
         return self
 

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import unicodedata
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field
@@ -18,6 +19,8 @@ CnnName = Literal[
 ANY_WIDTH = ("resnet8", "resnet20", "resnet110")
 GanName = Literal["biggan", "sngan", "sagan"]
 RatioName = Literal["mlp3", "mlp5", "mlp7", "mlp9"]
+HIDDEN = ("Cc", "Cs", "Zl", "Zp")  # Unicode's control characters, undecodable bytes, line ends
+TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # show text out of its order
 
 
 def check_cnn(name: str) -> str:
@@ -39,6 +42,21 @@ def did_you_mean(name: str, known: Any) -> str:
     """The end of a message about the unknown `name`."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else f" (known: {', '.join(known)})"
+
+
+def unshown(text: str) -> str:
+    """The first character that terminals and pages cannot show as it is; empty where there is
+    none.
+    """
+    hidden = (c for c in text if unicodedata.category(c) in HIDDEN or c in TURNING)
+    return next(hidden, "")
+
+
+def check_shown(text: str) -> str:
+    """Text that can be shown wherever a run says what it is about."""
+    if wrong := unshown(text):
+        raise ValueError(f"holds the character {wrong!r}, which cannot be shown")
+    return text
 
 
 def check_distinct(values: list[Any]) -> list[Any]:

@@ -16,6 +16,7 @@ class SourceFacts:
     module: str  # of cgankd.sources, which reads it
     kind: str | None = None  # of its label, in label.KINDS; None: data.range decides
     embedded: bool = False  # a library carries it: there are no files
+    pictures: bool = False  # its images are files, of which some may be broken
     needs_path: bool = False  # a preset must name data.path
     path: Path | None = None  # where its files are when a preset names no data.path
     own_step: bool = False  # it knows which of its continuous labels are equal
@@ -28,7 +29,7 @@ SOURCES = {
     "digits": SourceFacts("digits", "class", embedded=True),
     "digits-angle": SourceFacts("digits_angle", "continuous", embedded=True),
     "cifar10": SourceFacts("cifar10", "class"),
-    "tiny-imagenet": SourceFacts("tiny_imagenet", "class", own_sizes=True),
+    "tiny-imagenet": SourceFacts("tiny_imagenet", "class", pictures=True, own_sizes=True),
     "rc49": SourceFacts(
         "rc49",
         "continuous",
@@ -39,14 +40,15 @@ SOURCES = {
     "utkface": SourceFacts(
         "utkface",
         "continuous",
+        pictures=True,
         path=Path("data") / "UTKFace",
         own_step=True,
         own_sizes=True,
         own_test=True,
     ),
-    "csv": SourceFacts("csv_file", needs_path=True, own_sizes=True),
+    "csv": SourceFacts("csv_file", pictures=True, needs_path=True, own_sizes=True),
     "h5": SourceFacts("h5", needs_path=True, own_sizes=True),
-    "folder": SourceFacts("folder", "class", needs_path=True, own_sizes=True),
+    "folder": SourceFacts("folder", "class", pictures=True, needs_path=True, own_sizes=True),
 }
 
 
@@ -57,6 +59,6 @@ def check_source(name: str) -> str:
     return name
 
 
-def with_own(fact: str) -> str:
+def with_fact(fact: str) -> list[str]:
     """The names of the sources that have a fact, for messages."""
-    return ", ".join(name for name, facts in SOURCES.items() if getattr(facts, fact))
+    return [name for name, facts in SOURCES.items() if getattr(facts, fact)]

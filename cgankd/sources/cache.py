@@ -15,7 +15,7 @@ from cgankd import console, runs
 from cgankd.errors import UserError
 from cgankd.preset import Data
 from cgankd.runs import hdf5
-from cgankd.sources import pictures
+from cgankd.sources import pictures, places
 
 MIN_FILES = 2000  # fewer are decoded each time
 
@@ -37,20 +37,28 @@ def state_of(files: list[Path]) -> list[tuple[str, int, int]]:
 
 def decoded(place: Path, paths: list[Path], settings: Data) -> tuple[np.ndarray, np.ndarray]:
     """The images of `paths`, which all belong to `place`, as `pictures.read_all` gives them."""
+    images, rows = _kept(place, paths, settings)
+    pictures.tell_dull(
+        images, lambda row: places.shown(str(paths[rows[row]])), places.shown(str(place))
+    )
+    return images, rows
 
+
+def _kept(place: Path, paths: list[Path], settings: Data) -> tuple[np.ndarray, np.ndarray]:
     def read() -> tuple[np.ndarray, np.ndarray]:
         return pictures.read_all(paths, settings.size, skip_broken=settings.skip_broken)
 
-    missing = next((path for path in paths if not path.is_file()), None)
-    if len(paths) < MIN_FILES or missing:
+    if len(paths) < MIN_FILES or not all(map(os.path.isfile, paths)):
         return read()
     kept = folder() / f"{runs.digest([str(place.resolve()), settings.size])[:16]}.h5"
-    state = runs.digest([state_of(paths), settings.skip_broken, PIL.__version__])
+    rules = [settings.skip_broken, PIL.__version__, pictures.RULES]
+    state = runs.digest([state_of(paths), *rules])
     if known := _look_up(kept, state):
         return known
     images, rows = read()
     try:
-        hdf5.write(kept, {"images": images, "rows": rows}, {"state": state, "place": str(place)})
+        made: dict[str, str | int | float] = {"state": state, "place": places.shown(str(place))}
+        hdf5.write(kept, {"images": images, "rows": rows}, made)
     except UserError as error:
         console.warn(f"the decoded images cannot be kept for the next stage: {error}")
     return images, rows

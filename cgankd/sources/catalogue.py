@@ -9,7 +9,7 @@ import numpy as np
 
 from cgankd.preset import Data
 from cgankd.preset.sources import SOURCES
-from cgankd.sources import splits
+from cgankd.sources import labels, notes, overlap, places, splits
 from cgankd.sources.source import RawData, Source
 
 
@@ -36,12 +36,36 @@ def reader(source: str) -> Reader:
 
 def load(settings: Data, seed: int) -> Source:
     """The images of `settings`, split by `seed`; UserError when they do not suffice."""
-    source = splits.split(reader(settings.source).read(settings, seed), settings, seed)
+    source = divided(read(settings, seed), settings, seed)
     train = source.rows["train"]
     if settings.protocol == "paper":  # validation rows are training rows too
         train = np.union1d(train, source.rows["validation"])
     train = splits.repeated(source.labels, train, settings, seed)
     return replace(source, rows={**source.rows, "train": train})
+
+
+def read(settings: Data, seed: int) -> RawData:
+    """What the source holds before it is split, with a note on what of it is left out."""
+    with places.reading():
+        raw = reader(settings.source).read(settings, seed)
+    place = str(places.images(settings) or settings.source)
+    labels.check_words(raw.label, place)
+    if any(raw.left_out.values()):
+        notes.say(f"{place}: {len(raw.images)} images, left out {outline(raw.left_out)}")
+    return raw
+
+
+def divided(raw: RawData, settings: Data, seed: int) -> Source:
+    """The splits of what was read, checked for classes that one lacks and images that two share."""
+    source = splits.split(raw, settings, seed)
+    splits.tell_lacking(source, settings)
+    overlap.check(source, settings)
+    return source
+
+
+def outline(counts: dict[str, int]) -> str:
+    """How many of what, for people."""
+    return ", ".join(f"{num:,} {what}" for what, num in counts.items() if num)
 
 
 def known_label(settings: Data) -> dict[str, Any] | None:
@@ -53,4 +77,5 @@ def known_label(settings: Data) -> dict[str, Any] | None:
 
 def files(settings: Data) -> list[Path]:
     """What `load` reads, beside this package and its libraries."""
-    return reader(settings.source).files(settings)
+    with places.reading():
+        return reader(settings.source).files(settings)

@@ -33,6 +33,7 @@ def read(settings: Data, seed: int) -> RawData:
     if path is None:
         return original(_downloaded(), settings)
     if path.is_dir():
+        places.check_no_test(settings, path)
         return original(root_of(path), settings)
     if not path.exists():
         raise UserError(

@@ -17,7 +17,7 @@ def read(settings: Data, seed: int) -> RawData:
     rng = np.random.default_rng([seed, 0xDA7A])
     images, classes = handwritten(settings.size)
     rows = _stratified(classes, settings, rng)
-    return RawData(three_channels(images), classes, label(settings), rows, in_place=True)
+    return RawData(three_channels(images), classes, label(settings), rows)
 
 
 def files(settings: Data) -> list[Path]:
@@ -76,12 +76,7 @@ def _stratified(
     parts: list[list[np.ndarray]] = [[], [], []]
     for digit in classes:
         shuffled = rng.permutation(np.flatnonzero(labels == digit))
-        for part, rows in zip(parts, np.split(shuffled, cuts), strict=True):
-            part.append(rows)
-    return in_splits([np.concatenate(part) for part in parts])
-
-
-def in_splits(parts: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """The rows of train, validation and test as `RawData` has them, in increasing order."""
-    rows = {split: np.sort(part) for split, part in zip(SPLITS, parts, strict=True)}
+        for part, some in zip(parts, np.split(shuffled, cuts), strict=True):
+            part.append(some)
+    rows = {split: np.sort(np.concatenate(part)) for split, part in zip(SPLITS, parts, strict=True)}
     return {**rows, "development": np.union1d(rows["train"], rows["validation"])}

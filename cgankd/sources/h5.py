@@ -6,6 +6,8 @@ which `cgankd data prepare` writes, is a JSON list in uint8.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,31 @@ import numpy as np
 from cgankd.errors import DATA, UserError
 from cgankd.preset import Data
 from cgankd.runs.hdf5 import Reader
-from cgankd.sources import labels, pictures, places
+from cgankd.sources import advice, labels, pictures, places
 from cgankd.sources.source import RawData
 
 CLASS_NAMES = "class_names"
-SAMPLE = 256  # images whose range a message is about
+PART = 64 << 20  # bytes of images that are read at a time
+SPARSE = 1000  # times as many bytes as are stored are no images, which do not compress so well
+MIN_STORED = 64 << 10
+MAX_NAMES = 16 << 20  # bytes of class names
+ANY = "uifbSUOcVMm"  # numpy's kinds of values
+KINDS = {
+    **dict.fromkeys("ui", "whole numbers"),
+    **dict.fromkeys("SUO", "text"),
+    "f": "fractions",
+    "b": "truth values",
+}
+WORDS = {
+    "ui": "whole numbers",
+    "u": "whole numbers without sign",
+    "uif": "numbers",
+    "uifb": "numbers",
+}
+NUMBERED = (
+    "store the numbers of the classes, numpy.unique(labels, return_inverse=True)[1], and their "
+    f"names as numpy.frombuffer(json.dumps(names).encode(), 'uint8') in {CLASS_NAMES}"
+)
 EXPECTED = "expected images_train, labels_train with images uint8 (N, 3, S, S)"
 MAKE = "`cgankd data prepare --to FILE.h5` writes one from any source"
 
@@ -129,7 +151,9 @@ def labelled(
         )
     raw = read_file(path, settings.size)
     where = str(path)
-    if test and "test" not in raw.rows:
+    if "test" in raw.rows:
+        places.check_no_test(settings, path)
+    elif test:
         if not test[0].is_file():
             raise UserError(f"data.test = {settings.test} not found", DATA, EXPECTED)
         raw = raw.with_test(read_file(test[0], settings.size))
@@ -151,27 +175,29 @@ def read_file(path: Path, size: int) -> RawData:
     with Reader(path) as file:
         known = file.names()
         layout = layout_of(file)
-        images = [_images(file, layout.images, size)]
-        values = [_column(file, layout.labels, len(images[0]), "uif")]
-        types = [_column(file, layout.types, len(images[0]), "ui")] if layout.types in known else []
+        parts = [_part(file, layout.images, layout.labels, layout.types, size)]
+        num = len(parts[0].images)
         rows = {
-            part: _indices(file, name, len(images[0]))
+            part: _indices(file, name, num)
             for part in ("development", "train", "validation", "test")
             if (name := getattr(layout, part)) in known
         }
         if layout.test_images in known:
-            images.append(_images(file, layout.test_images, size))
-            values.append(_column(file, layout.test_labels, len(images[1]), "uif"))
-            if types and layout.test_types in known:
-                types.append(_column(file, layout.test_types, len(images[1]), "ui"))
-            appended = np.arange(len(images[0]), len(images[0]) + len(images[1]))
+            parts.append(
+                _part(file, layout.test_images, layout.test_labels, layout.test_types, size)
+            )
+            appended = np.arange(num, num + len(parts[1].images))
             rows["test"] = np.concatenate([rows.get("test", appended[:0]), appended])
         meaning = {"classes": _names(file)} if CLASS_NAMES in known else {}
-    every = np.arange(len(images[0]))
-    rows.setdefault("development", np.setdiff1d(every, rows.get("test", [])))
-    joined = images[0] if len(images) == 1 else np.concatenate(images)
-    known_types = np.concatenate(types).astype(np.int64) if len(types) == len(images) else None
-    return RawData(joined, np.concatenate(values), meaning, rows, known_types)
+    rows.setdefault("development", np.setdiff1d(np.arange(num), rows.get("test", [])))
+    types = [part.types for part in parts if part.types is not None]
+    return RawData(
+        parts[0].images if len(parts) == 1 else np.concatenate([part.images for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        meaning,
+        rows,
+        np.concatenate(types).astype(np.int64) if len(types) == len(parts) else None,
+    )
 
 
 def layout_of(file: Reader) -> FileLayout:
@@ -189,8 +215,17 @@ def layout_of(file: Reader) -> FileLayout:
     )
 
 
-def _images(file: Reader, name: str, size: int) -> np.ndarray:
-    where, data = f"{file.path}: {name}", file.dataset(name, 4, "uif")
+def _part(file: Reader, images: str, labels: str, types: str, size: int) -> RawData:
+    """The arrays of one of a file's two sets of images."""
+    num = _pixels(file, images).shape[0]  # what belongs to them is looked at before they are read
+    values = _column(file, labels, num, "uif")
+    classes = _column(file, types, num, "ui") if types in file.names() else None
+    return RawData(_images(file, images, size), values, {}, {}, classes)
+
+
+def _pixels(file: Reader, name: str) -> Any:
+    """The data set of images, checked for its shape, its type, and that it is stored."""
+    where, data = f"{file.path}: {name}", _dataset(file, name, (4,), "uifb")
     num, *shape = data.shape
     if not num:
         raise UserError(f"{where} is empty", DATA)
@@ -200,50 +235,113 @@ def _images(file: Reader, name: str, size: int) -> np.ndarray:
             DATA,
             "store images.transpose(0, 3, 1, 2)",
         )
-    if shape[0] not in (1, 3):
+    if shape[0] not in (1, 3) or not min(shape):
         raise UserError(
             f"{where} has shape {data.shape}, expected (N, 3, S, S), or (N, 1, S, S) for grey", DATA
         )
-    if data.dtype != np.uint8:
-        _refuse_pixels(where, file.read(name, 4, "uif", slice(SAMPLE)))
-    images = file.read(name, 4, "u")
-    if images.max() <= 1:
+    declared, stored = data.size * data.dtype.itemsize, data.id.get_storage_size()
+    if declared > SPARSE * max(stored, MIN_STORED):
         raise UserError(
-            f"{where}: no pixel is above {images.max()} of 255",
+            f"{where} declares {declared:,} bytes of pixels, of which {stored:,} are stored",
+            DATA,
+            "write the images into the file",
+        )
+    if data.dtype != np.uint8:
+        _refuse_pixels(file, name, data)
+    return data
+
+
+def _images(file: Reader, name: str, size: int) -> np.ndarray:
+    """The images of a data set; they are read and resized in parts, since they may be large."""
+    where, data = f"{file.path}: {name}", _pixels(file, name)
+    images = np.empty((len(data), 3, size, size), np.uint8)
+    lightest = 0
+    for part in _parts(data):
+        pixels = file.read(name, 4, "u", part)
+        lightest = max(lightest, int(pixels.max()))
+        images[part] = pictures.fit_all(pixels, size)
+    if lightest <= 1:
+        raise UserError(
+            f"{where}: no pixel is above {lightest} of 255",
             DATA,
             "images in [0, 1] are stored as numpy.rint(255 * images).astype('uint8')",
         )
-    return pictures.fit_all(images, size)
+    pictures.tell_dull(images, "row {}".format, where)
+    return images
 
 
-def _refuse_pixels(where: str, sample: np.ndarray) -> None:
-    """UserError that says how to store pixels that are no uint8."""
-    low, high = sample.min(), sample.max()
-    if sample.dtype.kind != "f" or (low >= 0 and high > 1):
-        convert = "images"
-    elif low >= 0:
-        convert = "255 * images"
-    else:
-        convert = "127.5 * (images + 1)"
+def _parts(data: Any) -> Iterator[slice]:
+    """The rows of a data set, so many at a time that they fit into PART bytes."""
+    rows = max(1, PART // (data.size // len(data) * data.dtype.itemsize))
+    for start in range(0, len(data), rows):
+        yield slice(start, start + rows)
+
+
+def _refuse_pixels(file: Reader, name: str, data: Any) -> None:
+    """UserError that says how to store pixels that are no uint8, without losing any."""
+    lows, highs = [], []
+    for part in _parts(data):
+        pixels = file.read(name, 4, "uifb", part)
+        lows.append(float(pixels.min()))
+        highs.append(float(pixels.max()))
+    low, high = min(lows), max(highs)
     raise UserError(
-        f"{where} is {sample.dtype} in [{low:g}, {high:g}], expected uint8 in 0..255",
+        f"{file.path}: {name} is {data.dtype} in [{low:g}, {high:g}], expected uint8 in 0..255",
         DATA,
-        f"store numpy.rint({convert}).clip(0, 255).astype('uint8')",
+        f"store {advice.conversion(data.dtype, low, high)}",
     )
 
 
 def _column(file: Reader, name: str, num: int, kinds: str) -> np.ndarray:
-    values = file.read(name, 1, kinds)
-    if len(values) != num:
+    """Values (num,), which may be stored as (num, 1)."""
+    data = _dataset(file, name, (1, 2), kinds)
+    if data.ndim == 2 and data.shape[1] != 1:
         raise UserError(
-            f"{file.path}: {num} images, but {len(values)} values in {name}",
+            f"{file.path}: {name} has shape {data.shape}, expected one value for each image",
+            DATA,
+            f"if each row marks the class in its column, store {name}.argmax(1)",
+        )
+    if len(data) != num:
+        raise UserError(
+            f"{file.path}: {num} images, but {len(data)} values in {name}",
             DATA,
             "make the file again",
         )
-    return values
+    return file.read(name, data.ndim, kinds).reshape(num)
+
+
+def _dataset(file: Reader, name: str, dimensions: tuple[int, ...], kinds: str) -> Any:
+    """A data set with one of these numbers of dimensions and one of numpy's kinds of values; else a
+    UserError in words for people.
+    """
+    for ndim in range(6):
+        try:
+            data = file.dataset(name, ndim, ANY)
+        except UserError as error:
+            fault = error  # of another number of dimensions, or one that remains
+            continue
+        if ndim not in dimensions:
+            raise UserError(
+                f"{file.path}: {name} has shape {data.shape}, expected "
+                f"{' or '.join(map(str, dimensions))} dimensions",
+                DATA,
+                "make the file again",
+            )
+        if data.dtype.kind not in kinds:
+            raise UserError(
+                f"{file.path}: {name} holds {KINDS.get(data.dtype.kind, data.dtype)}, expected "
+                f"{WORDS[kinds]}",
+                DATA,
+                NUMBERED if data.dtype.kind in "SUO" and 1 in dimensions else "make the file again",
+            )
+        return data
+    raise fault
 
 
 def _indices(file: Reader, name: str, num: int) -> np.ndarray:
+    data = _dataset(file, name, (1,), "ui")
+    if len(data) > num:
+        raise UserError(f"{file.path}: {name} names images twice", DATA, "make the file again")
     rows = file.read(name, 1, "ui").astype(np.int64)
     if len(rows) and not (0 <= rows.min() and rows.max() < num):
         raise UserError(
@@ -257,10 +355,10 @@ def _indices(file: Reader, name: str, num: int) -> np.ndarray:
 
 
 def _names(file: Reader) -> list[str]:
-    try:
-        names = json.loads(file.read(CLASS_NAMES, 1, "u").tobytes())
-    except ValueError:
-        names = None
+    names = None
+    if len(_dataset(file, CLASS_NAMES, (1,), "u")) <= MAX_NAMES:
+        with suppress(ValueError, RecursionError):
+            names = json.loads(file.read(CLASS_NAMES, 1, "u").tobytes())
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError(
             f"{file.path}: {CLASS_NAMES} is no JSON list of names", DATA, "make the file again"

@@ -2,14 +2,17 @@
 remedy.
 """
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from cgankd.errors import DATA, UserError
 from cgankd.preset import Data
+from cgankd.preset.kinds import unshown
 
 TOLERANCE = 0.1  # of a step: what a label may be off, by rounding or by float32
+NAMES = "give each class a name of its own"
 NO_CLASS = "for a continuous label set data.range = [smallest, largest]"
 
 
@@ -44,6 +47,24 @@ def checked(
         check_names(classes, classes[development], names, where)
         return classes, {"kind": "class", "classes": names}
     return as_numbers(labels, number, where), number
+
+
+def check_words(label: dict[str, Any], where: str) -> None:
+    """UserError where the name of a class, or the unit, is nothing that pages can show and tell
+    apart.
+    """
+    names = label.get("classes", [])
+    for what, word in [*(("class", name) for name in names), ("unit", label.get("unit", ""))]:
+        if wrong := unshown(word):
+            raise UserError(
+                f"{where}: the {what} {word!a} holds {wrong!a}, which cannot be shown",
+                DATA,
+                "rename it: letters of any language do, in UTF-8",
+            )
+    if blank := [name for name in names if not name.strip()]:
+        raise UserError(f"{where}: {len(blank)} of {len(names)} classes have no name", DATA, NAMES)
+    if twice := [name for name, num in Counter(names).items() if num > 1]:
+        raise UserError(f"{where}: several classes have the name {twice[0]!r}", DATA, NAMES)
 
 
 def as_classes(labels: np.ndarray, where: str) -> np.ndarray:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cgankd.errors import IN_USE, UserError
+from cgankd.errors import IN_USE, UserError, storage_errors
 from cgankd.preset import Data
 from cgankd.runs import hdf5
 from cgankd.sources import catalogue, h5
@@ -15,7 +15,9 @@ from cgankd.version import VERSION
 
 def prepare(settings: Data, seed: int, path: Path) -> None:
     """Writes what `settings` name as a new file, which the source h5 reads as the same data."""
-    if path.exists():
+    with storage_errors(path):
+        exists = path.exists()
+    if exists:
         raise UserError(f"{path} exists", IN_USE, "name another file, or remove it first")
     source = catalogue.load(settings, seed)
     made: dict[str, str | int | float] = {

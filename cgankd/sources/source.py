@@ -6,7 +6,7 @@ that no network is told.
 """
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,7 @@ class RawData:
     rows: dict[str, np.ndarray]
     types: np.ndarray | None = None
     left_is_test: bool = False
-    in_place: bool = False  # every row has its split, and stays where it is
+    left_out: dict[str, int] = field(default_factory=dict)  # how many files for which reason
 
     def with_test(self, test: "RawData") -> "RawData":
         """This with the rows of another file as its test rows: those that are test rows there, else

@@ -2,13 +2,13 @@
 seed.
 """
 
-from typing import Any
-
 import numpy as np
 
 from cgankd import console
 from cgankd.errors import DATA, UserError
 from cgankd.preset import Data
+from cgankd.sources import notes
+from cgankd.sources.draws import draw
 from cgankd.sources.source import SPLITS, RawData, Source
 
 DISJOINT = (
@@ -23,7 +23,7 @@ def split(raw: RawData, settings: Data, seed: int) -> Source:
     """The source that `settings` ask for: its images are those of its rows alone, the test's last.
 
     The splits of the file are kept where they have the sizes asked for, or none are; else rows are
-    drawn, of classes and of labels with a step in proportion to their numbers.
+    drawn, with the distribution of labels that all rows have.
     """
     check_disjoint(raw, _place(settings))
     train, validation = _train_and_validation(raw, settings, seed)
@@ -31,14 +31,10 @@ def split(raw: RawData, settings: Data, seed: int) -> Source:
     used = np.sort(np.concatenate([train, validation]))
     test = _test(raw, used, settings, seed)
     order = np.concatenate([used, test])
-    if raw.in_place:
-        order = np.arange(len(raw.images))
-    place = np.empty(len(raw.images), np.int64)  # of each row that is used, in the new order
-    place[order] = np.arange(len(order))
     rows = {
-        "train": np.sort(place[train]),
-        "validation": np.sort(place[validation]),
-        "test": place[test],
+        "train": np.searchsorted(used, np.sort(train)),
+        "validation": np.searchsorted(used, np.sort(validation)),
+        "test": np.arange(len(used), len(order)),
     }
     types = None if raw.types is None else raw.types[order]
     return Source(raw.images[order], raw.labels[order], rows, raw.label, types)
@@ -63,15 +59,17 @@ def repeated(labels: np.ndarray, rows: np.ndarray, settings: Data, seed: int) ->
     return np.sort(np.concatenate(parts))
 
 
-def groups(labels: np.ndarray, label: dict[str, Any]) -> np.ndarray:
-    """int64 (N,): what rows are drawn from in proportion, classes or multiples of a step; else all
-    are one group.
-    """
-    if labels.dtype.kind != "f":
-        return labels
-    if "step" not in label:
-        return np.zeros(len(labels), np.int64)
-    return np.rint(labels.astype(np.float64) / label["step"]).astype(np.int64)
+def tell_lacking(source: Source, settings: Data) -> None:
+    """A warning where validation or test images lack classes, on which nothing is measured then."""
+    names = source.label.get("classes", [])
+    for split in SPLITS[1:]:
+        present = set(source.labels[source.rows[split]].tolist())
+        lacking = [name for label, name in enumerate(names) if label not in present]
+        if lacking:
+            notes.warn(
+                f"{_place(settings)}: no {split} image is of {len(lacking)} of the {len(names)} "
+                f"classes: {', '.join(lacking[:5])}{', ...' if len(lacking) > 5 else ''}"
+            )
 
 
 def check_disjoint(raw: RawData, place: str) -> None:
@@ -87,48 +85,6 @@ def check_disjoint(raw: RawData, place: str) -> None:
                 DATA,
                 "correct the indices",
             )
-
-
-def draw(
-    groups: np.ndarray, rows: np.ndarray, numbers: list[int], rng: np.random.Generator
-) -> list[np.ndarray]:
-    """Disjoint draws of `numbers` of the rows, each in increasing order; of the groups (N,) in
-    proportion.
-    """
-    distinct, sizes = np.unique(groups[rows], return_counts=True)
-    shares = _shares(sizes, numbers)
-    parts: list[list[np.ndarray]] = [[] for _ in numbers]
-    for group, share in zip(distinct, shares, strict=True):
-        shuffled = rng.permutation(rows[groups[rows] == group])
-        start = 0
-        for part, num in zip(parts, share, strict=True):
-            part.append(shuffled[start : start + num])
-            start += num
-    return [np.sort(np.concatenate(part)) for part in parts]
-
-
-def _shares(sizes: np.ndarray, numbers: list[int]) -> np.ndarray:
-    """How many of each group (G,) go to each draw: (G, draws), in proportion to the groups.
-
-    What all draws take together is shared out first, and each draw takes from that: so a group
-    never gives more than it has, and what it gives to one draw it does not owe to another.
-    """
-    left = _apportion(sum(numbers), sizes)
-    shares = []
-    for number in numbers[:-1]:
-        shares.append(_apportion(number, left))
-        left = left - shares[-1]
-    return np.stack([*shares, left], axis=1)
-
-
-def _apportion(number: int, sizes: np.ndarray) -> np.ndarray:
-    """`number` as a sum of parts as near to the proportions of `sizes` as integers can be, none
-    above its size: each gets the whole of its quota, and the largest remainders one more.
-    """
-    parts, remainders = np.divmod(number * sizes.astype(np.int64), sizes.sum())
-    largest = np.argsort(-remainders, kind="stable")[: number - parts.sum()]
-    parts[largest] += 1
-    return parts
 
 
 def _train_and_validation(raw: RawData, settings: Data, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -154,20 +110,25 @@ def _train_and_validation(raw: RawData, settings: Data, seed: int) -> tuple[np.n
             "asked for; rows are drawn"
         )
     rng = np.random.default_rng([seed, 0xDA7A])
-    train, validation = draw(groups(raw.labels, raw.label), development, numbers, rng)
+    train, validation = draw(raw.labels, development, numbers, rng)
     return train, validation
 
 
 def _own_numbers(raw: RawData, settings: Data) -> list[int]:
-    """A fifth for the test, where the data name none, and of the rest a fifth for validation."""
-    num = len(raw.rows["development"])
-    used = num if "test" in raw.rows else num - round(num / 5)
-    numbers = [used - round(used / 5), round(used / 5)]
-    if not numbers[1]:
+    """A fifth for the test, where the data name none, and of the rest a fifth for validation; for
+    either as many as there are classes of three images, so that each can have one there.
+    """
+    labels = raw.labels[raw.rows["development"]]
+    num, least = len(labels), 0
+    if labels.dtype.kind != "f":
+        least = int(np.count_nonzero(np.bincount(labels) >= 3))
+    test = 0 if "test" in raw.rows else max(round(num / 5), least)
+    validation = max(round((num - test) / 5), least)
+    if not validation:
         raise UserError(
             f"{_place(settings)} has {num} images to split, too few", DATA, "add images"
         )
-    return numbers
+    return [num - test - validation, validation]
 
 
 def _test(raw: RawData, used: np.ndarray, settings: Data, seed: int) -> np.ndarray:
@@ -193,7 +154,7 @@ def _test(raw: RawData, used: np.ndarray, settings: Data, seed: int) -> np.ndarr
             "ask for fewer",
         )
     rng = np.random.default_rng([seed, 0x7E57])
-    return draw(groups(raw.labels, raw.label), rows, [num], rng)[0]
+    return draw(raw.labels, rows, [num], rng)[0]
 
 
 def _check_classes(raw: RawData, train: np.ndarray, settings: Data) -> None:

@@ -6,12 +6,13 @@ ones; here they get three channels.
 """
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from cgankd.errors import DATA, UserError
 from cgankd.preset import Data
-from cgankd.sources import folder, h5, pictures, places
+from cgankd.sources import folder, h5, places
 from cgankd.sources.source import RawData
 
 NUM_CLASSES = 200
@@ -27,10 +28,8 @@ def read(settings: Data, seed: int) -> RawData:
     path = _place(settings)
     if path.is_file():
         return h5.labelled(settings)
-    train, test = listing(path)
-    classes = list(train)
-    raw = folder.decoded(path / "train", train, classes, settings)
-    return raw.with_test(folder.decoded(path / "val", test, classes, settings))
+    places.check_no_test(settings, path)
+    return folder.decoded(path, *listing(path), settings)
 
 
 def files(settings: Data) -> list[Path]:
@@ -38,7 +37,8 @@ def files(settings: Data) -> list[Path]:
     path = _place(settings)
     if path.is_file():
         return h5.files(settings)
-    return [file for part in listing(path) for images in part.values() for file in images]
+    train, test = listing(path)
+    return train.files() + test.files()
 
 
 def label(settings: Data) -> dict[str, Any]:
@@ -51,9 +51,9 @@ def recognises(path: Path) -> bool:
     return (path / "wnids.txt").is_file()
 
 
-def listing(path: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+def listing(path: Path) -> tuple[folder.Listing, folder.Listing]:
     """The training and the test files of each class."""
-    return _train(path), _test(path)
+    return _train(path), folder.Listing(_test(path))
 
 
 def _place(settings: Data) -> Path:
@@ -65,18 +65,20 @@ def _place(settings: Data) -> Path:
     return path
 
 
-def _train(path: Path) -> dict[str, list[Path]]:
+def _train(path: Path) -> folder.Listing:
     """The files of each class of wnids.txt, sorted."""
     names = sorted(set(_lines(path / "wnids.txt")))
     if wrong := [name for name in names if not re.fullmatch(r"n\d+", name)]:
         raise UserError(f"{path / 'wnids.txt'}: {wrong[0]!r} is no name of a class", DATA, FETCH)
-    folders = {name: path / "train" / name / "images" for name in names}
-    classes = {
-        name: pictures.images_in(place) if place.is_dir() else [] for name, place in folders.items()
-    }
-    if empty := [name for name in names if not classes[name]]:
-        raise UserError(f"{folders[empty[0]]} holds no images", DATA, FETCH)
-    return classes
+    train = folder.Listing({})
+    for name in names:
+        place = path / "train" / name / "images"
+        images, left_out = places.images_in(place) if place.is_dir() else ([], Counter())
+        if not images:
+            raise UserError(f"{place} holds no images", DATA, FETCH)
+        train.classes[name] = images
+        train.left_out.update(left_out)
+    return train
 
 
 def _test(path: Path) -> dict[str, list[Path]]:
@@ -92,12 +94,14 @@ def _test(path: Path) -> dict[str, list[Path]]:
             raise UserError(
                 f"{annotations}, line {number}: {label!r} is no class of wnids.txt", DATA, FETCH
             )
-        file = pictures.inside(path / "val" / "images", name, f"{annotations}, line {number}")
+        file = places.inside(path / "val" / "images", name, f"{annotations}, line {number}")
         classes.setdefault(label, []).append(file)
     return dict(sorted(classes.items()))
 
 
 def _lines(path: Path) -> list[str]:
+    if not path.is_file():  # reading a pipe would wait for ever
+        raise UserError(f"{path} is no regular file", DATA, FETCH)
     try:
         return path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:

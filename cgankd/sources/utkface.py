@@ -5,19 +5,17 @@ Pictures are named age_gender_race_date, and may stand in folders inside.
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cgankd import console
 from cgankd.errors import DATA, UserError
 from cgankd.preset import Data
-from cgankd.sources import cache as decoding
-from cgankd.sources import h5, labels, pictures, places
+from cgankd.sources import cache, h5, labels, places
 from cgankd.sources.source import RawData
 
 LABEL: dict[str, Any] = {
@@ -57,17 +55,14 @@ def read(settings: Data, seed: int) -> RawData:
     if path.is_file():
         return h5.labelled(settings, number=LABEL)
     faces, left_out = listing(path)
-    if any(left_out.values()):
-        _say(
-            f"{path}: {len(faces)} pictures, left out "
-            + ", ".join(f"{n} {why}" for why, n in left_out.items())
-        )
-    images, kept = decoding.decoded(path, [face.file for face in faces], settings)
+    images, kept = cache.decoded(path, [face.file for face in faces], settings)
     faces = [faces[row] for row in kept]
     ages = np.array([face.age for face in faces], np.float64)
     values, meaning = labels.checked(ages, kept, str(path), number=LABEL)
     races = np.array([face.race for face in faces], np.int64)
-    return RawData(images, values, meaning, {"development": np.arange(len(faces))}, races)
+    return RawData(
+        images, values, meaning, {"development": np.arange(len(faces))}, races, left_out=left_out
+    )
 
 
 def files(settings: Data) -> list[Path]:
@@ -82,14 +77,17 @@ def label(settings: Data) -> dict[str, Any]:
 
 
 def listing(path: Path) -> tuple[list[Face], dict[str, int]]:
-    """The faces that count, and how many pictures are left out for which reason."""
+    """The faces that count, and how many files are left out for which reason."""
     if not path.is_dir():
         raise UserError(f"utkface: {path} not found", DATA, FETCH)
-    files = sorted(
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in pictures.SUFFIXES and file.name[0] != "."
-    )
+    files, left_out = [], Counter[str]()
+    for file in sorted(path.rglob("*")):
+        if file.is_dir():
+            continue
+        if reason := places.unread(file):
+            left_out[reason] += 1
+        else:
+            files.append(file)
     matches = [(file, NAME.fullmatch(file.name)) for file in files]
     named = [Face(file, int(match[1]), int(match[2])) for file, match in matches if match]
     faces = [face for face in named if face.age in AGES]
@@ -101,10 +99,9 @@ def listing(path: Path) -> tuple[list[Face], dict[str, int]]:
             DATA,
             FETCH,
         )
-    return faces, {
-        "of other ages": len(named) - len(faces),
-        "of other names": len(files) - len(named),
-    }
+    left_out["of other ages"] = len(named) - len(faces)
+    left_out["of other names"] = len(files) - len(named)
+    return faces, dict(left_out)
 
 
 def recognises(path: Path) -> bool:
@@ -112,9 +109,3 @@ def recognises(path: Path) -> bool:
     return path.is_dir() and any(
         NAME.fullmatch(file.name) for file in islice(path.rglob("*.*"), LOOK)
     )
-
-
-@cache
-def _say(text: str) -> None:
-    """Once, and not for each stage that reads the data."""
-    console.say(text)
