@@ -30,6 +30,7 @@ def made_up(
             np.float32((labels + 0.5) / num_labels),
             draws.random(total, dtype=np.float32),
         )
+    errors = draws.random(total, dtype=np.float32).round(1)  # with ties
     return {
         "images": draws.integers(0, 256, (total, 3, 4, 4), dtype=np.uint8),
         "labels": labels,
@@ -37,7 +38,8 @@ def made_up(
         "accepted": draws.random(total) < 0.6,
         "ratios": draws.random(total, dtype=np.float32),
         "outputs": draws.random((total, num_labels), dtype=np.float32),
-        "errors": draws.random(total, dtype=np.float32).round(1),  # with ties
+        "errors": errors,
+        "clipped_errors": errors.copy(),
         "relabels": relabels,
     }
 
@@ -111,7 +113,7 @@ def test_rho_keeps_that_share_of_the_smallest_errors_ties_by_row(tmp_path, rho):
     rows = made_up()
     pool = pool_of(tmp_path, rows, per_label=8)
     all_rows = accepted_by_loop(rows, 8)
-    kept = sorted(all_rows, key=lambda row: (rows["errors"][row], row))[
+    kept = sorted(all_rows, key=lambda row: (rows["clipped_errors"][row], row))[
         : round(rho * len(all_rows))
     ]
     assert pool.rows(FakeSelection(rho=rho)).tolist() == sorted(kept)
@@ -121,12 +123,12 @@ def test_rho_keeps_that_share_of_the_smallest_errors_ties_by_row(tmp_path, rho):
 @pytest.mark.parametrize("rho", [0.3, 0.55, 1.0])
 def test_within_ranges_of_the_label_each_keeps_its_share_of_the_smallest_errors(tmp_path, rho):
     rows = made_up(num_labels=6, continuous=True)
-    rows["errors"] += rows["labels"]  # one cut for all would keep small labels alone
+    rows["clipped_errors"] += rows["labels"]  # one cut for all would keep small labels alone
     pool = pool_of(tmp_path, rows, per_label=8)
     everything, expected = accepted_by_loop(rows, 8), []
     for low in (0.0, 0.25, 0.5, 0.75):
         mine = [row for row in everything if low <= rows["labels"][row] < low + 0.25]
-        expected += sorted(mine, key=lambda row: (rows["errors"][row], row))[
+        expected += sorted(mine, key=lambda row: (rows["clipped_errors"][row], row))[
             : round(rho * len(mine))
         ]
     assert pool.rows(FakeSelection(rho=rho, bins=4)).tolist() == sorted(expected)
@@ -157,7 +159,7 @@ def test_a_smaller_rho_keeps_a_subset(tmp_path):
 
 
 def test_rows_whose_errors_are_all_equal_are_kept_in_the_asked_number(tmp_path):
-    rows = {**made_up(), "errors": np.zeros(60, np.float32)}
+    rows = {**made_up(), "clipped_errors": np.zeros(60, np.float32)}
     pool = pool_of(tmp_path, rows, per_label=8)
     total = len(accepted_by_loop(rows, 8))
     assert len(pool.rows(FakeSelection(rho=0.5))) == round(0.5 * total)

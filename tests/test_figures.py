@@ -4,10 +4,10 @@ import base64
 from pathlib import Path
 
 import numpy as np
-from cgankd.label import make_label
 from handmade import finish
 
 from cgankd import fakes
+from cgankd.label import make_label
 from cgankd.report import figures
 
 

@@ -121,10 +121,10 @@ def test_colour_is_brightness_then_saturation_then_contrast():
 def test_the_policy_is_applied_in_its_order():
     before = random(5)
     torch.manual_seed(6)
-    after = images.augment(before, ["crop", "flip"])
+    after = images.Augmentation(["crop", "flip"])(before)
     torch.manual_seed(6)
     assert torch.equal(after, images.flip(images.crop(before)))
-    assert images.augment(before, []) is before
+    assert images.Augmentation()(before) is before
     torch.manual_seed(6)
     after = images.diffaugment(before, ["color", "translation", "cutout"])
     torch.manual_seed(6)
@@ -166,11 +166,12 @@ def test_an_augmented_objective_sees_changed_images_and_its_own_labels():
             return {"pixels": pixels, "labels": labels}
 
     before, labels = torch.rand(4, 3, 8, 8), torch.arange(4)
-    for policy in ([], ["flip"], ["crop", "flip"]):
+    for names in ([], ["flip"], ["crop", "flip"]):
+        change = images.Augmentation(names)
         torch.manual_seed(0)
-        seen = images.Augmented(Seen(), policy)(before, labels)
+        seen = images.Augmented(Seen(), change)(before, labels)
         torch.manual_seed(0)
-        assert torch.equal(seen["pixels"], images.augment(before, policy))
+        assert torch.equal(seen["pixels"], change(before))
         assert seen["labels"] is labels
 
 

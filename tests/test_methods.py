@@ -20,6 +20,9 @@ from cgankd.task import Classification, Regression
 CLASSES, DEGREES = Classification(["a", "b", "c"]), Regression(0.0, 90.0, "degrees")
 
 
+PLAIN = images.Augmentation()
+
+
 class Fixed(nn.Module):
     """Outputs that do not depend on the images but can be trained."""
 
@@ -171,14 +174,14 @@ def sskd(teacher_head: nn.Module, **settings) -> Sskd:
         Quadrants(),
         Teacher(Quadrants(), teacher_head),
         preset.SskdSettings(head=head, **settings),
-        [],
+        PLAIN,
     )
     method.head = nn.Identity()
     return method
 
 
 def test_an_image_is_turned_counter_clockwise_three_times():
-    quarters = Quadrants().features(turned(dots(0, 3), []))
+    quarters = Quadrants().features(turned(dots(0, 3), PLAIN))
     # rows: both upright, both turned by 90, by 180, by 270 degrees
     assert quarters.argmax(1).tolist() == [0, 3, 2, 1, 3, 0, 1, 2]
 
@@ -252,7 +255,7 @@ def test_the_similarity_term_compares_rows_of_cosines_at_its_temperature():
 
 
 def test_the_teachers_head_learns_from_which_upright_view_a_turned_one_comes():
-    objective = SskdHead(Teacher(Quadrants()), nn.Identity(), [])
+    objective = SskdHead(Teacher(Quadrants()), nn.Identity(), PLAIN)
     # Cosines: (0, 0) in four rows; turned image 0 on quarter 1 is like image 1, turned image 1 on
     # quarter 0 like 0.
     wrong = math.log(1 + math.e)
@@ -269,7 +272,7 @@ def test_of_sskd_student_and_both_its_heads_learn_and_the_teacher_does_not():
         Quadrants(),
         teacher,
         preset.SskdSettings(head=preset.Training(steps=1)),
-        ["crop", "flip"],
+        images.Augmentation(["crop", "flip"]),
     )
     sum(method(torch.randn(6, 3, 4, 4), torch.arange(6) % 3).values()).backward()
     assert {name.split(".")[0] for name in method.state_dict()} == {"student", "head"}
@@ -294,7 +297,7 @@ def test_uda_is_the_mean_of_blkd_on_a_plain_and_on_a_strong_view(monkeypatch):
     with torch.no_grad():
         blkd.student.head.weight.copy_(torch.eye(4)[1:])
     pixels, labels = torch.randn(5, 3, 4, 4), tensor([0, 1, 2, 0, 1])
-    losses = Uda(blkd, [])(pixels, labels)
+    losses = Uda(blkd, PLAIN)(pixels, labels)
     for name in ("label", "match"):
         expected = (blkd(pixels, labels)[name] + blkd(-pixels, labels)[name]) / 2
         assert losses[name].item() == pytest.approx(expected.item())
@@ -315,7 +318,7 @@ def test_the_plain_view_of_uda_is_augmented_and_the_strong_one_is_not_cropped(mo
     )
     pixels, labels = torch.randn(16, 3, 4, 4), torch.zeros(16, dtype=torch.int64)
     torch.manual_seed(3)
-    losses = Uda(blkd, ["flip"])(pixels, labels)
+    losses = Uda(blkd, images.Augmentation(["flip"]))(pixels, labels)
     torch.manual_seed(3)
     plain, strong = blkd(images.flip(pixels), labels), blkd(pixels, labels)
     assert torch.equal(seen[0], pixels)

@@ -90,10 +90,38 @@ def test_each_row_of_the_ablation_adds_one_step(finished_run):
     chosen = {name: students[0].selection for name, students in rows.items()}
     assert {name: one and asdict(one) for name, one in chosen.items()} == {
         "nokd": None,
-        "raw fakes": {"rho": 1.0, "subsample": False, "relabel": "keep", "num": 50, "bins": 1},
-        "+ subsampling": {"rho": 1.0, "subsample": True, "relabel": "keep", "num": 50, "bins": 1},
-        "+ filter": {"rho": 0.5, "subsample": True, "relabel": "keep", "num": 50, "bins": 1},
-        "+ relabel": {"rho": 0.5, "subsample": True, "relabel": "hard", "num": 50, "bins": 1},
+        "raw fakes": {
+            "rho": 1.0,
+            "subsample": False,
+            "relabel": "keep",
+            "num": 50,
+            "bins": 1,
+            "clip": True,
+        },
+        "+ subsampling": {
+            "rho": 1.0,
+            "subsample": True,
+            "relabel": "keep",
+            "num": 50,
+            "bins": 1,
+            "clip": True,
+        },
+        "+ filter": {
+            "rho": 0.5,
+            "subsample": True,
+            "relabel": "keep",
+            "num": 50,
+            "bins": 1,
+            "clip": True,
+        },
+        "+ relabel": {
+            "rho": 0.5,
+            "subsample": True,
+            "relabel": "hard",
+            "num": 50,
+            "bins": 1,
+            "clip": True,
+        },
     }
     assert [[one.seed for one in students] for students in rows.values()] == [[0, 1]] * 5
     full = method_rows("nokd+fake", job(finished_run, "distill.nfake=50"))
@@ -111,12 +139,12 @@ def test_the_ablation_of_a_preset_that_keeps_labels_ends_with_the_teachers_all_t
 def test_search_methods_and_ablation_filter_within_the_same_ranges_of_labels(finished_run):
     changes = ["distill.filter_bins=9", "distill.relabel=unclipped"]
     asked = job(finished_run, *changes, name="digits-angle", rho="0.7", ablation=True)
-    expected = FakeSelection(0.7, relabel="unclipped", bins=9)
+    expected = FakeSelection(0.7, relabel="unclipped", bins=9, clip=False)
     assert {one.selection for one in search_rows(asked.preset)["0.7"]} == {expected}
     assert selections_of(asked) == [expected]
     rows = ablation_rows(asked)
     assert rows["+ relabel"][0].selection == expected
-    assert rows["+ filter"][0].selection == FakeSelection(0.7, relabel="keep", bins=9)
+    assert rows["+ filter"][0].selection == FakeSelection(0.7, relabel="keep", bins=9, clip=False)
 
 
 def test_the_ablation_is_one_artefact_beside_those_of_the_methods(finished_run):

@@ -265,7 +265,7 @@ def test_all_seeds_of_sskd_share_the_head_of_their_teacher(finished_run):
     (head,), students = plans(7)
     assert (head.method, head.network, head.seed, head.selection) == (HEAD, "resnet8", 0, HALF)
     assert [one.previous for one in students] == [head, head]
-    assert head.artefact.inputs["training"]["steps"] == head.num_steps(1000) == 7
+    assert head.artefact.inputs["training"]["steps"] == head.num_steps(1000, 500) == 7
     assert students[0].artefact.inputs["assistant"] == head.artefact.digest
     (longer,), others = plans(8)
     assert longer.artefact.digest != head.artefact.digest
@@ -287,10 +287,10 @@ def test_a_student_that_is_asked_for_twice_is_trained_once(finished_run):
 
 def test_steps_are_those_of_the_settings_or_of_the_epochs_of_all_images(finished_run):
     plain = student(job(finished_run, "distill.steps=9"))
-    assert [plain.num_steps(num) for num in (1, 1000)] == [9, 9]
+    assert [plain.num_steps(num, 5) for num in (1, 1000)] == [9, 9]
     epochs = ["distill.budget=epochs", "distill.epochs=3", "distill.batch=16"]
     made = student(job(finished_run, *epochs))
-    assert [made.num_steps(num) for num in (16, 17, 160)] == [3, 6, 30]
+    assert [made.num_steps(*num) for num in ((16, 0), (10, 7), (100, 60))] == [3, 6, 30]
 
 
 # Files of fakes

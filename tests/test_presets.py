@@ -586,14 +586,12 @@ def test_what_is_quoted_is_checked(write, text, words):
 # What is wrong with a file
 
 
-@pytest.mark.parametrize(
-    "name", ["digts", "../digits", "/digits", "", ".", "digits/", "DIGITS", "a" * 300, "x\ny"]
-)
+@pytest.mark.parametrize("name", ["digts", "", ".", "DIGITS", "a" * 300, "x\ny"])
 def test_an_unknown_preset_is_answered_with_the_known_ones(name):
     refused(name, "unknown preset .*digits")
 
 
-@pytest.mark.parametrize("name", ["absent.toml", "../absent.toml", "\0.toml"])
+@pytest.mark.parametrize("name", ["absent.toml", "../absent", "/digits", "digits/", "\0.toml"])
 def test_a_preset_file_that_is_not_there_is_named(name):
     refused(name, "not found")
 
@@ -616,7 +614,7 @@ def test_a_folder_is_no_preset_file(tmp_path):
         (b"# " + b"x" * (1 << 20), "larger than 1,048,576 bytes"),
         (b"\0" * 100, "not valid TOML"),
         (b"extends = 5", "extends must be the name of a preset, found 5"),
-        (b"extends = '../digits'", "unknown preset '../digits'"),
+        (b"extends = '../digits'", "preset file ../digits not found"),
         (b"extends = 'digts'", "unknown preset 'digts'; did you mean digits?"),
     ],
     ids=lambda value: repr(value)[:24],

@@ -252,7 +252,7 @@ def test_presets_are_listed_shown_and_copied(cgankd, tmp_path):
     mine = tmp_path / "mine.toml"
     assert cgankd("presets", "cp", "digits", mine)[:2] == (0, f"{mine}\n")
     assert preset.load(mine) == preset.load("digits").model_copy(update={"name": "mine"})
-    assert written.splitlines()[0] == mine.read_text().splitlines()[0]
+    assert written.splitlines()[0] == mine.read_text().splitlines()[1]
 
 
 @pytest.mark.parametrize(

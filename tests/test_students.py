@@ -70,7 +70,8 @@ def set_up(root, *changes: str) -> StudentInputs:
             "accepted": np.ones(num, bool),
             "ratios": np.ones(num, np.float32),
             "outputs": draws.random((num, 10), dtype=np.float32),
-            "errors": draws.random(num, dtype=np.float32),
+            "errors": np.zeros(num, np.float32),
+            "clipped_errors": draws.random(num, dtype=np.float32),
             "relabels": draws.integers(10, size=num),
         },
     )
@@ -102,8 +103,8 @@ def shown(spec: StudentSpec, inputs: StudentInputs) -> tuple[Any, int]:
     """The batches that a student is trained on, and their number."""
     student = plan(spec, inputs)
     real, drawn = inputs.real(student), inputs.fakes(student)
-    num_images = len(real) + (len(drawn) if drawn else 0)
-    return students._batches(student, real, drawn, inputs), student.num_steps(num_images)
+    steps = student.num_steps(len(real), len(drawn) if drawn else 0)
+    return students._batches(student, real, drawn, inputs), steps
 
 
 def weights(record) -> dict[str, torch.Tensor]:

@@ -88,10 +88,12 @@ def test_class_scores_are_percent_of_wrong_answers():
     assert classes.constant_score(tensor([2, 2, 0]), labels) == 100.0
 
 
-def test_regression_errors_are_in_the_labels_unit_and_outputs_are_clamped():
+def test_regression_errors_are_in_the_labels_unit_and_relabelling_clamps():
     outputs, labels = tensor([[0.5], [1.7], [-0.2]]), tensor([0.25, 1.0, 0.5])
-    torch.testing.assert_close(degrees.errors(outputs, labels), tensor([20.0, 0.0, 40.0]))
-    assert degrees.score(outputs, labels) == pytest.approx(20.0)
+    torch.testing.assert_close(degrees.errors(outputs, labels), tensor([20.0, 56.0, 56.0]))
+    torch.testing.assert_close(degrees.clipped_errors(outputs, labels), tensor([20.0, 0.0, 40.0]))
+    assert degrees.score(outputs, labels) == pytest.approx(44.0)
+    torch.testing.assert_close(degrees.answer(outputs), tensor([0.5, 1.7, -0.2]))
     torch.testing.assert_close(degrees.relabel(outputs), tensor([0.5, 1.0, 0.0]))
 
 

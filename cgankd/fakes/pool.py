@@ -43,9 +43,9 @@ class FakeSelection:
     subsample: bool = True  # the accepted ones, or the first proposals as the generator gave them
     # "hard": the teacher's label, in its range; "unclipped": its output; "keep": that asked for
     relabel: str = "hard"
-    clip: bool = True  # the filter judges the teacher's label as clipped to the range of the label
     num: int | None = None  # how many to draw; for classes balanced by label
     bins: int = 1  # equal ranges of the label asked for, in each of which rho is kept
+    clip: bool = True  # the filter judges the teacher's label as clipped to the range of the label
 
 
 def write_shard(path: Path, rows: dict[str, np.ndarray]) -> None:

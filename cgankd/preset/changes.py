@@ -51,7 +51,7 @@ def anchored(tables: Tables, folder: Path) -> Tables:
     data = tables.get("data")
     if isinstance(data, dict):
         for key in PATHS:
-            if isinstance(data.get(key), str):
+            if isinstance(data.get(key), str) and data[key]:
                 data[key] = str((folder / data[key]).absolute())
     return tables
 
