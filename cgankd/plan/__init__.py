@@ -1,6 +1,15 @@
 """What a job asks for: the stages, their artefacts, the students; without torch."""
 
-from cgankd.plan.artefacts import dre, evaluated, evaluation, gan, pool, teacher, teachers
+from cgankd.plan.artefacts import (
+    dre,
+    evaluated,
+    evaluation,
+    gan,
+    pool,
+    pool_networks,
+    teacher,
+    teachers,
+)
 from cgankd.plan.imports import gan_parts, import_files, import_of
 from cgankd.plan.stages import STAGES, Stage, chain_of
 from cgankd.plan.students import (
@@ -32,6 +41,7 @@ __all__ = [
     "import_files",
     "import_of",
     "pool",
+    "pool_networks",
     "search",
     "teacher",
     "teachers",

@@ -5,6 +5,7 @@ Nothing here imports torch, so that whatever is missing, refused or already done
 
 from collections.abc import Collection
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from cgankd.errors import DATA, USAGE, UserError
@@ -71,14 +72,19 @@ def dre(job: Job) -> Artefact:
     return Artefact(record, "fit-dre", made_from)
 
 
-def pool(job: Job) -> Artefact:
-    """The fake pool."""
-    preset, run = job.preset, job.run
-    networks = {
+def pool_networks(job: Job) -> dict[str, Path]:
+    """The records of the networks that draw and judge fakes, by the command that makes each."""
+    run = job.run
+    return {
         "train-gan": run.gan,
-        "train-teacher": run.teacher(preset.generate.teacher),
+        "train-teacher": run.teacher(job.preset.generate.teacher),
         "fit-dre": run.dre,
     }
+
+
+def pool(job: Job) -> Artefact:
+    """The fake pool."""
+    preset, run, networks = job.preset, job.run, pool_networks(job)
     missing = [command for command, record in networks.items() if not record.exists()]
     if len(missing) > 1:
         raise UserError(

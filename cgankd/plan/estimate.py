@@ -23,6 +23,7 @@ from cgankd.models import GANS, architectures, make_network
 from cgankd.models.architectures import Architecture
 from cgankd.models.autoencoder import SparseDecoder
 from cgankd.models.saved import num_parameters
+from cgankd.plan.stages import chain_of
 from cgankd.plan.students import (
     StudentSpec,
     ablation_rows,
@@ -82,7 +83,8 @@ def costs(job: Job, label: dict[str, Any]) -> list[Cost]:
     if preset.evaluate and (types := preset.evaluate.types):
         classifier = architectures.cnn(types.network, side, TYPES, CONSTANTS)
         rows.append(_supervised("evaluate", "types", classifier, types, side))
-    return rows + _students(job, task)
+    chain = {stage.name for stage in chain_of(preset)}
+    return [row for row in rows + _students(job, task) if row.stage in chain]
 
 
 def pool_bytes(preset: Preset, label: dict[str, Any]) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 
 from cgankd import console
 from cgankd.errors import DATA, UserError
+from cgankd.label import make_label
 from cgankd.preset import Data
 from cgankd.sources import notes
 from cgankd.sources.draws import draw
@@ -158,8 +159,8 @@ def _test(raw: RawData, used: np.ndarray, settings: Data, seed: int) -> np.ndarr
 
 
 def _check_classes(raw: RawData, train: np.ndarray, settings: Data) -> None:
-    names = raw.label.get("classes")
-    if names is None:
+    names = make_label(raw.label).classes
+    if not names:
         return
     missing = np.flatnonzero(np.bincount(raw.labels[train], minlength=len(names)) == 0)
     if missing.size:

@@ -15,9 +15,9 @@ from cgankd.training.machine import Machine
 
 def run(job: Job, machine: Machine) -> None:
     """Trains the students of the search and chooses rho."""
-    table, run = plan.search(job), job.run
+    table = plan.search(job)
     inputs = StudentInputs(job, machine)
-    for record in (run.gan, run.dre, run.teacher(job.preset.generate.teacher)):
+    for record in plan.pool_networks(job).values():
         upstream = read_json(record)
         check_rows(upstream, inputs.source, job.preset.data.protocol, str(record.parent))
     train_all("rho: students", table.students, inputs, machine)
