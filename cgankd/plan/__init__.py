@@ -1,6 +1,7 @@
 """What a job asks for: the stages, their artefacts, the students; without torch."""
 
 from cgankd.plan.artefacts import dre, evaluated, evaluation, gan, pool, teacher, teachers
+from cgankd.plan.chain import NotBuilt, check_inputs, waits
 from cgankd.plan.imports import gan_parts, import_files, import_of
 from cgankd.plan.stages import STAGES, Stage, chain_of
 from cgankd.plan.students import (
@@ -17,12 +18,14 @@ from cgankd.plan.students import (
 __all__ = [
     "HEAD",
     "STAGES",
+    "NotBuilt",
     "Stage",
     "Student",
     "StudentPlanner",
     "StudentSpec",
     "StudentTable",
     "chain_of",
+    "check_inputs",
     "distilled",
     "dre",
     "evaluated",
@@ -36,4 +39,5 @@ __all__ = [
     "teacher",
     "teachers",
     "to_train",
+    "waits",
 ]

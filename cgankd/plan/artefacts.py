@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
-from cgankd.errors import DATA, USAGE, UserError
+from cgankd.errors import USAGE, UserError
 from cgankd.fakes import FakeSelection
 from cgankd.job import Job
 from cgankd.plan import inputs
@@ -79,13 +79,6 @@ def pool(job: Job) -> Artefact:
         "train-teacher": run.teacher(preset.generate.teacher),
         "fit-dre": run.dre,
     }
-    missing = [command for command, record in networks.items() if not record.exists()]
-    if len(missing) > 1:
-        raise UserError(
-            f"{run.root}: the networks that draw and judge fakes are not there",
-            DATA,
-            f"run {', '.join(f'`cgankd {command}`' for command in missing)} first",
-        )
     made_from = {
         "generate": inputs.values(preset.generate),
         "seed": preset.seed,
