@@ -20,6 +20,7 @@ from cgankd.preset.preset import Preset
 from cgankd.runs import write_bytes
 
 MAX_FILE = 1 << 20
+MAX_CHAIN = 32  # presets that extend each other
 RENAMED = {  # keys of the last release
     "gan.critic_steps": "gan.discriminator_steps",
     "gan.critic_learning_rate": "gan.discriminator_learning_rate",
@@ -113,6 +114,8 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     parent = _find(beside if base.endswith(".toml") and beside.is_file() else base)
     if parent.resolve() in (*seen, path.resolve()):
         raise UserError(f"{path}: extends itself through {base}", USAGE)
+    if len(seen) >= MAX_CHAIN:
+        raise UserError(f"{path}: the {MAX_CHAIN + 1}th preset that extends another", USAGE)
     inherited = _read(parent, (*seen, path.resolve()))
     inherited.pop("name", None)
     if "paper" in tables:
@@ -193,12 +196,21 @@ def _explain(path: Path, error: ValidationError) -> str:
             found = (
                 ""
                 if isinstance(fault["input"], dict | Settings)
-                else f" (found {fault['input']!r})"
+                else f" (found {_shown(fault['input'])})"
             )
             lines.append(f"{key}: {message}{found}" if parts else message)
     return f"preset {path.stem if path.parent == folder() else path}: " + "\n  ".join(
         dict.fromkeys(lines)
     )
+
+
+def _shown(value: Any) -> str:
+    """A value for a message, which may be of any size."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of thousands of digits
+        text = f"a number of {value.bit_length():,} bits"
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _keys(parents: list[str], but: str) -> list[str]:
