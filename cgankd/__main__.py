@@ -1,6 +1,15 @@
-"""`python -m cgankd`."""
+"""`python -m cgankd`, and the command: signals are listened to before anything else is imported."""
 
-from cgankd.cli.commands import main
+from cgankd import signals
+
+
+def main() -> None:
+    """Runs the command."""
+    signals.install()
+    from cgankd.cli import commands
+
+    commands.main()
+
 
 if __name__ == "__main__":
     main()

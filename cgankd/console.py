@@ -1,15 +1,22 @@
-"""The only module that talks: results on stdout, everything else on stderr."""
+"""The only module that talks: results on stdout, everything else on stderr.
 
+A result that cannot be written ends the command; a note that cannot is no reason to lose a run.
+"""
+
+import codecs
 import json
 import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.text import Text
+
+from cgankd.errors import STORAGE, UserError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -17,10 +24,38 @@ if TYPE_CHECKING:
 WIDE = 200  # columns of a table where there is no terminal that has a width
 PLAIN_SECONDS = float(os.environ.get("CGANKD_PROGRESS_SECONDS", "30"))
 
-# Control characters but tab and newline, changes of direction, surrogates.
-HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# Names can hold what a terminal acts on, what hides, or what turns the letters around it. Tab and
+# newline may stay; halves of characters cannot be shown.
+HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
-_stderr = Console(stderr=True, highlight=False)
+
+class _Notes:
+    """stderr as rich writes to it, which may be closed or full."""
+
+    encoding = property(lambda self: getattr(sys.stderr, "encoding", None) or "utf-8")
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, AttributeError):  # it is None where it was closed
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, AttributeError):
+            sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr is not None and sys.stderr.isatty()
+
+    def fileno(self) -> int:
+        return sys.stderr.fileno()
+
+
+def _make(width: int | None = None) -> Console:
+    return Console(file=_Notes(), highlight=False, width=width)  # type: ignore[arg-type]
+
+
+_stderr = _make()
 _quiet = False
 _bars: "Progress | None" = None
 _last_line = time.monotonic()
@@ -32,27 +67,34 @@ def be_quiet() -> None:
     _quiet = True
 
 
-def _silent() -> bool:
-    return _quiet or os.environ.get("RANK", "0") != "0"
+def open_streams() -> None:
+    """Makes standard streams fit to be written to, whatever they were opened with."""
+    for handle in (0, 1, 2):
+        try:
+            os.fstat(handle)
+        except OSError:  # closed: the next file would be opened in its place, and written to
+            os.open(os.devnull, os.O_RDWR)
+    codecs.register_error("cgankd", _encode)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="cgankd")
 
 
-def say(text: str) -> None:
-    """A note about what is going on."""
-    if not _silent():
-        _stderr.print(visible(text), markup=False, soft_wrap=True)
+def _encode(error: UnicodeError) -> tuple[str | bytes, int]:
+    """File names that are no text are written as they are, and what an encoding lacks escaped."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.lookup_error("backslashreplace")(error)
 
 
-def warn(text: str) -> None:
-    """Something the user should know."""
-    if os.environ.get("RANK", "0") == "0":
-        _stderr.print(f"warning: {visible(text)}", markup=False, soft_wrap=True, style="yellow")
-
-
-def error(message: str, hint: str = "") -> None:
-    """Why the command ends."""
-    _stderr.print(f"error: {visible(message)}", markup=False, soft_wrap=True, style="red")
-    if hint:
-        _stderr.print(f"  {visible(hint)}", markup=False, soft_wrap=True)
+def close_streams() -> None:
+    """Drops what cannot be written, which Python would try once more at its end."""
+    for stream, handle in ((sys.stdout, 1), (sys.stderr, 2)):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), handle)
 
 
 def visible(text: str) -> str:
@@ -68,29 +110,62 @@ def _escape(letter: str) -> str:
     return letter.encode("unicode_escape").decode()
 
 
+def _print(text: str, style: str = "") -> None:
+    _stderr.print(Text(visible(text), style=style), soft_wrap=True)
+
+
+def _silent() -> bool:
+    return _quiet or os.environ.get("RANK", "0") != "0"
+
+
+def say(text: str) -> None:
+    """A note about what is going on."""
+    if not _silent():
+        _print(text)
+
+
+def warn(text: str) -> None:
+    """Something the user should know."""
+    if os.environ.get("RANK", "0") == "0":
+        _print(f"warning: {text}", "yellow")
+
+
+def error(message: str, hint: str = "") -> None:
+    """Why the command ends."""
+    _print(f"error: {message}", "red")
+    if hint:
+        _print(f"  {hint}")
+
+
 def table(title: str, header: list[str], rows: list[list[str]]) -> None:
     """A small table for people."""
     if _silent():
         return
     # Here and below: an error message shall not wait for what it does not use.
     from rich.table import Table
-    from rich.text import Text
 
-    shown = Table(title=Text(visible(title), style="table.title"), title_justify="left")
+    view = Table(title=Text(visible(title), style="table.title"), title_justify="left")
     for name in header:
-        shown.add_column(Text(visible(name)), justify="left" if name == header[0] else "right")
+        justify = "left" if name == header[0] else "right"
+        view.add_column(Text(visible(name)), justify=justify)  # type: ignore[arg-type]
     for row in rows:
-        shown.add_row(*(Text(visible(cell)) for cell in row))
-    (_stderr if _stderr.is_terminal else Console(stderr=True, highlight=False, width=WIDE)).print(
-        shown
-    )
+        view.add_row(*(Text(visible(cell)) for cell in row))
+    (_stderr if _stderr.is_terminal else _make(WIDE)).print(view)
 
 
 def result(lines: list[str], details: dict[str, Any] | None) -> None:
     """The result of the command: its lines, or one JSON object when `details` is given."""
     text = json.dumps(details) if details is not None else "\n".join(lines)
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    if sys.stdout is None:
+        raise UserError("the result cannot be written: stdout is closed", STORAGE)
+    try:
+        sys.stdout.write((visible(text) if sys.stdout.isatty() else text) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = f"the result cannot be written to stdout: {error.strerror}"
+        raise UserError(reason, STORAGE, "what was built stands") from error
 
 
 @contextmanager
@@ -133,9 +208,9 @@ def _bar(title: str, total: int, start: int) -> Iterator[Callable[[int, str], No
         )
         _bars.start()
     bars = _bars
-    task = bars.add_task(title, total=total, completed=start, text="")
+    task = bars.add_task(visible(title), total=total, completed=start, text="")
     try:
-        yield lambda done, text: bars.update(task, completed=done, text=text)
+        yield lambda done, text: bars.update(task, completed=done, text=visible(text))
     finally:
         bars.remove_task(task)
         if outermost:

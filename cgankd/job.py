@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from cgankd import preset as presets
-from cgankd.errors import IN_USE, UserError
 from cgankd.preset import Preset
 from cgankd.runs import RunFolder
 
@@ -62,21 +61,13 @@ def make_job(
     Without a preset it is the folder's own, or `digits` for a new one; without a folder it is
     runs/<preset>. UserError for a bad preset, and for a folder that is no run's.
     """
-    own = RunFolder(folder or Path("runs") / DEFAULT).preset
-    source = preset or (own if own.is_file() else DEFAULT)
+    own = RunFolder(folder or Path("runs") / DEFAULT)
+    own.check()
+    source = preset or (own.preset if own.preset.is_file() else DEFAULT)
     settings = presets.load(source, list(changes))
-    root = folder or Path("runs") / settings.name
-    _check_folder(root)
+    run = RunFolder(folder or Path("runs") / settings.name)
+    run.check()
     from cgankd import sources  # a misspelt key is told before numpy is imported
 
     presets.check_labels(settings, sources.known_label(settings.data))
-    return Job(settings, RunFolder(root), **options)
-
-
-def _check_folder(root: Path) -> None:
-    """UserError where a path is a file, or a folder of something else."""
-    if root.exists() and not root.is_dir():
-        raise UserError(f"--out {root} is a file", IN_USE, "name a folder")
-    foreign = root.is_dir() and not RunFolder(root).preset.exists()
-    if foreign and any(path.name[0] != "." for path in root.iterdir()):
-        raise UserError(f"--out {root} holds other files", IN_USE, "name a new folder, or a run's")
+    return Job(settings, run, **options)

@@ -3,17 +3,23 @@
 Under torchrun, accelerate launch or srun (LOCAL_RANK set) this process already is one of several.
 """
 
+import json
+import multiprocessing.resource_tracker
 import os
+import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
-from cgankd import console, signals
-from cgankd.errors import STOPPED, USAGE, UserError
+from cgankd import signals
+from cgankd.errors import STOPPED, UNAVAILABLE, USAGE, UserError, explained
 
 GRACE = 30  # seconds that processes have to save after a signal
+LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL")
 
 
 def launch(perform: Callable[..., None], num_processes: int, *work: Any) -> None:
@@ -26,6 +32,13 @@ def launch(perform: Callable[..., None], num_processes: int, *work: Any) -> None
                 f"--num-processes {num_processes}, but started as {os.environ['WORLD_SIZE']}", USAGE
             )
         perform(*work)
+    elif "MASTER_ADDR" in os.environ and "ACCELERATE_MIXED_PRECISION" in os.environ:
+        # On a CPU `accelerate launch --num_processes N` sets an address and starts one process.
+        raise UserError(
+            "accelerate launch was asked for several processes, and got one",
+            UNAVAILABLE,
+            "start cgankd by itself with --num-processes, or with torchrun",
+        )
     elif num_processes == 1:
         perform(*work)
     else:
@@ -39,7 +52,6 @@ def is_first() -> bool:
 
 def _spawn(perform: Callable[..., None], num_processes: int, work: tuple[Any, ...]) -> None:
     import logging
-    import signal
 
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -60,40 +72,88 @@ def _spawn(perform: Callable[..., None], num_processes: int, work: tuple[Any, ..
         monitor_interval=0.1,
         shutdown_timeout=GRACE,
     )
-    handlers = {number: signal.getsignal(number) for number in signals.SIGNALS}
     try:
-        codes = elastic_launch(config, _entry)(perform, *work)
-        code = max(codes.values())
+        with _deaf_children():
+            elastic_launch(config, _entry)(perform, *work)
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        code = failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
-        if code not in range(2, 128):
-            console.error(f"process {rank} failed: {failure.message}")
+        raise _cause(error, num_processes) from None
     except SignalException as error:
-        code = STOPPED if error.sigval in signals.SIGNALS else 128 + int(error.sigval)
+        raise UserError(
+            f"stopped in {num_processes} processes", STOPPED, "the same command continues"
+        ) from error
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Inside, processes start with signals blocked, which they hear once they can answer
+    (`signals.install`); a signal to the group would have them print where they were importing.
+
+    This process still hears them: its other thread does not block them. Its handlers, which the
+    launcher replaces, are put back.
+    """
+    # A resource tracker that started later would unblock what is blocked here.
+    multiprocessing.resource_tracker.ensure_running()
+    handlers = {number: signal.getsignal(number) for number in signals.SIGNALS}
+    ended = threading.Event()
+    threading.Thread(target=ended.wait, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals.SIGNALS)
+    try:
+        yield
     finally:
-        for number, handler in handlers.items():  # the launcher replaced them
+        ended.set()
+        for number, handler in handlers.items():
             signal.signal(number, handler)
-    if code:
-        raise UserError(f"ended with exit code {code} in {num_processes} processes", code)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.SIGNALS)
 
 
-def _entry(perform: Callable[..., None], *work: Any) -> int:
+def _cause(error: Any, num_processes: int) -> UserError:
+    """Of all that failed what made the others fail: what could be explained comes first, what was
+    stopped for it last.
+    """
+    failures = []
+    for rank, failure in error.failures.items():
+        code = failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
+        try:
+            message, hint = json.loads(str(failure.message))
+            place = 2 if code == STOPPED else 0
+        except ValueError:
+            message, hint = f"process {rank} of {num_processes} ended with exit code {code}", ""
+            place = 1
+        failures.append((place, rank, message, code, hint))
+    *_, message, code, hint = min(failures)
+    return UserError(message, code, hint)
+
+
+def _entry(perform: Callable[..., None], *work: Any) -> None:
     """One of the processes; leaves when its launcher is gone, so that it cannot write beside the
     next one.
     """
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
-    signals.install()
+    signals.install(patient=True)
     try:
         perform(*work)
-        code = 0
-    except UserError as error:
-        if os.environ.get("RANK", "0") == "0":
-            console.error(str(error), error.hint)
-        code = error.code
-    if code:
-        raise SystemExit(code)
-    return code
+    except Exception as error:
+        failure = explained(error) or _lost(error)
+        if failure is None:
+            raise
+        _report(failure)
+        os._exit(failure.code)
+
+
+def _lost(error: Exception) -> UserError | None:
+    """What a process says whose work ends because another one has."""
+    lost = isinstance(error, RuntimeError) and any(word in str(error) for word in LOST)
+    return UserError("another process has ended", STOPPED) if lost else None
+
+
+def _report(failure: UserError) -> None:
+    """Tells the launcher why, which says it once for all processes."""
+    file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if file:
+        message = json.dumps([str(failure), failure.hint])
+        facts = json.dumps({"message": message, "timestamp": int(time.time())})
+        with suppress(OSError):
+            Path(file).write_text(facts)
 
 
 def _leave_with(parent: int) -> None:

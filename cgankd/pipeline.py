@@ -14,7 +14,7 @@ from typing import Any
 
 from cgankd import console, launch, plan, report, runs, sources
 from cgankd import preset as presets
-from cgankd.errors import DATA, UserError
+from cgankd.errors import UserError
 from cgankd.job import Job
 from cgankd.plan import STAGES, Stage, StudentTable
 from cgankd.runs import Artefact
@@ -23,17 +23,24 @@ MAX_PROCESSES = 8  # each holds torch, half a GiB
 
 
 def build_stage(name: str, job: Job) -> list[Path]:
-    """Makes the artefacts of one stage that are not up to date; their records."""
-    if not job.run.root.exists():
-        STAGES[name].plan(job)  # a missing input is told before a folder is made for the rest
+    """Makes the artefacts of one stage that are not up to date; their records. UserError where
+    something that it reads is missing or stale.
+    """
+    if not job.run.root.exists():  # what is missing is told before a folder is made for the rest
+        plan.check_inputs(name, job)
+        STAGES[name].plan(job)
     with _writing(job):
+        plan.check_inputs(name, job)
         return _build(STAGES[name], job)
 
 
 def build_chain(job: Job, *, ablation: bool = False) -> Path:
     """Makes what is missing or out of date in the whole chain, nothing else; the page."""
+    chain = plan.chain_of(job.preset)
+    if not job.run.root.exists():
+        chain[0].plan(job)  # data that cannot be read are told before a folder is made
     with _writing(job):
-        for stage in plan.chain_of(job.preset):
+        for stage in chain:
             _build(stage, job, whole_chain=True)
         if ablation:
             _build(STAGES["distill"], job.asking(ablation=True), whole_chain=True)
@@ -47,9 +54,12 @@ def states(job: Job) -> dict[str, str]:
     what = {}
     for stage in plan.chain_of(job.preset):
         try:
+            if commands := plan.waits(stage.name, job):
+                what[stage.name] = f"waits for {', '.join(commands)}"
+                continue
             artefacts = stage.plan(job)
         except UserError as error:
-            what[stage.name] = f"waits ({error.hint or error})"
+            what[stage.name] = f"cannot be built: {error}"
         else:
             each = (
                 f"{_inside(artefact.record, job)}: {artefact.state()}" for artefact in artefacts
@@ -93,10 +103,8 @@ def _build(stage: Stage, job: Job, *, whole_chain: bool = False) -> list[Path]:
     artefacts = stage.plan(job)
     if launch.is_first():
         for artefact in artefacts:
-            is_other = artefact.state() == "other"
-            if is_other or (job.rebuild and artefact.state() == "done"):
-                replaceable = whole_chain and "from" not in artefact.inputs
-                _make_room(artefact, allowed=job.rebuild or replaceable)
+            replaceable = whole_chain and "from" not in artefact.inputs
+            _make_room(artefact, job.rebuild, replaceable)
     _align(job)
     done = all(artefact.state() == "done" for artefact in artefacts)
     _align(job)
@@ -118,6 +126,8 @@ def _perform(name: str, job: Job) -> None:
     from cgankd.training.machine import Machine
 
     stage = STAGES[name]
+    if not runs.is_written(job.run.root):  # a process that the holder of the lock has started
+        runs.write_within(job.run.root)
     precision = "fp32" if job.precision == "auto" else job.precision
     machine = Machine(job.device, precision, job.deterministic)
     threads = torch.get_num_threads()
@@ -159,18 +169,28 @@ def _align(job: Job) -> None:
         Machine(job.device).barrier()
 
 
-def _make_room(artefact: Artefact, allowed: bool) -> None:
-    old = str(runs.read_json(artefact.record).get("digest"))[:8]
-    if not allowed:
-        raise UserError(
-            f"{artefact.record} was made from other settings ({old}, now {artefact.digest[:8]}): "
-            f"{artefact.difference()}",
-            DATA,
-            "add --rebuild to move it aside and build anew, or choose another --out",
-        )
-    difference = artefact.difference()
-    moved = artefact.set_aside().name
-    console.say(f"{artefact.record}: other settings ({difference}); moved to {moved}")
+def _make_room(artefact: Artefact, rebuild: bool, replaceable: bool) -> None:
+    """Moves what stands in the place of an artefact aside where that is asked for: what is of other
+    settings, with --rebuild also what is damaged or done. UserError where it is not asked for.
+    """
+    state = artefact.state()
+    if (state == "damaged" and not rebuild) or (state == "other" and not (rebuild or replaceable)):
+        raise artefact.blocked()
+    if state in ("damaged", "other") or (rebuild and state == "done"):
+        why = f"other settings ({artefact.difference()})" if state == "other" else state
+        moved = artefact.set_aside().name
+        console.say(f"{artefact.record}: {why}; moved to {moved}")
+    if rebuild:
+        before, asked = plan.to_train(_students(artefact))
+        for student in (*before, *asked):
+            if student.artefact.state() == "damaged" or _is_changed(student.artefact):
+                moved = student.artefact.set_aside().name
+                console.say(f"{student.artefact.folder}: damaged; moved to {moved}")
+
+
+def _is_changed(artefact: Artefact) -> bool:
+    """Whether it is recorded as finished, but its files are other ones."""
+    return artefact.state() == "done" and not artefact.is_whole()
 
 
 # The run folder

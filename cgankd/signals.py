@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from cgankd.errors import STOPPED
@@ -13,14 +13,19 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 _deferred = 0
 _received = 0
+_patient = False
 
 
-def install() -> None:
+def install(patient: bool = False) -> None:
     """Makes the signals leave with exit code 75; also where a shell started us with SIGINT
-    ignored.
+    ignored. Who is `patient` has a launcher, which passes on signals that came to the whole group,
+    and ends those that do not end: the second is then no more than the first.
     """
+    global _patient
+    _patient = patient
     for number in SIGNALS:
         signal.signal(number, _handle)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def stop_requested() -> bool:
@@ -48,13 +53,15 @@ def deferred() -> Iterator[None]:
 
 def _handle(number: int, frame: FrameType | None) -> None:
     global _received
-    if _deferred and not _received:
+    if _deferred and (_patient or not _received):
         _received = number
         return
-    if sys.stderr.isatty():
+    if sys.stderr and sys.stderr.isatty():
         os.write(2, b"\x1b[?25h")  # a progress bar may have hidden the cursor
     if _received:
         os._exit(128 + number)
     # Outside a training loop every file is either whole or absent, so nothing needs saving.
-    os.write(2, b"\nstopped by a signal; the same command continues\n")
+    if not _patient:
+        with suppress(OSError):
+            os.write(2, b"\nstopped by a signal; the same command continues\n")
     os._exit(STOPPED)

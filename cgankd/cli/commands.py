@@ -2,7 +2,6 @@
 built.
 """
 
-import os
 import sys
 import typing
 from collections.abc import Callable
@@ -29,7 +28,7 @@ from cgankd.cli.options import (
     print_result,
     takes_options,
 )
-from cgankd.errors import DATA, MEMORY, UserError
+from cgankd.errors import DATA, MEMORY, UserError, explained
 from cgankd.version import VERSION
 
 CHAIN, RESULTS, TOOLS = "The chain", "Results", "Data and presets"
@@ -155,9 +154,9 @@ def select_rho(options: Options) -> None:
     """
 
     def result(job: Any) -> list[str]:
-        from cgankd.runs import finished
+        from cgankd.runs import fact
 
-        rho = finished(job.run.search, "select-rho")["rho"]
+        rho = fact(job.run.search, "select-rho", "rho", (int, float, type(None)))
         return ["none" if rho is None else f"{rho:g}"]
 
     _stage("select-rho", options, result)
@@ -246,44 +245,38 @@ def root(
 ) -> None:
     """cGAN-KD from one command."""
     if version:
-        typer.echo(VERSION)
+        from cgankd import console
+
+        console.result([VERSION], None)
         raise typer.Exit()
 
 
 def main() -> None:
     """Runs the command and turns errors into one message and an exit code."""
-    from cgankd import signals
+    from cgankd import console, signals
 
     signals.install()
+    console.open_streams()
     try:
         app()
-    except UserError as error:
-        _fail(error)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except BrokenPipeError:  # whoever reads the result has seen enough
         sys.exit(1)
-    except MemoryError:
-        _fail(_out_of_memory())
     except Exception as error:
-        # torch has the class, and importing torch to name it would cost seconds.
-        if type(error).__name__ != "OutOfMemoryError":
+        failure = explained(error)
+        if failure is None:
             raise
-        _fail(_out_of_memory())
+        _fail(failure)
+    finally:
+        console.close_streams()
 
 
 def _fail(error: UserError) -> typing.NoReturn:
-    from cgankd import console
+    """Says why, once where several processes were started; want of memory may be of one of them."""
+    from cgankd import console, launch
 
-    console.error(str(error), error.hint)
+    if launch.is_first() or error.code == MEMORY:
+        console.error(str(error), error.hint)
     sys.exit(error.code)
-
-
-def _out_of_memory() -> UserError:
-    return UserError(
-        "out of memory",
-        MEMORY,
-        "lower the batch of the stage, e.g. --set gan.batch=32, and run again",
-    )
 
 
 # From options to a job
@@ -354,11 +347,14 @@ def _print(options: Options, name: str, lines: list[Any]) -> None:
 
 def _root_of(path: Path) -> Path:
     """The run folder that `path` is or lies in."""
+    from cgankd.runs import RunFolder
+
     for folder in (path, *path.absolute().parents):
-        if (folder / "preset.toml").is_file():
+        run = RunFolder(folder)
+        if run.preset.is_file() and run.stands:
             return folder
     raise UserError(
-        f"{path} is no run folder and in none: no preset.toml there",
+        f"{path} is no run folder and in none: no preset.toml of a run there",
         DATA,
         "run `cgankd run` first",
     )

@@ -57,11 +57,14 @@ def write_shard(path: Path, rows: dict[str, np.ndarray]) -> None:
 
 def read_shard(path: Path, columns: tuple[str, ...] = SMALL) -> dict[str, np.ndarray]:
     """Columns of a shard; UserError when it is damaged or no shard."""
-    with hdf5.Reader(path) as file:
-        rows = {
-            name: file.read(name, COLUMNS[name][0], COLUMNS[name][1].replace("b", "i"))
-            for name in columns
-        }
+    try:
+        with hdf5.Reader(path) as file:
+            rows = {
+                name: file.read(name, COLUMNS[name][0], COLUMNS[name][1].replace("b", "i"))
+                for name in columns
+            }
+    except UserError as error:
+        raise UserError(str(error), DATA, "run `cgankd generate --rebuild`") from error
     if len({len(column) for column in rows.values()}) > 1:
         raise UserError(
             f"{path}: its columns have different lengths", DATA, "run `cgankd generate --rebuild`"
@@ -182,8 +185,8 @@ class Pool(Fakes):
         parts = [read_shard(path) for path in self.shards]
         self.ends = np.cumsum([len(part["labels"]) for part in parts])
         self.columns = {name: np.concatenate([part[name] for part in parts]) for name in SMALL}
-        self.per_label = int(self.record["per_label"])
-        self.label = make_label(self.record["label"])
+        self.per_label = int(runs.fact(record, "generate", "per_label", int))
+        self.label = make_label(runs.fact(record, "generate", "label", dict))
 
     def __len__(self) -> int:
         return len(self.columns["labels"])

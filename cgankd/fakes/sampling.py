@@ -99,14 +99,16 @@ def _uniform(num: int, draws: torch.Generator) -> Tensor:
     return torch.from_numpy(np.sort(drawn[first]))
 
 
-def fit_bounds(sampler: Sampler, settings: Generate, file: Path, machine: Machine) -> np.ndarray:
+def fit_bounds(
+    sampler: Sampler, settings: Generate, file: Path, digest: str, machine: Machine
+) -> np.ndarray:
     """The bound of each label (L,), from a burn-in of its class or its range of labels; kept in
-    `file`.
+    `file` for the pool of a digest.
     """
     num_labels = len(sampler.labels)
     num_groups = min(settings.bound_bins, num_labels) if settings.labels else num_labels
     group_of = np.arange(num_labels) * num_groups // num_labels
-    if machine.is_main and not file.exists():
+    if machine.is_main and not runs.part_stands(file, digest):
         found = []
         with console.progress("burn-in", num_groups) as show:
             for group in range(num_groups):
@@ -114,6 +116,7 @@ def fit_bounds(sampler: Sampler, settings: Generate, file: Path, machine: Machin
                 found.append(_burn_in(sampler, settings, members))
                 show(group + 1, "")
         runs.write_json(file, {"bounds": found})
+        runs.keep_part(file, digest)
     machine.barrier()
     return np.asarray(runs.read_json(file)["bounds"])[group_of]
 
@@ -144,14 +147,15 @@ def _burn_in(sampler: Sampler, settings: Generate, members: np.ndarray) -> float
 
 
 def draw_pool(
-    sampler: Sampler, settings: Generate, folder: Path, machine: Machine
+    sampler: Sampler, settings: Generate, folder: Path, digest: str, machine: Machine
 ) -> tuple[list[Path], np.ndarray]:
-    """Draws until every label has its accepted images; the shards and the bounds (L,).
+    """Draws until every label has its accepted images; the shards and the bounds (L,). What an
+    interrupted run has left in `folder` for the pool of this digest is not drawn again.
 
     UserError(STOPPED) at a signal, with all whole shards kept; UserError(DIVERGED) naming a label
     that would need more than `max_proposals` proposals per image.
     """
-    bound = fit_bounds(sampler, settings, folder / "bounds.json", machine)
+    bound = fit_bounds(sampler, settings, folder / "bounds.json", digest, machine)
     num_labels, wanted = len(sampler.labels), settings.per_label
     shard_rows = _shard_rows(sampler, settings)
     proposed, accepted = np.zeros(num_labels, int), np.zeros(num_labels, int)
@@ -164,9 +168,11 @@ def draw_pool(
             starts = range(0, len(label), shard_rows)
             paths = [folder / f"pool-{len(shards) + index:05d}.h5" for index in range(len(starts))]
             for index, (start, path) in enumerate(zip(starts, paths, strict=True)):
-                if index % machine.num_processes == machine.rank and not path.exists():
+                is_mine = index % machine.num_processes == machine.rank
+                if is_mine and not runs.part_stands(path, digest):
                     rows = slice(start, start + shard_rows)
                     _draw_shard(sampler, settings, bound, label[rows], number[rows], path)
+                    runs.keep_part(path, digest)
                 if signals.stop_requested():
                     break
             if machine.agree(signals.stop_requested())[0]:

@@ -31,6 +31,18 @@ State = dict[str, Tensor]
 OURS_ALONE = "normalise."  # published networks are given normalised images
 ORIGINAL, U, V = (f"parametrizations.weight.{name}" for name in ("original", "0._u", "0._v"))
 OPTIONAL = (V, "num_batches_tracked")  # the first is computed, the second not read in eval mode
+DTYPES = (
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint8,
+    torch.bool,
+)
 KINDS = {
     "u0": U,
     "weight_orig": ORIGINAL,
@@ -80,6 +92,7 @@ def read(file: Path, sha256: str) -> tuple[State, str]:
                 assert sum(entry.file_size for entry in archive.infolist()) <= len(data), (
                     "it is compressed"
                 )
+                assert archive.testzip() is None, "its checksums differ"  # torch reads past them
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about old pickles
             found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -108,10 +121,11 @@ def read(file: Path, sha256: str) -> tuple[State, str]:
 def _is_plain(value: Any) -> bool:
     return (
         type(value) in (Tensor, nn.Parameter)
+        and value.dtype in DTYPES
+        and not value.is_nested
         and value.layout == torch.strided
         and value.device.type == "cpu"
         and not value.is_quantized
-        and not value.is_complex()
     )
 
 
@@ -157,9 +171,9 @@ def _fill(state: State, layout: Layout, architecture: dict[str, Any], where: str
     network = make_network(architecture)
     own, filled = network.state_dict(), {}
     for ours, theirs in _pairs(own, state, layout, where):
-        if not state[theirs].isfinite().all():
-            raise UserError(f"{where}: {theirs} is not finite", DATA)
-        filled[ours] = state[theirs].view_as(own[ours])
+        filled[ours] = state[theirs].reshape(own[ours].shape).to(own[ours].dtype)
+        if not filled[ours].isfinite().all():  # as it will be used: 1e300 is not in fp32
+            raise UserError(f"{where}: {theirs} is not finite in {_dtype(own[ours])}", DATA)
     network.load_state_dict(own | filled | _iterated(filled))
     return network
 
@@ -249,8 +263,14 @@ def _pairs(own: State, state: State, layout: Layout, where: str) -> Iterable[tup
             if suffix in other:
                 theirs = names[other[suffix]]
                 if suffix not in mine or not _alike(own[mine[suffix]], state[theirs], suffix):
+                    kind = meant = ""
+                    if suffix in mine and not _same_kind(own[mine[suffix]], state[theirs]):
+                        kind, meant = (
+                            f" of {_dtype(one)}" for one in (state[theirs], own[mine[suffix]])
+                        )
                     raise UserError(
-                        f"{where}: {theirs} is {tuple(state[theirs].shape)}, expected {expected}",
+                        f"{where}: {theirs} is {tuple(state[theirs].shape)}{kind}, expected "
+                        f"{expected}{meant}",
                         DATA,
                         "are classes, side of the images and widths those of the preset?",
                     )
@@ -263,7 +283,15 @@ def _pairs(own: State, state: State, layout: Layout, where: str) -> Iterable[tup
 def _alike(mine: Tensor, other: Tensor, suffix: str) -> bool:
     # BigGAN keeps u as a matrix of one row, SAGAN a number as a vector of one.
     shapes = [tuple(mine.shape), *([(1, *mine.shape)] if suffix == U or mine.ndim == 0 else [])]
-    return tuple(other.shape) in shapes and mine.is_floating_point() == other.is_floating_point()
+    return tuple(other.shape) in shapes and _same_kind(mine, other)
+
+
+def _same_kind(mine: Tensor, other: Tensor) -> bool:
+    return mine.is_floating_point() == other.is_floating_point()
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _by_module(keys: Iterable[str]) -> dict[str, dict[str, str]]:

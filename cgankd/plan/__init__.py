@@ -10,6 +10,7 @@ from cgankd.plan.artefacts import (
     teacher,
     teachers,
 )
+from cgankd.plan.chain import NotBuilt, check_inputs, waits
 from cgankd.plan.imports import gan_parts, import_files, import_of
 from cgankd.plan.stages import STAGES, Stage, chain_of
 from cgankd.plan.students import (
@@ -26,12 +27,14 @@ from cgankd.plan.students import (
 __all__ = [
     "HEAD",
     "STAGES",
+    "NotBuilt",
     "Stage",
     "Student",
     "StudentPlanner",
     "StudentSpec",
     "StudentTable",
     "chain_of",
+    "check_inputs",
     "distilled",
     "dre",
     "evaluated",
@@ -46,4 +49,5 @@ __all__ = [
     "teacher",
     "teachers",
     "to_train",
+    "waits",
 ]

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cgankd.errors import DATA, USAGE, UserError
+from cgankd.errors import USAGE, UserError
 from cgankd.fakes import FakeSelection
 from cgankd.job import Job
 from cgankd.plan import inputs
@@ -85,13 +85,6 @@ def pool_networks(job: Job) -> dict[str, Path]:
 def pool(job: Job) -> Artefact:
     """The fake pool."""
     preset, run, networks = job.preset, job.run, pool_networks(job)
-    missing = [command for command, record in networks.items() if not record.exists()]
-    if len(missing) > 1:
-        raise UserError(
-            f"{run.root}: the networks that draw and judge fakes are not there",
-            DATA,
-            f"run {', '.join(f'`cgankd {command}`' for command in missing)} first",
-        )
     made_from = {
         "generate": inputs.values(preset.generate),
         "seed": preset.seed,

@@ -26,12 +26,10 @@ from cgankd.models.saved import num_parameters
 from cgankd.plan.stages import chain_of
 from cgankd.plan.students import (
     StudentSpec,
-    ablation_rows,
-    method_rows,
-    methods,
     search_rows,
     selections_of,
     steps_of,
+    wanted,
 )
 from cgankd.preset import METHODS, Preset, Training
 from cgankd.task import Task, make_task
@@ -185,7 +183,7 @@ def _students(job: Job, task: Task) -> list[Cost]:
     if not _rho_is_known(job):
         job = job.asking(rho=str(max(job.preset.search.grid)))
     rows = []
-    for stage, specs in {"select-rho": _searched(job), "distill": _wanted(job)}.items():
+    for stage, specs in {"select-rho": _searched(job), "distill": wanted(job)}.items():
         before = [spec.spec_before for spec in specs if spec.spec_before]
         every = [spec for spec in dict.fromkeys([*before, *specs]) if not spec.is_head]
         num = Counter(_student(stage, replace(spec, seed=0), job, task) for spec in every)
@@ -195,14 +193,6 @@ def _students(job: Job, task: Task) -> list[Cost]:
 
 def _searched(job: Job) -> list[StudentSpec]:
     return [spec for row in search_rows(job.preset).values() for spec in row]
-
-
-def _wanted(job: Job) -> list[StudentSpec]:
-    if job.overrides.ablation:
-        tables = [ablation_rows(job)]
-    else:
-        tables = [method_rows(method, job) for method in methods(job)]
-    return [spec for rows in tables for row in rows.values() for spec in row]
 
 
 def _student(stage: str, spec: StudentSpec, job: Job, task: Task) -> Cost:

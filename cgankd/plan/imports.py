@@ -1,5 +1,6 @@
 """Files of published weights in the place of training: which part each is to be."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from cgankd.errors import DATA, USAGE, UserError
@@ -26,7 +27,8 @@ def imported(record: Path, job: Job, *parts: str) -> dict[str, dict[str, str]]:
     files = job.overrides.imports
     digests = {part: files[part].sha256 for part in parts if part in files}
     if not digests and record.exists():
-        digests = read_json(record).get("inputs", {}).get("from", {})
+        with suppress(UserError):  # a damaged record blocks the stage, which says so
+            digests = read_json(record).get("inputs", {}).get("from", {})
     return {"from": digests} if digests else {}
 
 

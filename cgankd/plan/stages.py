@@ -2,17 +2,55 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cgankd.job import Job
-from cgankd.plan.artefacts import dre, evaluation, gan, pool, teachers
-from cgankd.plan.students import distilled, search
+from cgankd.plan.artefacts import dre, evaluation, gan, pool, teacher, teachers
+from cgankd.plan.students import distilled, is_selected, search, wanted
 from cgankd.preset import Preset
 from cgankd.runs import Artefact, RunFolder
+
+Read = tuple[str, Callable[[], Artefact]]  # a command, and the artefact of it that is read
 
 
 def _always(preset: Preset) -> bool:
     return True
+
+
+def _nothing(job: Job) -> list[Read]:
+    return []  # but the data, as all that is trained
+
+
+def _gan(job: Job) -> Read:
+    return "train-gan", lambda: gan(job)
+
+
+def _dre(job: Job) -> Read:
+    return "fit-dre", lambda: dre(job)
+
+
+def _pool(job: Job) -> Read:
+    return "generate", lambda: pool(job)
+
+
+def _judge(job: Job) -> Read:
+    return "train-teacher", lambda: teacher(job.preset.generate.teacher, job)
+
+
+def _for_students(job: Job) -> list[Read]:
+    """What the students of a call learn from; which they are is asked of a rho that stands for the
+    one that is not known yet.
+    """
+    selected = is_selected(job)
+    specs = wanted(job.asking(rho=str(max(job.preset.search.grid))) if selected else job)
+    networks = dict.fromkeys(spec.teacher for spec in specs if spec.teacher)
+    read: list[Read] = [("train-teacher", partial(teacher, network, job)) for network in networks]
+    if any(spec.selection and not spec.fakes_file for spec in specs):
+        read.append(_pool(job))
+        if selected:
+            read.append(("select-rho", lambda: search(job)))
+    return read
 
 
 @dataclass(frozen=True)
@@ -20,7 +58,7 @@ class Stage:
     """One subcommand: what it makes is planned here and made in cgankd/stages, by its name."""
 
     name: str
-    inputs: tuple[str, ...]  # the stages whose artefacts it may read; all read the data
+    reads: Callable[[Job], Sequence[Read]]  # what has to stand before
     records: Callable[[RunFolder, Preset], Sequence[Path]]  # what it makes, whoever asks
     plan: Callable[[Job], Sequence[Artefact]]  # with what it is made from; UserError without inputs
     has_students: bool = False  # whole students are shared out to processes
@@ -37,45 +75,45 @@ STAGES = {
     for stage in (
         Stage(
             "train-gan",
-            inputs=(),
+            reads=_nothing,
             records=lambda run, preset: [run.gan],
             plan=lambda job: [gan(job)],
         ),
         Stage(
             "train-teacher",
-            inputs=(),
+            reads=_nothing,
             records=lambda run, preset: [run.teacher(name) for name in preset.teacher.networks],
             plan=teachers,
         ),
         Stage(
             "fit-dre",
-            inputs=("train-gan",),
+            reads=lambda job: [_gan(job)],
             records=lambda run, preset: [run.dre],
             plan=lambda job: [dre(job)],
         ),
         Stage(
             "generate",
-            inputs=("train-gan", "train-teacher", "fit-dre"),
+            reads=lambda job: [_gan(job), _judge(job), _dre(job)],
             records=lambda run, preset: [run.pool],
             plan=lambda job: [pool(job)],
         ),
         Stage(
             "evaluate",
-            inputs=("train-teacher", "fit-dre", "generate"),
+            reads=lambda job: [_judge(job), _dre(job), _pool(job)],
             records=lambda run, preset: [run.evaluation],
             plan=lambda job: [evaluation(job)],
             belongs=lambda preset: preset.evaluate is not None,
         ),
         Stage(
             "select-rho",
-            inputs=("generate",),
+            reads=lambda job: [_pool(job)],
             records=lambda run, preset: [run.search],
             plan=lambda job: [search(job)],
             has_students=True,
         ),
         Stage(
             "distill",
-            inputs=("train-teacher", "generate", "select-rho"),
+            reads=_for_students,
             records=lambda run, preset: [run.distill(name) for name in preset.distill.methods],
             plan=distilled,
             has_students=True,

@@ -24,7 +24,7 @@ from cgankd.preset import (
     check_method,
     uses_fakes,
 )
-from cgankd.runs import Artefact, content_of, finished
+from cgankd.runs import Artefact, content_of, fact
 
 HEAD = "sskd-head"  # not a network of its own, but trained, kept and shared like one
 
@@ -331,6 +331,15 @@ def ablation_rows(job: Job) -> dict[str, list[StudentSpec]]:
     }
 
 
+def wanted(job: Job) -> list[StudentSpec]:
+    """The students of the methods, or of the ablation, of a call."""
+    if job.overrides.ablation:
+        tables = [ablation_rows(job)]
+    else:
+        tables = [method_rows(method, job) for method in methods(job)]
+    return [spec for rows in tables for row in rows.values() for spec in row]
+
+
 def _pairs(job: Job) -> list[list[str]]:
     """The pairs of the preset, or those of the one student asked for."""
     every, student = job.preset.distill.pairs, job.overrides.student
@@ -375,11 +384,16 @@ def full_selection(preset: Preset, rho: float) -> FakeSelection:
     )
 
 
+def is_selected(job: Job) -> bool:
+    """Whether rho is the one that select-rho chooses."""
+    return (job.overrides.rho or job.preset.distill.rho) == "selected"
+
+
 def rho_of(job: Job) -> float:
     """The rho of the call, of the preset, or the selected one."""
     asked = job.overrides.rho or job.preset.distill.rho
-    if asked == "selected":
-        return float(finished(job.run.search, "select-rho")["best_rho"])
+    if is_selected(job):
+        return float(fact(job.run.search, "select-rho", "best_rho", (int, float)))
     try:
         value = float(asked)
     except ValueError:

@@ -165,9 +165,18 @@ def _explain(path: Path, error: ValidationError) -> str:
             found = (
                 ""
                 if isinstance(fault["input"], dict | Settings)
-                else f" (found {fault['input']!r})"
+                else f" (found {_shown(fault['input'])})"
             )
             lines.append(f"{key}: {message}{found}" if parts else message)
     return f"preset {path.stem if path.parent == folder() else path}: " + "\n  ".join(
         dict.fromkeys(lines)
     )
+
+
+def _shown(value: Any) -> str:
+    """A value for a message, which may be of any size."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of thousands of digits
+        text = f"a number of {value.bit_length():,} bits"
+    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -25,7 +25,7 @@ def record(settings: Data, seed: int, run: runs.RunFolder) -> dict[str, Any]:
         if known.get("asked") == asked:
             return known
     known = {"asked": asked, **describe(settings.model_dump_json(), seed, state)}
-    if run.root.is_dir():
+    if runs.is_written(run.root):  # --dry-run writes nothing
         runs.write_json(run.data, known)
     return known
 

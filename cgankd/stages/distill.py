@@ -6,7 +6,7 @@ from cgankd import console, plan
 from cgankd.job import Job
 from cgankd.plan import Student, StudentTable
 from cgankd.preset import uses_fakes
-from cgankd.runs import read_json
+from cgankd.runs import fact, finished
 from cgankd.stages.students import StudentInputs, train_all
 from cgankd.training.machine import Machine
 
@@ -48,7 +48,7 @@ def _note(tables: list[StudentTable], job: Job) -> None:
 def _none_won(job: Job) -> bool:
     """Whether the search that chose rho preferred no fakes."""
     searched = job.preset.distill.rho == "selected" and job.run.search.exists()
-    return searched and read_json(job.run.search)["rho"] is None
+    return searched and not finished(job.run.search, "select-rho").get("rho")
 
 
 def _write(table: StudentTable, inputs: StudentInputs, machine: Machine) -> None:
@@ -70,8 +70,7 @@ def _write(table: StudentTable, inputs: StudentInputs, machine: Machine) -> None
 def _member(row: str, student: Student, inputs: StudentInputs) -> dict[str, Any]:
     """What the record says of one student; its test score is taken here and nowhere else."""
     record, selection = student.artefact.record, student.selection
-    trained = read_json(record)
-    kept = ("network", "parameters", "steps", "fakes", "validation")
+    kept = {"network": str, "parameters": int, "steps": int, "fakes": int, "validation": float}
     return {
         "row": row,
         "seed": student.seed,
@@ -80,7 +79,7 @@ def _member(row: str, student: Student, inputs: StudentInputs) -> dict[str, Any]
         "rho": selection.rho if selection and not student.fakes_file else None,
         "nfake": selection.num if selection else 0,
         "file": student.fakes_file,
-        **{key: trained[key] for key in kept},
+        **{key: fact(record, "distill", key, kind) for key, kind in kept.items()},
         "test": inputs.score(inputs.load(student), "test"),
         "student": record.parent.name,
     }

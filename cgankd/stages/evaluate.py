@@ -68,7 +68,7 @@ def run(job: Job, machine: Machine) -> None:
             types=types,
             missing=_missing(settings, source, rows),
         )
-        checkpoint.remove(artefact.folder / "types-training" / "checkpoints")
+        checkpoint.remove(artefact.folder)
         for row in rows:
             _say(row)
 

@@ -45,7 +45,7 @@ def run(job: Job, machine: Machine) -> None:
 
     def begin() -> None:
         artefact.begin()
-        save_imports(imports, parts, folder, "features")
+        save_imports(imports, parts, artefact, "features")
 
     machine.once(begin)
     session = Session(folder, "density ratio", preset.seed, artefact.digest, machine)
@@ -79,7 +79,7 @@ def run(job: Job, machine: Machine) -> None:
             mean_ratio=mean,
             effective_share=effective,
         )
-        checkpoint.remove(folder / "ratio-training" / "checkpoints")
+        checkpoint.remove(folder)
         console.say(f"density ratio of fakes: mean {mean:.3g}, effective share {effective:.0%}")
 
     machine.once(finish)

@@ -11,7 +11,7 @@ from cgankd.fakes.sampling import Sampler, draw_pool, health, labels_of
 from cgankd.job import Job
 from cgankd.models.saved import load_network
 from cgankd.preset import check_labels
-from cgankd.runs import verify_files
+from cgankd.runs import fact, verify_files
 from cgankd.task import make_task
 from cgankd.training.machine import Machine
 
@@ -19,11 +19,12 @@ from cgankd.training.machine import Machine
 def run(job: Job, machine: Machine) -> None:
     """Draws the pool of the preset."""
     artefact, settings = plan.pool(job), job.preset.generate
-    label = verify_files(job.run.gan, "train-gan")["label"]
+    verify_files(job.run.gan, "train-gan")
+    label = fact(job.run.gan, "train-gan", "label", dict)
     check_labels(job.preset, label)
     sampler = _sampler(job, label, machine)
     machine.once(artefact.begin)
-    shards, bounds = draw_pool(sampler, settings, artefact.folder, machine)
+    shards, bounds = draw_pool(sampler, settings, artefact.folder, artefact.digest, machine)
 
     def finish() -> None:
         parts = [fakes.read_shard(path) for path in shards]

@@ -1,14 +1,12 @@
 """Published weights in the place of training, for the stages that take them."""
 
-from pathlib import Path
-
 from cgankd import plan
 from cgankd.job import Job
 from cgankd.models import published
 from cgankd.models.architectures import Architecture
 from cgankd.models.published import Imported
-from cgankd.models.saved import save_network
 from cgankd.runs import Artefact
+from cgankd.training.session import save_part
 
 
 def load_imports(
@@ -20,12 +18,13 @@ def load_imports(
 
 
 def save_imports(
-    imports: dict[str, Imported], parts: dict[str, Architecture], folder: Path, *names: str
+    imports: dict[str, Imported], parts: dict[str, Architecture], artefact: Artefact, *names: str
 ) -> None:
     """Puts imported parts where training would leave them."""
     for name in names:
         if name in imports:
-            save_network(folder, name, imports[name].network, parts[name])
+            network = imports[name].network
+            save_part(artefact.folder, name, network, parts[name], artefact.digest)
 
 
 def origins(imports: dict[str, Imported]) -> dict[str, dict[str, str]]:

@@ -6,7 +6,7 @@ from typing import Any
 from cgankd import console, plan
 from cgankd.job import Job
 from cgankd.plan import Student
-from cgankd.runs import read_json
+from cgankd.runs import fact, finished
 from cgankd.sources import Source
 from cgankd.stages.students import StudentInputs, train_all
 from cgankd.statistics import spread, standard_error
@@ -17,8 +17,8 @@ def run(job: Job, machine: Machine) -> None:
     """Trains the students of the search and chooses rho."""
     table = plan.search(job)
     inputs = StudentInputs(job, machine)
-    for record in plan.pool_networks(job).values():
-        upstream = read_json(record)
+    for command, record in plan.pool_networks(job).items():
+        upstream = finished(record, command)
         check_rows(upstream, inputs.source, job.preset.data.protocol, str(record.parent))
     train_all("rho: students", table.students, inputs, machine)
 
@@ -93,7 +93,7 @@ def _member(student: Student) -> dict[str, Any]:
         "rho": student.selection.rho if student.selection else None,
         "network": student.network,
         "seed": student.seed,
-        "validation": read_json(record)["validation"],
+        "validation": fact(record, "distill", "validation", float),
         "student": record.parent.name,
     }
 

@@ -114,7 +114,8 @@ class StudentInputs:
         return self.task.score(outputs_of(network, images), images.labels)
 
     def load(self, student: Student) -> nn.Module:
-        """A student that is already trained."""
+        """A student that is already trained, its files verified."""
+        verify_files(student.artefact.record, "distill")
         return load_network(student.artefact.folder, "network", self.machine.device)
 
 
@@ -162,7 +163,7 @@ def train_student(student: Student, inputs: StudentInputs) -> Path:
         size=inputs.side,
         **scores,
     )
-    checkpoint.remove(artefact.folder / "checkpoints")
+    checkpoint.remove(artefact.folder)
     return artefact.record
 
 

@@ -41,7 +41,7 @@ def run(job: Job, machine: Machine) -> None:
 
     def begin() -> None:
         artefact.begin()
-        save_imports(imports, parts, folder, "condition", "embedding")
+        save_imports(imports, parts, artefact, "condition", "embedding")
 
     machine.once(begin)
     session = Session(folder, "gan", preset.seed, artefact.digest, machine)
@@ -62,7 +62,7 @@ def run(job: Job, machine: Machine) -> None:
             label=source.label,
             seen={} if imports else source.seen("train"),
         )
-        checkpoint.remove(folder / "checkpoints")
+        checkpoint.remove(folder)
 
     machine.once(finish)
 

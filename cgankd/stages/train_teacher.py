@@ -63,7 +63,7 @@ def _make(artefact: Artefact, job: Job, source: Source, machine: Machine) -> Non
             size=side,
             seen={} if imports else source.seen("train"),
         )
-        checkpoint.remove(artefact.folder / "checkpoints")
+        checkpoint.remove(artefact.folder)
         console.say(f"teacher {name}: validation {task.metric} {score:.3g} {task.unit}")
 
     machine.once(finish)

@@ -7,7 +7,7 @@ what is being trained). Tensors only: nothing here can hold code.
 
 import hashlib
 import os
-import shutil
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,15 @@ from cgankd.console import warn
 from cgankd.errors import DATA, UserError, storage_errors
 
 KEEP = 2
+NAME = re.compile(r"step-[0-9]{8,18}")
 
 State = dict[str, Tensor]
 
 
 def write(folder: Path, step: int, state: State, digest: str, facts: dict[str, Any]) -> None:
     """Saves the state after `step` steps; older checkpoints go only when this one stands."""
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    runs.make_folder(folder)
+    with storage_errors(folder, sum(tensor.nbytes for tensor in state.values())):
         beside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder))
         try:
             tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
@@ -44,15 +45,14 @@ def write(folder: Path, step: int, state: State, digest: str, facts: dict[str, A
             # Renamed once whole: a kill leaves this checkpoint or the one before, never half of
             # one.
             final = folder / f"step-{step:08d}"
-            if final.exists():  # damaged, else training would have gone on from it
-                shutil.rmtree(final)
+            runs.remove(final)  # damaged, else training would have gone on from it
             os.rename(beside, final)
         except BaseException:
-            shutil.rmtree(beside, ignore_errors=True)
+            runs.remove(beside)
             raise
         runs.sync_folder(folder)
-    for old in _steps(folder)[KEEP:]:
-        shutil.rmtree(old, ignore_errors=True)
+    for old in steps(folder)[KEEP:]:
+        runs.remove(old)
 
 
 def newest(folder: Path, digest: str, facts: dict[str, Any]) -> tuple[int, State]:
@@ -62,7 +62,7 @@ def newest(folder: Path, digest: str, facts: dict[str, Any]) -> tuple[int, State
     (device, threads, processes) that differ are warned about: the result is then not bit-identical.
     """
     runs.sweep(folder)
-    for path in _steps(folder):
+    for path in steps(folder):
         try:
             manifest = runs.read_json(path / "manifest.json")
             data = (path / "state.safetensors").read_bytes()
@@ -71,13 +71,11 @@ def newest(folder: Path, digest: str, facts: dict[str, Any]) -> tuple[int, State
             if hashlib.sha256(data).hexdigest() != manifest.get("sha256"):
                 raise UserError(f"{path}: its content does not match its checksum", DATA)
             state = load(data)
-        except (UserError, OSError, SafetensorError) as error:
+        except (UserError, OSError, SafetensorError, ValueError) as error:
             warn(f"checkpoint {path.name} is damaged and skipped: {error}")
             continue
         if manifest.get("digest") != digest:
-            raise UserError(
-                f"{path} was made by other settings", DATA, "add --rebuild to move it aside"
-            )
+            raise UserError(f"{path} was made by other settings", DATA, f"move {folder} away")
         changed = [
             f"{key} {manifest.get(key)} -> {value}"
             for key, value in facts.items()
@@ -90,11 +88,12 @@ def newest(folder: Path, digest: str, facts: dict[str, Any]) -> tuple[int, State
 
 
 def remove(folder: Path) -> None:
-    """Drops the checkpoints of finished training."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Drops the checkpoints of finished training, and of all its parts."""
+    for path in list(folder.glob("**/checkpoints")):
+        runs.remove(path)
 
 
-def _steps(folder: Path) -> list[Path]:
+def steps(folder: Path) -> list[Path]:
     """Checkpoints, newest first, by the number in their names: clocks may be wrong."""
-    found = [path for path in folder.glob("step-*") if path.name[5:].isdigit()]
-    return sorted(found, key=lambda path: int(path.name[5:]), reverse=True)
+    numbered = [path for path in folder.glob("step-*") if NAME.fullmatch(path.name)]
+    return sorted(numbered, key=lambda path: int(path.name[5:]), reverse=True)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from cgankd import console, signals
+from cgankd import console, runs, signals
 from cgankd.data import images
 from cgankd.errors import DIVERGED, STOPPED, UserError, storage_errors
 from cgankd.preset import Training
@@ -153,8 +153,8 @@ class _Finite:
     def check(self) -> None:
         step = int(self.first.item())
         if step >= 0:
-            kept = _checkpoints(self.session).glob("step-*")
-            good = max((path.name for path in kept), default="none")
+            kept = checkpoint.steps(_checkpoints(self.session))
+            good = kept[0].name if kept else "none"
             raise UserError(
                 f"{self.session.name}: the loss is not finite at step {step + 1} "
                 f"(last good checkpoint: {good})",
@@ -171,17 +171,12 @@ def _log(session: Session, start: int) -> Iterator[Callable[[dict[str, float]], 
     if not session.machine.is_main:
         yield lambda row: None
         return
-    folder = session.folder
-    path = folder / "metrics.jsonl"
+    path = session.folder / "metrics.jsonl"
+    # Written anew, so that a link in its place is replaced and what it leads to is left alone.
+    kept = [] if path.is_symlink() else [json.dumps(row) for row in rows(path, upto=start)]
+    runs.write_bytes(path, "".join(f"{line}\n" for line in kept).encode())
     with storage_errors(path):
-        folder.mkdir(parents=True, exist_ok=True)
-        kept = [
-            line
-            for line in (path.read_text().splitlines() if path.exists() else [])
-            if _step_of(line) <= start
-        ]
-        path.write_text("".join(f"{line}\n" for line in kept))
-        file = path.open("ab", buffering=0)
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
 
     def log(row: dict[str, float]) -> None:
         try:
@@ -189,18 +184,34 @@ def _log(session: Session, start: int) -> Iterator[Callable[[dict[str, float]], 
         except OSError as error:  # a lost line of a log is no reason to lose the run
             console.warn(f"{path}: {error.strerror}")
 
-    with file:
+    with os.fdopen(handle, "ab", buffering=0) as file:
         yield log
 
 
 def logged(folder: Path, name: str, after: int) -> list[float]:
     """The values of the loss `name` in metrics.jsonl, of steps past `after`."""
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line)[name] for line in lines if after < _step_of(line) < float("inf")]
+    found = rows(folder / "metrics.jsonl")
+    return [row[name] for row in found if row["step"] > after and name in row]
 
 
-def _step_of(line: str) -> float:
+def rows(path: Path, upto: int | None = None) -> list[dict[str, float]]:
+    """The rows of a metrics.jsonl, of no step past `upto`; torn or damaged lines are left out."""
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        found = [row for line in file if (row := _row(line))]
+    return [row for row in found if upto is None or row["step"] <= upto]
+
+
+def _row(line: bytes) -> dict[str, float] | None:
     try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return float("inf")
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or type(row.get("step")) is not int or row["step"] < 1:
+        return None
+    return row if all(_is_number(value) for value in row.values()) else None
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e300  # NaN is not

@@ -4,7 +4,6 @@ import copy
 import inspect
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -108,13 +107,9 @@ class Machine:
         distributed.all_reduce(votes, distributed.ReduceOp.MAX)
         return votes.tolist()
 
-    def found(self, path: Path) -> bool:
-        """Whether `path` stands; all processes have looked before any of them can go on and make
-        it.
-        """
-        stands = path.exists()
-        self.barrier()
-        return stands
+    def decide(self, question: Callable[[], bool]) -> bool:
+        """What the first process answers, for all of them."""
+        return bool(self.agree(int(self.is_main and question()))[0])
 
     def once(self, work: Callable[[], object]) -> None:
         """Has the first process do some work, which stands when any process goes on."""

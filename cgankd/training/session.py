@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from cgankd import runs
 from cgankd.models.saved import load_network, save_network
 from cgankd.training.machine import Machine
 
@@ -30,11 +31,20 @@ def train_or_load(
     train: Callable[[], nn.Module], *, session: Session, file: str, architecture: dict[str, Any]
 ) -> nn.Module:
     """The network that stands as `file` in the session's folder, left there by an import or an
-    interrupted run; else what `train` makes, saved there. Frozen, in eval mode.
+    interrupted run for the same digest; else what `train` makes, saved there. Frozen, in eval mode.
     """
-    machine = session.machine
-    if machine.found(session.folder / f"{file}.json"):
-        return load_network(session.folder, file, machine.device)
+    machine, folder = session.machine, session.folder
+    parts = [folder / f"{file}.safetensors", folder / f"{file}.json"]
+    if machine.decide(lambda: all(runs.part_stands(part, session.digest) for part in parts)):
+        return load_network(folder, file, machine.device)
     network = train()
-    machine.once(lambda: save_network(session.folder, file, network, architecture))
+    machine.once(lambda: save_part(folder, file, network, architecture, session.digest))
     return network.to(machine.device).eval().requires_grad_(False)
+
+
+def save_part(
+    folder: Path, file: str, network: nn.Module, architecture: dict[str, Any], digest: str
+) -> None:
+    """Saves a network that is a part of the unfinished artefact of a digest."""
+    for part in save_network(folder, file, network, architecture):
+        runs.keep_part(part, digest)
