@@ -25,9 +25,9 @@ only_digits = pytest.mark.parametrize("chain", ["digits"], indirect=True)
 def with_inputs(stage: str, chain: tuple[str, Path], root: Path, *changes: str) -> Job:
     """A job in a new folder that has all that the stage reads, and nothing else."""
     kind, whole = chain
-    for name in STAGES[stage].inputs:
-        for artefact in toy.planned(name, toy.job(kind, whole)):
-            shutil.copytree(artefact.folder, root / artefact.folder.relative_to(whole))
+    for _, planned in STAGES[stage].reads(toy.job(kind, whole)):
+        folder = planned().folder
+        shutil.copytree(folder, root / folder.relative_to(whole))
     root.mkdir(exist_ok=True)
     shutil.copy(whole / "data.json", root)
     return toy.job(kind, root, *changes)

@@ -2,13 +2,13 @@
 all.
 """
 
-import json
 import os
 import pickle
 
 import pytest
 import torch
 
+from cgankd import runs
 from cgankd.errors import UserError
 from cgankd.models import make_network
 from cgankd.models.saved import load_network, save_network
@@ -103,9 +103,9 @@ def test_a_pickle_with_the_name_of_weights_is_refused_and_not_run(saved):
 
 def test_weights_that_do_not_fit_are_refused(saved):
     folder, _, _ = saved
-    (folder / "network.json").write_text(json.dumps({**CNN, "outputs": 4}))
+    runs.write_json(folder / "network.json", {**CNN, "outputs": 4})
     refused(folder, "not the weights of cnn")
-    (folder / "network.json").write_text(json.dumps(GENERATOR))
+    runs.write_json(folder / "network.json", GENERATOR)
     refused(folder, "not the weights of biggan")
 
 
@@ -123,7 +123,7 @@ def test_weights_that_do_not_fit_are_refused(saved):
 )
 def test_a_description_that_makes_no_network_is_refused(saved, description, words):
     folder, _, _ = saved
-    (folder / "network.json").write_text(json.dumps(description))
+    runs.write_json(folder / "network.json", description)
     refused(folder, words)
 
 
@@ -134,7 +134,7 @@ def test_a_description_that_makes_no_network_is_refused(saved, description, word
 )
 def test_a_description_of_another_type_is_refused(saved, description):
     folder, _, _ = saved
-    (folder / "network.json").write_text(json.dumps(description))
+    runs.write_json(folder / "network.json", description)
     refused(folder, "network")
 
 

@@ -71,7 +71,7 @@ def test_callers_from_python_hold_the_lock_of_the_folder_too(tmp_path, monkeypat
     with runs.locked(job.run.root), pytest.raises(UserError, match="in use by process") as caught:
         build(job)
     assert caught.value.code == 73
-    assert {path.name for path in job.run.root.iterdir()} <= {".lock", "data.json"}
+    assert {path.name for path in job.run.root.iterdir()} <= {".lock", ".cgankd", "data.json"}
 
 
 def test_of_several_processes_the_first_alone_locks_and_moves_things_aside(tmp_path, monkeypatch):

@@ -121,16 +121,13 @@ def test_a_missing_input_names_the_command_that_makes_it(finished_run):
         record.write_bytes(old)
 
 
-def test_the_pool_names_every_command_whose_networks_are_missing(tmp_path):
-    with pytest.raises(
-        UserError, match="networks that draw and judge fakes are not there"
-    ) as caught:
-        plan.pool(job(RunFolder(tmp_path)))
+def test_a_missing_chain_is_named_whole_and_in_its_order(tmp_path):
+    with pytest.raises(plan.NotBuilt) as caught:
+        plan.check_inputs("generate", job(RunFolder(tmp_path)))
     assert caught.value.code == 65
-    assert (
-        caught.value.hint
-        == "run `cgankd train-gan`, `cgankd train-teacher`, `cgankd fit-dre` first"
-    )
+    named = "`cgankd train-gan`, `cgankd train-teacher`, `cgankd fit-dre` first, in this order"
+    assert caught.value.hint.endswith(named)
+    assert "`cgankd run`" in caught.value.hint
 
 
 # The scores of fakes

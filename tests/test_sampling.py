@@ -127,7 +127,7 @@ class Crew:
     def _work(self, rank: int, *given):
         with self.turn:
             try:
-                return draw_pool(*given, self.machine(rank))
+                return draw_pool(*given, "digest", self.machine(rank))
             except BaseException:
                 self.meeting.abort()
                 raise
@@ -361,7 +361,7 @@ def test_bounds_are_quantiles_of_the_burn_in_of_each_class_and_are_kept(tmp_path
 
     made = Sampler(**{**vars(sampler(0.5, 0.5)), "ratio": Shade()})
     asked = settings(bound_quantile=0.75, burn_in=50)
-    found = fit_bounds(made, asked, tmp_path / "bounds.json", Crew().machine(0))
+    found = fit_bounds(made, asked, tmp_path / "bounds.json", "digest", Crew().machine(0))
     for label in range(2):
         drawn = made.draw("burn-in", np.full(50, label), np.arange(50), 50)
         ratios = drawn["ratios"].double().numpy()
@@ -370,7 +370,7 @@ def test_bounds_are_quantiles_of_the_burn_in_of_each_class_and_are_kept(tmp_path
         assert found[label] == pytest.approx(np.quantile(ratios, 0.75), rel=1e-6)
     other = Sampler(**{**vars(made), "ratio": Steps(0.5, 0.5)})
     np.testing.assert_array_equal(
-        fit_bounds(other, asked, tmp_path / "bounds.json", Crew().machine(0)), found
+        fit_bounds(other, asked, tmp_path / "bounds.json", "digest", Crew().machine(0)), found
     )
 
 
@@ -381,7 +381,7 @@ def test_ranges_of_a_continuous_label_share_a_bound(tmp_path):
 
     made = Sampler(**{**vars(sampler(0.5, continuous=10)), "ratio": Label()})
     asked = settings(labels=10, bound_bins=3, bound_quantile=1.0)
-    found = fit_bounds(made, asked, tmp_path / "bounds.json", Crew().machine(0))
+    found = fit_bounds(made, asked, tmp_path / "bounds.json", "digest", Crew().machine(0))
     np.testing.assert_allclose(found, [0.35] * 4 + [0.65] * 3 + [0.95] * 3, rtol=1e-6)
     assert len(runs.read_json(tmp_path / "bounds.json")["bounds"]) == 3
 
@@ -417,7 +417,7 @@ def test_a_ratio_that_can_bound_nothing_ends_with_the_label(tmp_path, value):
 
     made = Sampler(**{**vars(sampler(0.5, 0.5)), "ratio": Constant()})
     with pytest.raises(UserError, match="fakes of label class 1") as caught:
-        fit_bounds(made, settings(), tmp_path / "bounds.json", Crew().machine(0))
+        fit_bounds(made, settings(), tmp_path / "bounds.json", "digest", Crew().machine(0))
     assert caught.value.code == 70
     assert "dre.penalty" in caught.value.hint
     assert not (tmp_path / "bounds.json").exists()

@@ -156,12 +156,13 @@ def test_the_content_is_identified_once_per_run_and_again_when_the_settings_chan
     identity.describe.cache_clear()
     monkeypatch.setattr(catalogue, "load", lambda *given: made.append(given) or load(*given))
     run = runs.RunFolder(tmp_path)
-    first = sources.identify(settings(), 0, run)
-    assert sources.identify(settings(), 0, run) == first == load(settings(), 0).digest()
-    assert len(made) == 1
-    assert sources.identify(settings(), 1, run) != first
-    assert sources.identify(settings(num_train=100), 1, run) != first
-    assert len(made) == 3
+    with runs.locked(tmp_path):
+        first = sources.identify(settings(), 0, run)
+        assert sources.identify(settings(), 0, run) == first == load(settings(), 0).digest()
+        assert len(made) == 1
+        assert sources.identify(settings(), 1, run) != first
+        assert sources.identify(settings(num_train=100), 1, run) != first
+        assert len(made) == 3
     assert runs.read_json(run.data)["rows"]["train"]["num"] == 100
 
 

@@ -314,12 +314,13 @@ def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(write, tmp_pat
     run.root.mkdir()
     monkeypatch.setattr(catalogue, "load", lambda *given: read.append(given) or load(*given))
     found = []
-    for change in (False, False, True):
-        if change:
-            write({"images": images()[::-1], "labels": CLASSES})
-            os.utime(path, (1, 1))  # not the same time, however coarse the clock
-        identity.describe.cache_clear()
-        found.append(sources.identify(settings(path), 0, run))
+    with runs.locked(run.root):
+        for change in (False, False, True):
+            if change:
+                write({"images": images()[::-1], "labels": CLASSES})
+                os.utime(path, (1, 1))  # not the same time, however coarse the clock
+            identity.describe.cache_clear()
+            found.append(sources.identify(settings(path), 0, run))
     assert [one == two for one, two in pairwise(found)] == [True, False]
     assert len(read) == 2
 

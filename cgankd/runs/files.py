@@ -122,6 +122,7 @@ def sync_folder(folder: Path) -> None:
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Writes JSON as `write_bytes` does, with a seal: the digest of all that it says."""
     plain = json.loads(json.dumps(value))  # as it will be read
+    plain.pop(SEAL, None)
     sealed = {**plain, SEAL: digest(plain)}
     write_bytes(path, (json.dumps(sealed, indent=1) + "\n").encode())
 
