@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from cgankd import signals
+from cgankd import console, signals
 from cgankd.errors import STOPPED, UNAVAILABLE, USAGE, UserError, explained
 
 GRACE = 30  # seconds that processes have to save after a signal
@@ -133,17 +133,20 @@ def _entry(perform: Callable[..., None], *work: Any) -> None:
     try:
         perform(*work)
     except Exception as error:
-        failure = explained(error) or _lost(error)
+        if _is_lost(error):
+            time.sleep(GRACE)  # the launcher sees who went first, and ends this process
+        failure = explained(error)
         if failure is None:
             raise
+        if failure.code == STOPPED:
+            console.say(str(failure))  # a launcher that has had the signal itself asks no process
         _report(failure)
         os._exit(failure.code)
 
 
-def _lost(error: Exception) -> UserError | None:
-    """What a process says whose work ends because another one has."""
-    lost = isinstance(error, RuntimeError) and any(word in str(error) for word in LOST)
-    return UserError("another process has ended", STOPPED) if lost else None
+def _is_lost(error: Exception) -> bool:
+    """Whether a process fails because another one has gone."""
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in LOST)
 
 
 def _report(failure: UserError) -> None:

@@ -198,7 +198,7 @@ def contents(root: Path) -> dict[str, bytes]:
         str(path.relative_to(root)): path.read_bytes()
         for pattern in ("**/*.safetensors", "generate/*.h5")
         for path in sorted(root.glob(pattern))
-        if "." not in path.relative_to(root).parts[0]  # what was set aside
+        if not any("." in part for part in path.relative_to(root).parts[:-1])  # what was set aside
     }
     for path in sorted((root / "distill").glob("*.json")):
         if "." not in path.stem:
