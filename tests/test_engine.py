@@ -4,13 +4,13 @@ leaves.
 
 import json
 import math
+import signal
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cgankd import signals
 from cgankd.data.batches import Batches, Images, ProcessSlice
 from cgankd.data.gan_batches import ClassGanBatches, DiscriminatorBatch, GanBatch
 from cgankd.data.vicinity import ByLabel, VicinalGanBatches, make_vicinity
@@ -25,6 +25,7 @@ from cgankd.training.machine import Machine
 from cgankd.training.session import Session
 from cgankd.training.updates import Adversarial, Supervised, learning_rate_factor, make_optimizer
 
+pytestmark = pytest.mark.usefixtures("heard_signals")
 TASK = Classification(["a", "b", "c"])
 STEPS = 10
 
@@ -32,11 +33,6 @@ STEPS = 10
 @pytest.fixture(scope="module")
 def machine():
     return Machine("cpu")
-
-
-@pytest.fixture(autouse=True)
-def no_signal(monkeypatch):
-    monkeypatch.setattr(signals, "_received", 0)
 
 
 def images(num: int = 30, side: int = 8) -> Images:
@@ -131,7 +127,7 @@ def stopping(made, *at: int):
 
     def batch(step: int):
         if step in at:
-            signals._received = 15
+            signal.raise_signal(signal.SIGTERM)
         return made(step)
 
     return batch
@@ -159,7 +155,6 @@ def test_training_stopped_anywhere_continues_to_the_same_bits(tmp_path, machine,
     whole = train(make(machine), data(), tmp_path / "whole", machine)
     stops = (0, 5, STEPS - 1)
     for stop in stops:
-        signals._received = 0
         with pytest.raises(UserError, match=f"stopped at step {stop + 1} of {STEPS}") as caught:
             train(
                 make(machine),
@@ -169,7 +164,6 @@ def test_training_stopped_anywhere_continues_to_the_same_bits(tmp_path, machine,
             )
         assert caught.value.code == 75
         assert (tmp_path / "cut" / "checkpoints" / f"step-{stop + 1:08d}").is_dir()
-    signals._received = 0
     torch.manual_seed(99)
     assert same(train(make(machine), data(), tmp_path / "cut", machine), whole)
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
@@ -215,7 +209,6 @@ def test_finished_training_is_not_repeated(tmp_path, machine):
     stopped, again = supervised(machine), supervised(machine)
     with pytest.raises(UserError, match=f"stopped at step {STEPS}"):
         train(stopped, stopping(batches(), STEPS - 1), tmp_path, machine)
-    signals._received = 0
     taken = []
     assert same(train(again, taken.append, tmp_path, machine), stopped.state())
     assert taken == []
@@ -262,7 +255,6 @@ def test_metrics_are_repaired_before_rows_are_added(tmp_path, machine):
         kept + '{"step": 7, "label": 1}\nnot json\n[1]\n{"no": "step"}\n{"step": '
         '"x"}\n\0\0\0\n{"step": 8, "la'
     )
-    signals._received = 0
     train(supervised(machine), batches(), tmp_path, machine)
     assert log.read_text().startswith(kept)
     assert [row["step"] for row in rows(tmp_path)] == list(range(1, STEPS + 1))
@@ -372,7 +364,6 @@ def test_the_first_bad_step_is_named_where_losses_are_looked_at_rarely(tmp_path,
 def test_another_machine_goes_on_with_a_warning(tmp_path, machine, capsys):
     with pytest.raises(UserError, match="stopped"):
         train(supervised(machine), stopping(batches(), 3), tmp_path, machine)
-    signals._received = 0
     other = machine.alone()
     other.num_processes = 1
     other.precision = "bf16"
