@@ -15,14 +15,7 @@ from cgankd import runs
 from cgankd.errors import UserError
 from cgankd.fakes import COLUMNS, SMALL, first_accepted, read_shard, sampling
 from cgankd.fakes.ratio import effective_share
-from cgankd.fakes.sampling import (
-    Sampler,
-    draw_pool,
-    fit_bounds,
-    health,
-    labels_of,
-    next_round,
-)
+from cgankd.fakes.sampling import Sampler, draw_pool, fit_bounds, health, labels_of, next_round
 from cgankd.preset import Generate
 from cgankd.task import Classification, Regression
 

@@ -221,11 +221,7 @@ def test_students_are_normalised_by_the_real_images_alone(inputs, trained):
 
 
 def test_the_fakes_of_a_selection_are_its_rows_with_its_labels(inputs):
-    for selection in (
-        HALF,
-        FakeSelection(rho=0.5, relabel="keep"),
-        FakeSelection(num=30),
-    ):
+    for selection in (HALF, FakeSelection(rho=0.5, relabel="keep"), FakeSelection(num=30)):
         pool = fakes.Pool(inputs.job.run.pool)
         rows = pool.rows(selection, inputs.job.preset.seed)
         found = inputs.fakes(plan(nokd(selection=selection), inputs))
