@@ -4,8 +4,10 @@ so.
 
 import json
 import os
+import shutil
 import signal
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from torch import nn
 
 from cgankd import runs, signals, sources
 from cgankd.runs import RunFolder
+from cgankd.training.machine import Machine
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
@@ -39,6 +42,12 @@ def heard_signals():
         signal.signal(number, handler)
 
 
+@pytest.fixture(scope="session")
+def machine():
+    """One process on the CPU."""
+    return Machine("cpu")
+
+
 @pytest.fixture
 def without_initial_values(monkeypatch):
     """Networks of published size are made in no time."""
@@ -52,6 +61,18 @@ def without_initial_values(monkeypatch):
         "zeros_",
     ):
         monkeypatch.setattr(nn.init, name, lambda weight, *given, **options: weight)
+
+
+@pytest.fixture
+def write_preset(tmp_path):
+    """Writes mine.toml, on top of the preset digits, and gives its path."""
+
+    def write(text: str | bytes, extends: str = 'extends = "digits"\n') -> Path:
+        path = tmp_path / "mine.toml"
+        path.write_bytes(text if isinstance(text, bytes) else (extends + text).encode())
+        return path
+
+    return write
 
 
 @pytest.fixture
@@ -82,3 +103,11 @@ def chain(request, tmp_path_factory):
     root = tmp_path_factory.mktemp("chain") / request.param
     toy.build_all(toy.job(request.param, root))
     return request.param, root
+
+
+@pytest.fixture
+def copied(chain, tmp_path):
+    """The kind and the folder of a finished chain that may be changed."""
+    kind, root = chain
+    shutil.copytree(root, tmp_path / "run")
+    return kind, tmp_path / "run"

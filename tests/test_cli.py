@@ -5,7 +5,6 @@ matter.
 import json
 import os
 import pty
-import shutil
 import signal
 import subprocess
 import sys
@@ -55,13 +54,6 @@ def toy_file(folder: Path, kind: str = "digits") -> Path:
     path = folder / "toy.toml"
     path.write_text(preset.dump(toy.settings(kind)))
     return path
-
-
-def write_chain(chain, folder: Path) -> tuple[str, Path]:
-    """A copy of the finished chain, as a user's folder has it."""
-    kind, root = chain
-    shutil.copytree(root, folder / "run")
-    return kind, folder / "run"
 
 
 def test_help_names_every_command(tmp_path):
@@ -182,8 +174,8 @@ def test_a_gpu_that_is_absent_is_an_error(tmp_path, call, monkeypatch):
 
 
 @pytest.mark.slow
-def test_finished_stages_answer_in_pipelines(chain, tmp_path, call):
-    kind, root = write_chain(chain, tmp_path)
+def test_finished_stages_answer_in_pipelines(copied, tmp_path, call):
+    kind, root = copied
     rho = call("select-rho", "--out", root)[1].strip()
     assert rho == "none" or 0 < float(rho) <= 1
     shell = f'test -f "$({sys.executable} -m cgankd train-gan --out run)" && echo yes'
@@ -203,8 +195,8 @@ def test_finished_stages_answer_in_pipelines(chain, tmp_path, call):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chain", ["digits"], indirect=True)
-def test_distill_at_a_given_rho_feeds_report_through_xargs(chain, tmp_path):
-    _kind, root = write_chain(chain, tmp_path)
+def test_distill_at_a_given_rho_feeds_report_through_xargs(copied, tmp_path):
+    _kind, root = copied
     python = f"{sys.executable} -m cgankd"
     shell = f"{python} distill --out run --rho 0.5 --method fake --rebuild | xargs {python} report"
     done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True)

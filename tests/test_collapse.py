@@ -3,20 +3,20 @@ which words.
 """
 
 import json
+import signal
 
 import pytest
 import torch
 import toy
 from torch import tensor
 
-from cgankd import runs, signals
+from cgankd import runs
 from cgankd.errors import UserError
 from cgankd.models import make_network
 from cgankd.models.biggan import BigGanGenerator
 from cgankd.models.saved import load_network
 from cgankd.stages import train_gan
-from cgankd.training import collapse as collapse
-from cgankd.training import updates
+from cgankd.training import collapse, updates
 from cgankd.training.collapse import CollapseWatch, variance
 from cgankd.training.machine import Machine
 
@@ -151,11 +151,6 @@ def test_weights_that_are_not_finite_do_not_replace_healthy_ones(watch, tmp_path
 # In training
 
 
-@pytest.fixture(autouse=True)
-def no_signal(monkeypatch):
-    monkeypatch.setattr(signals, "_received", 0)
-
-
 @pytest.fixture
 def steps_done(monkeypatch):
     """The number of steps that a GAN has taken, as its last item."""
@@ -203,7 +198,7 @@ def test_a_generator_that_ignores_z_is_stopped_and_the_average_from_before_stand
 
 
 def test_a_run_that_was_cut_collapses_where_the_whole_one_does(
-    tmp_path, deaf_after_ten, steps_done, monkeypatch
+    tmp_path, deaf_after_ten, steps_done, monkeypatch, heard_signals
 ):
     def kept(root):
         return {path.name: path.read_bytes() for path in sorted((root / "gan").glob("healthy*"))}
@@ -211,7 +206,15 @@ def test_a_run_that_was_cut_collapses_where_the_whole_one_does(
     with pytest.raises(UserError, match="collapsed") as whole:
         train(tmp_path / "whole")
     steps_done.append(0)
-    monkeypatch.setattr(signals, "stop_requested", lambda: steps_done[-1] in (9, 11))
+    step_of = updates.Adversarial.__call__
+
+    def stopping(self, batch, step):
+        losses = step_of(self, batch, step)
+        if step + 1 in (9, 11):
+            signal.raise_signal(signal.SIGTERM)
+        return losses
+
+    monkeypatch.setattr(updates.Adversarial, "__call__", stopping)
     for stop in (9, 11):
         with pytest.raises(UserError, match=f"stopped at step {stop} of 24"):
             train(tmp_path / "cut")

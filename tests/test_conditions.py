@@ -12,7 +12,6 @@ from cgankd.preset import Embedding
 from cgankd.task import Classification, Regression
 from cgankd.training import conditions
 from cgankd.training.conditions import EmbedImages, EmbedLabels, LabelBatches, fit_condition
-from cgankd.training.machine import Machine
 from cgankd.training.session import Session
 
 DEGREES = Regression(0.0, 90.0, "degrees")
@@ -24,11 +23,6 @@ SETTINGS = Embedding(
     images={"steps": 60, **TRAINING},
     labels={"steps": 80, **TRAINING},
 )
-
-
-@pytest.fixture(scope="module")
-def machine():
-    return Machine("cpu")
 
 
 def shades(num: int = 64) -> Images:

@@ -7,19 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 import toy
+from published_files import RESNET18, densenet, made, mobilenet, regressor_names, renamed, resnet
 from safetensors.torch import load_file
-from test_published import (
-    RESNET18,
-    Sagan,
-    densenet,
-    made,
-    mobilenet,
-    regressor_names,
-    renamed,
-    resnet,
-)
 from torch import Tensor
 from typer.testing import CliRunner, Result
+from written_down import Sagan
 
 from cgankd import pipeline, plan, preset, sources
 from cgankd.cli import commands

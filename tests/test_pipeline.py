@@ -17,14 +17,6 @@ from cgankd.plan.students import ABLATION
 from cgankd.runs import RunFolder
 
 
-@pytest.fixture
-def copied(chain, tmp_path):
-    """The kind and the folder of a finished chain that may be changed."""
-    kind, root = chain
-    shutil.copytree(root, tmp_path / "run")
-    return kind, tmp_path / "run"
-
-
 def times(root: Path) -> dict[Path, int]:
     """When every file of a run was written; the lock is taken anew each time."""
     return {

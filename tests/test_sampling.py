@@ -1,6 +1,7 @@
 """Drawing the pool with made-up networks whose density ratios are known."""
 
 import math
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -10,18 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from cgankd import runs, signals
+from cgankd import runs
 from cgankd.errors import UserError
 from cgankd.fakes import COLUMNS, SMALL, first_accepted, read_shard, sampling
 from cgankd.fakes.ratio import effective_share
-from cgankd.fakes.sampling import (
-    Sampler,
-    draw_pool,
-    fit_bounds,
-    health,
-    labels_of,
-    next_round,
-)
+from cgankd.fakes.sampling import Sampler, draw_pool, fit_bounds, health, labels_of, next_round
 from cgankd.preset import Generate
 from cgankd.task import Classification, Regression
 
@@ -274,7 +268,7 @@ def test_shards_that_are_gone_are_made_again_and_the_rest_is_left_alone(tmp_path
 
 
 def test_a_signal_stops_at_a_whole_shard_and_the_same_call_goes_on(
-    tmp_path, small_shards, monkeypatch
+    tmp_path, small_shards, monkeypatch, heard_signals
 ):
     made = sampler(0.1, 0.9)
     whole = Crew().draw(made, settings(), tmp_path / "whole")
@@ -284,16 +278,14 @@ def test_a_signal_stops_at_a_whole_shard_and_the_same_call_goes_on(
         real(path, rows)
         written.append(path)
         if len(written) == 3:
-            signals._received = 15
+            signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(signals, "_received", 0)
     monkeypatch.setattr(sampling, "write_shard", write)
-    with pytest.raises(UserError, match="stopped") as caught:
-        Crew().draw(made, settings(), tmp_path / "cut")
+    with pytest.raises(UserError, match="stopped") as caught:  # here, where signals arrive
+        draw_pool(made, settings(), tmp_path / "cut", Crew().machine(0))
     assert caught.value.code == 75
     assert sorted((tmp_path / "cut").glob("pool-*")) == written[:3]
     assert not list((tmp_path / "cut").glob(".tmp-*"))
-    signals._received = 0
     assert same(Crew(2).draw(made, settings(), tmp_path / "cut"), whole)
 
 

@@ -99,12 +99,24 @@ def train_student(spec: StudentSpec, inputs: StudentInputs) -> Path:
     return students.train_student(plan(spec, inputs), inputs)
 
 
-def shown(spec: StudentSpec, inputs: StudentInputs) -> tuple[Any, int]:
+class Shown(Exception):
+    """What a training was begun with."""
+
+
+@pytest.fixture
+def shown(tmp_path, monkeypatch):
     """The batches that a student is trained on, and their number."""
-    student = plan(spec, inputs)
-    real, drawn = inputs.real(student), inputs.fakes(student)
-    steps = student.num_steps(len(real), len(drawn) if drawn else 0)
-    return students._batches(student, real, drawn, inputs), steps
+
+    def fit(update, batches, *, steps, session):
+        raise Shown(batches, steps)
+
+    def ask(spec: StudentSpec, *changes: str) -> tuple[Any, int]:
+        with pytest.raises(Shown) as begun:
+            train_student(spec, set_up(tmp_path / "shown", *changes))
+        return begun.value.args
+
+    monkeypatch.setattr(students, "fit", fit)
+    return ask
 
 
 def weights(record) -> dict[str, torch.Tensor]:
@@ -211,11 +223,7 @@ def test_students_are_normalised_by_the_real_images_alone(inputs, trained):
 
 
 def test_the_fakes_of_a_selection_are_its_rows_with_its_labels(inputs):
-    for selection in (
-        HALF,
-        FakeSelection(rho=0.5, relabel="keep"),
-        FakeSelection(num=30),
-    ):
+    for selection in (HALF, FakeSelection(rho=0.5, relabel="keep"), FakeSelection(num=30)):
         pool = fakes.Pool(inputs.job.run.pool)
         rows = pool.rows(selection, inputs.job.preset.seed)
         found = inputs.fakes(plan(nokd(selection=selection), inputs))
@@ -258,9 +266,8 @@ def test_the_head_of_sskd_is_trained_once_for_all_seeds_and_students_learn_with_
     )
 
 
-def test_a_batch_has_the_asked_share_of_fakes(tmp_path):
-    inputs = set_up(tmp_path, "distill.fake_share=0.25")
-    batches, steps = shown(nokd(selection=HALF), inputs)
+def test_a_batch_has_the_asked_share_of_fakes(shown):
+    batches, steps = shown(nokd(selection=HALF), "distill.fake_share=0.25")
     assert steps == 4
     real, fake = batches.parts
     assert (real.size, fake.size) == (12, 4)
@@ -269,23 +276,22 @@ def test_a_batch_has_the_asked_share_of_fakes(tmp_path):
     assert len(images) == len(labels) == 16
 
 
-def test_proportional_fakes_join_the_real_images(tmp_path):
-    inputs = set_up(tmp_path, "distill.fake_share=proportional")
-    batches, _ = shown(nokd(selection=HALF), inputs)
+def test_proportional_fakes_join_the_real_images(shown):
+    batches, _ = shown(nokd(selection=HALF), "distill.fake_share=proportional")
     assert len(batches.images) == 50 + 60
     assert batches.size == 16
 
 
-def test_a_budget_of_epochs_counts_batches_of_all_images(tmp_path):
-    inputs = set_up(tmp_path, "distill.budget=epochs", "distill.epochs=3")
-    assert shown(nokd(), inputs)[1] == 3 * 4  # 50 images in batches of 16
-    assert shown(nokd(selection=HALF), inputs)[1] == 3 * 7  # 110 images
+def test_a_budget_of_epochs_counts_batches_of_all_images(shown):
+    epochs = ["distill.budget=epochs", "distill.epochs=3"]
+    assert shown(nokd(), *epochs)[1] == 3 * 4  # 50 images in batches of 16
+    assert shown(nokd(selection=HALF), *epochs)[1] == 3 * 7  # 110 images
 
 
-def test_students_of_one_seed_see_the_same_real_images_with_and_without_distillation(inputs):
-    (plain, _), (with_fakes, _) = (shown(KINDS[name], inputs) for name in ("nokd", "nokd+fake"))
-    again, _ = shown(KINDS["blkd"], inputs)
-    other, _ = shown(nokd(seed=1), inputs)
+def test_students_of_one_seed_see_the_same_real_images_with_and_without_distillation(shown):
+    (plain, _), (with_fakes, _) = (shown(KINDS[name]) for name in ("nokd", "nokd+fake"))
+    again, _ = shown(KINDS["blkd"])
+    other, _ = shown(nokd(seed=1))
     assert torch.equal(plain(2)[0], again(2)[0])
     assert not torch.equal(plain(2)[0], other(2)[0])
     assert len(with_fakes(2)[0]) == len(plain(2)[0]), "equal batches, so that steps are comparable"

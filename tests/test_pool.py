@@ -1,4 +1,4 @@
-"""The fake pool: which rows a selection has and how they are labelled, by loops over small pools."""
+"""The fake pool: the rows of a selection and their labels, by loops over small pools."""
 
 import itertools
 

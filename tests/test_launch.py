@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 import toy
-from test_cli import write_chain
 
-from cgankd import fakes, preset, runs
+from cgankd import fakes, launch, preset, runs
+from cgankd.errors import UserError
 
-pytestmark = pytest.mark.slow
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
@@ -30,9 +29,43 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
+def add(file: Path, text: str) -> None:
+    """Something to perform, here or elsewhere."""
+    with file.open("a") as written:
+        written.write(text)
+
+
+@pytest.mark.parametrize("num", [0, 1, 4])
+def test_a_process_of_another_launcher_starts_no_further_ones(tmp_path, monkeypatch, num):
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    launch.launch(add, num, tmp_path / "done", "here")
+    assert (tmp_path / "done").read_text() == "here"
+
+
+def test_another_number_of_processes_than_there_are_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(UserError, match="--num-processes 2, but started as 4") as caught:
+        launch.launch(add, 2, tmp_path / "done", "here")
+    assert caught.value.code == 2
+    assert not (tmp_path / "done").exists()
+
+
+def test_one_process_is_this_one_and_it_decides_for_all(tmp_path, monkeypatch):
+    launch.launch(add, 1, tmp_path / "done", "here")
+    assert (tmp_path / "done").read_text() == "here"
+    monkeypatch.delenv("RANK", raising=False)
+    assert launch.is_first()
+    for rank, first in (("0", True), ("1", False)):
+        monkeypatch.setenv("RANK", rank)
+        assert launch.is_first() == first
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("chain", ["digits"], indirect=True)
-def test_two_processes_draw_the_pool_of_one(chain, tmp_path):
-    _, root = write_chain(chain, tmp_path)
+def test_two_processes_draw_the_pool_of_one(copied, tmp_path):
+    _, root = copied
     shutil.move(root / "generate", tmp_path / "generate")
     code, _, err = finish(
         start([], "generate", "--out", "run", "--num-processes", 2, folder=tmp_path)
@@ -46,9 +79,10 @@ def test_two_processes_draw_the_pool_of_one(chain, tmp_path):
         assert all((rows[name] == others[name]).all() for name in fakes.COLUMNS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chain", ["digits"], indirect=True)
-def test_students_of_two_processes_are_those_of_one(chain, tmp_path):
-    _, root = write_chain(chain, tmp_path)
+def test_students_of_two_processes_are_those_of_one(copied, tmp_path):
+    _, root = copied
     before = {
         path.name: path.read_bytes() for path in (root / "students").rglob("network.safetensors")
     }
@@ -63,6 +97,7 @@ def test_students_of_two_processes_are_those_of_one(chain, tmp_path):
     assert before
 
 
+@pytest.mark.slow
 def test_sigterm_to_two_processes_saves_and_continues(tmp_path):
     file = tmp_path / "toy.toml"
     file.write_text(preset.dump(toy.settings("digits", "gan.steps=150")))
@@ -83,6 +118,7 @@ def test_sigterm_to_two_processes_saves_and_continues(tmp_path):
     assert runs.read_json(tmp_path / "run" / "gan" / "gan.json")["made_on"]["processes"] == 2
 
 
+@pytest.mark.slow
 def test_a_collapsed_gan_stops_both_processes_with_70(tmp_path):
     file = tmp_path / "toy.toml"
     file.write_text(
@@ -95,6 +131,7 @@ def test_a_collapsed_gan_stops_both_processes_with_70(tmp_path):
     assert not runs.read_json(tmp_path / "run" / "gan" / "gan.json")["finished"]
 
 
+@pytest.mark.slow
 def test_torchrun_starts_the_same_command(tmp_path):
     file = tmp_path / "toy.toml"
     file.write_text(preset.dump(toy.settings("digits", "teacher.steps=60")))

@@ -1,16 +1,12 @@
-"""Batches: permutations and shares of processes."""
-
-import math
+"""Batches: images with their labels, passes over them, and the slices of processes."""
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from cgankd.data.batches import Batches, Images, Mixed, ProcessSlice, images_of
-from cgankd.data.gan_batches import ClassGanBatches
-from cgankd.data.vicinity import ByLabel, VicinalGanBatches, make_vicinity
+from cgankd.data.batches import BATCH, Batches, Images, Mixed, ProcessSlice, images_of, outputs_of
 from cgankd.errors import UserError
-from cgankd.preset import Width
 from cgankd.sources import Source
 from cgankd.task import Classification, Regression
 
@@ -125,61 +121,17 @@ def test_mixed_batches_hold_fixed_numbers_of_each_part_in_order():
     assert torch.equal(images, torch.cat([real(4)[0], fake(4)[0]]))
 
 
-# Rounds of class labels
-
-
-def test_a_gan_batch_of_classes_has_real_images_for_each_step_and_uniform_fake_classes():
-    images = Images(numbered(40).pixels, torch.arange(40) % 4)
-    rounds = ClassGanBatches(images, 8, 2, Classification(list("abcd")), seed=0, process=ALONE)
-    plain = Batches(images, 8, seed=0, stream="gan", process=ALONE)
-    made = [rounds(step) for step in range(100)]
-    for step in (0, 7, 50):
-        for part, batch in enumerate(made[step].discriminator_batches):
-            real, labels = plain(2 * step + part)
-            assert torch.equal(batch.images, real)
-            assert torch.equal(batch.labels, labels)
-            assert torch.equal(batch.fake_labels, batch.judged_labels)
-            assert batch.weights.tolist() == batch.fake_weights.tolist() == [1.0] * 8
-    fakes = torch.cat(
-        [batch.fake_labels for round in made for batch in round.discriminator_batches]
-    )
-    assert len(fakes) == 1600
-    assert (torch.bincount(fakes, minlength=4) - 400).abs().max() < 5 * math.sqrt(
-        1600 * 0.25 * 0.75
-    )
-    assert not torch.equal(
-        made[0].discriminator_batches[0].fake_labels, made[0].discriminator_batches[1].fake_labels
-    )
-    assert not torch.equal(made[0].labels, made[1].labels)
-
-
-def shared(rounds, step: int) -> list[torch.Tensor]:
-    made = rounds(step)
-    parts = ("images", "labels", "fake_labels", "judged_labels", "weights", "fake_weights")
-    return [getattr(batch, part) for batch in made.discriminator_batches for part in parts] + [
-        made.labels
-    ]
-
-
-@pytest.mark.parametrize("kind", ["classes", "hard", "soft"])
-def test_the_rounds_of_two_processes_are_the_round_of_one(kind):
-    def make(process: ProcessSlice):
-        if kind == "classes":
-            images = Images(numbered(40).pixels, torch.arange(40) % 4)
-            return ClassGanBatches(
-                images, 8, 2, Classification(list("abcd")), seed=0, process=process
-            )
-        images = ByLabel(
-            Images(numbered(40).pixels, torch.linspace(0, 1, 40)), Regression(0, 1, "")
-        )
-        vicinity = make_vicinity(Width(kind=kind), images.values)
-        return VicinalGanBatches(images, vicinity, 8, 2, sigma=None, seed=0, process=process)
-
-    for step in (0, 5):
-        parts = zip(
-            shared(make(ProcessSlice(0, 2)), step),
-            shared(make(ProcessSlice(1, 2)), step),
-            strict=True,
-        )
-        for whole, (even, odd) in zip(shared(make(ALONE), step), parts, strict=True):
-            assert torch.equal(torch.stack([even, odd], 1).flatten(0, 1), whole)
+def test_outputs_are_those_of_eval_mode_for_every_image_in_order_and_the_mode_stays():
+    network = nn.Sequential(
+        nn.Flatten(), nn.Linear(12, 2), nn.BatchNorm1d(2), nn.Dropout(0.9)
+    ).train()
+    num = 2 * BATCH + 3
+    images = Images(torch.randint(256, (num, 3, 2, 2), dtype=torch.uint8), torch.arange(num))
+    outputs = outputs_of(network, images)
+    assert network.training
+    assert not outputs.requires_grad
+    network.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(outputs, network(images.pixels.float() / 127.5 - 1))
+    outputs_of(network, images)
+    assert not network.training

@@ -7,11 +7,12 @@ import pickle
 
 import pytest
 import torch
+from torch import nn
 
 from cgankd import runs
 from cgankd.errors import UserError
 from cgankd.models import make_network
-from cgankd.models.saved import load_network, save_network
+from cgankd.models.saved import load_network, num_parameters, save_network
 
 CPU = torch.device("cpu")
 CNN = {
@@ -147,3 +148,7 @@ def test_missing_and_damaged_files_are_named(saved):
     refused(folder, r"network\.safetensors")
     description.write_bytes(b"{")
     refused(folder, r"network\.json: not readable as JSON")
+
+
+def test_parameters_are_counted_without_buffers():
+    assert num_parameters(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))) == 3 * 4 + 4 + 4 + 4

@@ -1,0 +1,191 @@
+"""The two kinds of step, by hand."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny import adversarial, gan_batches
+from torch import nn
+
+from cgankd.data import images
+from cgankd.data.gan_batches import DiscriminatorBatch, GanBatch
+from cgankd.preset import Training
+from cgankd.training.updates import Supervised, learning_rate_factor, make_optimizer
+
+# One supervised step by hand
+
+
+class Line(nn.Module):
+    """(w x - y)^2 and a constant term."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x, y):
+        return {"square": ((self.w * x - y) ** 2).mean(), "prior": 0.5 * self.w}
+
+
+def test_a_step_of_sgd_follows_the_sum_of_the_terms(machine):
+    training = Training(
+        steps=4, learning_rate=0.1, momentum=0.5, weight_decay=0.25, schedule="constant"
+    )
+    update = Supervised(machine, Line(), training)
+    batch = torch.tensor([1.0, 3.0]), torch.tensor([1.0, 5.0])
+    losses = update(batch, 0)
+    assert {name: value.item() for name, value in losses.items()} == {"square": 1.0, "prior": 1.0}
+    # gradient: mean of 2 x (w x - y) = (2 * 1 * 1 + 2 * 3 * 1) / 2 = 4, prior 0.5, decay 0.25 * 2
+    first = 4 + 0.5 + 0.5
+    assert update.objective.w.item() == pytest.approx(2 - 0.1 * first)
+    update(batch, 1)
+    w = 2 - 0.1 * first
+    gradient = (2 * 1 * (w - 1) + 2 * 3 * (3 * w - 5)) / 2 + 0.5 + 0.25 * w
+    assert update.objective.w.item() == pytest.approx(w - 0.1 * (0.5 * first + gradient), rel=1e-5)
+
+
+def test_what_needs_no_gradient_is_left_alone(machine):
+    objective = Line()
+    objective.frozen = nn.Parameter(torch.tensor(1.0), requires_grad=False)
+    update = Supervised(machine, objective, Training(steps=1, weight_decay=1.0))
+    update((torch.ones(1), torch.ones(1)), 0)
+    assert objective.frozen.item() == 1.0
+    assert len(update.parameters) == 1
+
+
+def test_the_learning_rate_follows_its_schedule():
+    def factors(**settings) -> list[float]:
+        return [learning_rate_factor(Training(steps=8, **settings), step) for step in range(8)]
+
+    assert factors(schedule="constant") == [1.0] * 8
+    expected = [0.5 * (1 + math.cos(math.pi * step / 8)) for step in range(8)]
+    assert factors(schedule="cosine") == pytest.approx(expected, abs=1e-6)
+    steps = factors(schedule="steps", milestones=[0.25, 0.75])
+    assert steps == pytest.approx([1, 1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_the_learning_rate_of_a_step_does_not_depend_on_resuming(machine):
+    update = Supervised(machine, Line(), Training(steps=8, learning_rate=0.2))
+    update((torch.ones(1), torch.ones(1)), 6)
+    assert update.optimizer.param_groups[0]["lr"] == pytest.approx(
+        0.2 * 0.5 * (1 + math.cos(math.pi * 0.75))
+    )
+
+
+def test_optimisers_are_made_with_their_settings():
+    parameters = [nn.Parameter(torch.zeros(2))]
+    sgd = make_optimizer(
+        parameters, Training(steps=1, learning_rate=0.3, momentum=0.7, weight_decay=0.01)
+    )
+    assert isinstance(sgd, torch.optim.SGD)
+    assert [sgd.defaults[key] for key in ("lr", "momentum", "weight_decay", "nesterov")] == [
+        0.3,
+        0.7,
+        0.01,
+        False,
+    ]
+    adam = make_optimizer(
+        parameters, Training(steps=1, optimizer="adam", learning_rate=1e-3, betas=[0.5, 0.99])
+    )
+    assert type(adam) is torch.optim.Adam
+    assert adam.defaults["betas"] == (0.5, 0.99)
+
+
+# One adversarial step
+
+
+def gan_batch(discriminator_steps: int = 1, num: int = 6) -> GanBatch:
+    labels, made = torch.arange(num) % 3, []
+    for part in range(discriminator_steps):
+        real = torch.rand(num, 3, 8, 8, generator=torch.Generator().manual_seed(part)) * 2 - 1
+        weights, fake_weights = torch.linspace(0.5, 1, num), torch.linspace(1, 0.25, num)
+        made.append(
+            DiscriminatorBatch(
+                real, labels, (labels + 1) % 3, (labels + 2) % 3, weights, fake_weights
+            )
+        )
+    return GanBatch(made, labels)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "vanilla"])
+def test_a_step_reports_the_weighted_losses_and_moves_both_networks(machine, loss):
+    cost = {"hinge": lambda score: F.relu(1 - score), "vanilla": lambda score: F.softplus(-score)}
+    update = adversarial(machine, flip=False, diffaugment=[], loss=loss)
+    twin = adversarial(machine, flip=False, diffaugment=[])
+    made = gan_batch()
+    torch.manual_seed(3)
+    losses = update(made, 0)
+
+    torch.manual_seed(3)
+    (batch,) = made.discriminator_batches
+    fake = twin.generator(torch.randn(6, 4), batch.fake_labels).detach()
+    judged = torch.cat([batch.labels, batch.judged_labels])
+    real_scores, fake_scores = twin.discriminator(torch.cat([batch.images, fake]), judged).split(6)
+    expected = (batch.weights * cost[loss](real_scores)).mean()
+    expected = expected + (batch.fake_weights * cost[loss](-fake_scores)).mean()
+    assert losses["discriminator"].item() == pytest.approx(expected.item(), rel=1e-6)
+    expected.backward()
+    torch.optim.Adam(twin.discriminator.parameters(), 1e-3, (0.0, 0.9)).step()
+    scores = twin.discriminator(twin.generator(torch.randn(6, 4), made.labels), made.labels)
+    expected = -scores.mean() if loss == "hinge" else cost[loss](scores).mean()
+    assert losses["generator"].item() == pytest.approx(expected.item(), rel=1e-5)
+    twin.generator.zero_grad()
+    expected.backward()
+    torch.optim.Adam(twin.generator.parameters(), 2e-3, (0.0, 0.9)).step()
+    for network, other in (
+        (update.generator, twin.generator),
+        (update.discriminator, twin.discriminator),
+    ):
+        for name, value in network.state_dict().items():
+            torch.testing.assert_close(value, other.state_dict()[name], msg=name)
+
+
+def test_the_discriminator_steps_once_per_batch_of_its_own_and_the_generator_once(machine):
+    update = adversarial(machine)
+    for step in range(3):
+        update(gan_batch(discriminator_steps=4), step)
+    counts = {
+        name: value.item() for name, value in update.state().items() if name.endswith(".step")
+    }
+    assert {value for name, value in counts.items() if name.startswith("discriminator")} == {12}
+    assert {value for name, value in counts.items() if name.startswith("generator")} == {3}
+
+
+def test_the_discriminator_has_gradients_again_after_the_generators_step(machine):
+    update = adversarial(machine)
+    update(gan_batch(), 0)
+    assert all(parameter.requires_grad for parameter in update.discriminator.parameters())
+    assert not any(parameter.requires_grad for parameter in update.condition.parameters())
+
+
+@pytest.mark.parametrize("name", ["biggan", "sngan"])
+def test_the_average_moves_by_its_decay_and_copies_buffers(machine, name):
+    update = adversarial(machine, name, ema_decay=0.75, ema_start=2)
+    made = gan_batches(name)
+    for step in range(5):
+        before = {key: value.clone() for key, value in update.average.state_dict().items()}
+        update(made(step), step)
+        parameters = dict(update.generator.named_parameters())
+        assert len(parameters) > 5
+        for key, value in update.average.state_dict().items():
+            now = update.generator.state_dict()[key]
+            if key in parameters and step >= 2:
+                torch.testing.assert_close(value, 0.75 * before[key] + 0.25 * now)
+            else:  # before its start the average is a copy, and buffers always are
+                assert torch.equal(value, now), key
+    assert not update.average.training
+    assert any("running_mean" in key for key in before)
+    z, labels = torch.randn(4, 4), torch.tensor([0, 1, 2, 0]) if name == "biggan" else torch.rand(4)
+    assert not torch.equal(
+        update.average(z, update.condition(labels)),
+        update.generator.eval()(z, update.condition(labels)),
+    )
+
+
+def test_real_images_are_mirrored_only_where_asked(machine, monkeypatch):
+    flipped = []
+    monkeypatch.setattr(images, "flip", lambda images: flipped.append(len(images)) or images)
+    adversarial(machine, flip=False, diffaugment=[])(gan_batch(), 0)
+    assert flipped == []
+    adversarial(machine, flip=True, diffaugment=[])(gan_batch(discriminator_steps=2), 0)
+    assert flipped == [6, 6]
