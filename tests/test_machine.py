@@ -54,12 +54,13 @@ def test_the_first_process_does_the_work_of_all_and_the_others_wait_for_it(machi
     assert (done, waited) == (["first"], [True])
 
 
-def test_whether_a_file_stands_is_asked_before_anyone_goes_on(tmp_path, second):
-    other, waited = second
-    assert not other.found(tmp_path / "x")
-    (tmp_path / "x").touch()
-    assert other.found(tmp_path / "x")
-    assert len(waited) == 2
+def test_the_first_process_answers_for_all(machine, second, monkeypatch):
+    other, _ = second
+    assert (machine.decide(lambda: True), machine.decide(lambda: False)) == (True, False)
+    asked = []
+    monkeypatch.setattr(other, "agree", lambda *flags: asked.append(flags) or [1])
+    assert other.decide(lambda: pytest.fail("only the first process looks"))
+    assert asked == [(0,)]
 
 
 def test_a_machine_alone_is_the_same_but_for_its_processes(machine, second):

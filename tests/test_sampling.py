@@ -282,7 +282,7 @@ def test_a_signal_stops_at_a_whole_shard_and_the_same_call_goes_on(
 
     monkeypatch.setattr(sampling, "write_shard", write)
     with pytest.raises(UserError, match="stopped") as caught:  # here, where signals arrive
-        draw_pool(made, settings(), tmp_path / "cut", Crew().machine(0))
+        draw_pool(made, settings(), tmp_path / "cut", "digest", Crew().machine(0))
     assert caught.value.code == 75
     assert sorted((tmp_path / "cut").glob("pool-*")) == written[:3]
     assert not list((tmp_path / "cut").glob(".tmp-*"))

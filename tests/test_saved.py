@@ -119,13 +119,22 @@ def test_weights_that_do_not_fit_are_refused(saved):
         ({**CNN, "extra": 1}, "not the weights of cnn"),
         ({**CNN, "mean": "grey"}, "not the weights of cnn"),
         ({**CNN, "outputs": 1 << 50}, "not the weights of cnn"),
-        ([], "expected a JSON object"),
     ],
 )
 def test_a_description_that_makes_no_network_is_refused(saved, description, words):
     folder, _, _ = saved
     runs.write_json(folder / "network.json", description)
     refused(folder, words)
+
+
+def test_a_description_that_is_no_object_or_was_changed_is_refused(saved):
+    folder, _, _ = saved
+    file = folder / "network.json"
+    whole = file.read_text()
+    file.write_text("[]")
+    refused(folder, "expected an object, found list")
+    file.write_text(whole.replace("0.1", "0.2"))
+    refused(folder, "changed since it was written")
 
 
 @pytest.mark.parametrize(

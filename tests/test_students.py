@@ -2,6 +2,7 @@
 them.
 """
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +113,10 @@ def shown(tmp_path, monkeypatch):
 
     def ask(spec: StudentSpec, *changes: str) -> tuple[Any, int]:
         with pytest.raises(Shown) as begun:
-            train_student(spec, set_up(tmp_path / "shown", *changes))
+            train_student(spec, set_up(tmp_path / str(next(runs_made)), *changes))
         return begun.value.args
 
+    runs_made = count()
     monkeypatch.setattr(students, "fit", fit)
     return ask
 
