@@ -51,21 +51,33 @@ def build_chain(job: Job, *, ablation: bool = False) -> Path:
 
 def states(job: Job) -> dict[str, str]:
     """For --dry-run: what each stage would do."""
-    what = {}
-    for stage in plan.chain_of(job.preset):
-        try:
-            if commands := plan.waits(stage.name, job):
-                what[stage.name] = f"waits for {', '.join(commands)}"
-                continue
-            artefacts = stage.plan(job)
-        except UserError as error:
-            what[stage.name] = f"cannot be built: {error}"
-        else:
-            each = (
-                f"{_inside(artefact.record, job)}: {artefact.state()}" for artefact in artefacts
-            )
-            what[stage.name] = ", ".join(each)
-    return what
+    return {stage.name: _state(stage, job) for stage in plan.chain_of(job.preset)}
+
+
+def _state(stage: Stage, job: Job) -> str:
+    try:
+        if waits := plan.waits(stage.name, job):
+            stale = "; ".join(reason for reason in waits.values() if plan.STALE in reason)
+            return f"waits for {', '.join(waits)}" + (f" ({stale})" if stale else "")
+        artefacts = stage.plan(job)
+    except UserError as error:
+        return f"cannot be built: {error}" + (f" ({error.hint})" if error.hint else "")
+    each = (f"{_inside(artefact.record, job)}: {artefact.state()}" for artefact in artefacts)
+    return ", ".join(each)
+
+
+def check(name: str | None, job: Job) -> None:
+    """For --dry-run: the UserError with which a stage, or the whole chain, would end before
+    anything is trained.
+    """
+    if name is None:
+        first = plan.chain_of(job.preset)[0]
+        first.plan(job)  # the data are read, and what follows is made by what comes before it
+        return
+    plan.check_inputs(name, job)
+    for artefact in STAGES[name].plan(job):
+        if artefact.state() in ("other", "damaged") and not job.rebuild:
+            raise artefact.blocked()
 
 
 def costs(job: Job) -> list[dict[str, Any]]:

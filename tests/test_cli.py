@@ -143,14 +143,26 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_dry_run_prints_the_resolved_preset_and_makes_no_folder(tmp_path, call):
+def test_dry_run_prints_what_would_be_built_with_its_cost_and_makes_no_folder(tmp_path, call):
     code, out, err = call("run", "--dry-run", "--set", "gan.steps=7")
     assert code == 0
-    assert "steps = 7" in out
-    assert "train-gan: gan/gan.json: missing" in err
+    assert out.splitlines()[0] == "train-gan: gan/gan.json: missing"
+    assert "memory (MB)" in err
     assert list(tmp_path.iterdir()) == []
-    _, out, _ = call("run", "--dry-run", "--json")
-    assert json.loads(out)["preset"]["name"] == "digits"
+    _, out, _ = call("run", "--dry-run", "--set", "gan.steps=7", "--json")
+    assert json.loads(out)["preset"]["gan"]["steps"] == 7
+
+
+@pytest.mark.slow
+def test_dry_run_ends_as_the_command_would_and_says_why(call):
+    code, out, err = call("distill", "--dry-run")
+    assert (code, len(out.splitlines())) == (65, 6)
+    assert "`cgankd run` with the same options builds it all" in err
+    changes = ["-s", "data.source=folder", "-s", "data.path=nowhere"]
+    code, out, err = call("run", "--dry-run", *changes)
+    assert code == 65
+    assert "nowhere is no folder (expected a folder of class folders" in out.splitlines()[0]
+    assert "nowhere is no folder" in err
 
 
 def test_help_into_head_has_no_traceback(tmp_path):
@@ -323,7 +335,7 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(tmp_path, call, mon
 @pytest.mark.slow
 def test_the_costs_of_a_dry_run_are_readable_where_there_is_no_terminal(call):
     code, _, err = call("distill", "-p", "cifar10-c10k", "--method", "takd+fake", "--dry-run")
-    assert code == 0
+    assert code == 65, "there are no data, and nothing to distil from"
     assert all(
         word in err
         for word in ("parameters", "memory (MB)", "shufflenetv2 takd+fake", "11,173,962")

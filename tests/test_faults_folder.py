@@ -320,10 +320,10 @@ def test_a_missing_chain_is_named_whole_in_its_order_with_the_one_command_that_b
 def test_a_dry_run_says_what_each_stage_waits_for_and_why_one_cannot_be_built(tmp_path):
     preset = toy.write_preset(tmp_path)
     ended = toy.call(*toy.on("run", "--dry-run"), folder=tmp_path)
-    assert "generate: waits for train-gan, train-teacher, fit-dre" in ended.err
+    assert "generate: waits for train-gan, train-teacher, fit-dre" in ended.out
     preset.write_text(toy.PRESET.replace("[data]", "[data]\nsource = 'folder'\npath = 'none'"))
     ended = toy.call(*toy.on("run", "--dry-run"), folder=tmp_path)
-    assert "train-gan: cannot be built: " in ended.err
+    assert "train-gan: cannot be built: " in ended.out
     assert "none" in ended.err
 
 

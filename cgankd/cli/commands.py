@@ -313,7 +313,7 @@ def _stage(
         from cgankd import plan
 
         job = job.asking(imports=plan.import_files(name, imports, job.preset))
-    if _dry(job, options):
+    if _dry(job, options, name):
         return
     from cgankd import pipeline
 
@@ -321,18 +321,19 @@ def _stage(
     _print(options, name, result(job))
 
 
-def _dry(job: Any, options: Options) -> bool:
-    """Prints the plan of --dry-run."""
+def _dry(job: Any, options: Options, name: str | None = None) -> bool:
+    """Prints the plan of --dry-run, and ends as the stage `name` or the chain would before anything
+    is trained.
+    """
     if not options.dry_run:
         return False
-    from cgankd import console, pipeline, preset
+    from cgankd import console, pipeline
 
     states, costs = pipeline.states(job), pipeline.costs(job)
-    for stage, state in states.items():
-        console.say(f"{stage}: {state}")
     details = {"preset": job.preset.model_dump(), "stages": states, "costs": costs}
-    text = preset.dump(job.preset).rstrip()
-    console.result([text], details if options.json else None)
+    lines = [f"{stage}: {state}" for stage, state in states.items()]
+    console.result(lines, details if options.json else None)
+    pipeline.check(name, job)
     return True
 
 

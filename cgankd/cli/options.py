@@ -109,7 +109,7 @@ class Options:
         bool,
         typer.Option(
             "--dry-run",
-            help="Print the resolved preset and what would be built.",
+            help="Print what would be built, and its cost; with --json the resolved preset too.",
             rich_help_panel=OUTPUT,
         ),
     ] = False

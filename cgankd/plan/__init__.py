@@ -10,7 +10,7 @@ from cgankd.plan.artefacts import (
     teacher,
     teachers,
 )
-from cgankd.plan.chain import NotBuilt, check_inputs, waits
+from cgankd.plan.chain import STALE, NotBuilt, check_inputs, waits
 from cgankd.plan.imports import gan_parts, import_files, import_of
 from cgankd.plan.stages import STAGES, Stage, chain_of
 from cgankd.plan.students import (
@@ -27,6 +27,7 @@ from cgankd.plan.students import (
 __all__ = [
     "HEAD",
     "STAGES",
+    "STALE",
     "NotBuilt",
     "Stage",
     "Student",
