@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import toy
+from filelock import FileLock
 from torch import nn
 
 from cgankd import runs, signals, sources
@@ -99,10 +100,18 @@ def finished_run(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session", params=["digits", "digits-angle"])
 def chain(request, tmp_path_factory):
-    """A whole toy chain that nothing disturbed; tests that change it copy it first."""
-    root = tmp_path_factory.mktemp("chain") / request.param
-    toy.build_all(toy.job(request.param, root))
-    return request.param, root
+    """The kind and the folder of a whole toy chain that nothing has disturbed, made by the first
+    worker that asks for it; tests that change it copy it first.
+    """
+    kind, base = request.param, tmp_path_factory.getbasetemp()
+    # Workers have a folder each in one that is theirs together.
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"chain-{kind}"
+    with FileLock(f"{root}.lock"):
+        if not Path(f"{root}.done").exists():
+            shutil.rmtree(root, ignore_errors=True)  # a worker may have failed half-way
+            toy.build_all(toy.job(kind, root))
+            Path(f"{root}.done").touch()
+    return kind, root
 
 
 @pytest.fixture

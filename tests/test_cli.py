@@ -221,7 +221,7 @@ def test_distill_at_a_given_rho_feeds_report_through_xargs(copied, tmp_path):
 
 @pytest.mark.slow
 def test_sigterm_saves_exits_75_and_continues_to_the_same_bits(tmp_path):
-    assert toy.build("train-gan", toy.job("digits", tmp_path / "whole", "gan.steps=200")) == 0
+    assert toy.build("train-gan", toy.job("digits", tmp_path / "whole", "gan.steps=80")) == 0
     call = [
         sys.executable,
         "-m",
@@ -230,7 +230,7 @@ def test_sigterm_saves_exits_75_and_continues_to_the_same_bits(tmp_path):
         "-p",
         str(toy_file(tmp_path)),
         "--set",
-        "gan.steps=200",
+        "gan.steps=80",
         "--device",
         "cpu",
         "--out",

@@ -54,8 +54,8 @@ _context.set_forkserver_preload(
         "cgankd.cli.commands",
         "cgankd.pipeline",
         *(stage.module for stage in plan.STAGES.values()),
-        "sklearn.datasets",
-        "scipy.ndimage",
+        # What these would import when they first need it, each child anew.
+        *("filelock", "PIL.PngImagePlugin", "scipy.ndimage", "sklearn.datasets", "torch._dynamo"),
     ]
 )
 
