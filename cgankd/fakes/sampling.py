@@ -171,8 +171,9 @@ def draw_pool(
                 is_mine = index % machine.num_processes == machine.rank
                 if is_mine and not runs.part_stands(path, digest):
                     rows = slice(start, start + shard_rows)
-                    _draw_shard(sampler, settings, bound, label[rows], number[rows], path)
-                    runs.keep_part(path, digest)
+                    if drawn := _draw_shard(sampler, settings, bound, label[rows], number[rows]):
+                        write_shard(path, drawn)
+                        runs.keep_part(path, digest)
                 if signals.stop_requested():
                     break
             if machine.agree(signals.stop_requested())[0]:
@@ -258,15 +259,12 @@ def _draw_shard(
     bound: np.ndarray,
     label: np.ndarray,
     number: np.ndarray,
-    path: Path,
-) -> None:
-    """Computes a shard block by block and writes the rows that a pool keeps; gives up
-    at a signal.
-    """
+) -> dict[str, np.ndarray]:
+    """The rows of a shard that a pool keeps, computed block by block; nothing at a signal."""
     parts: list[dict[str, np.ndarray]] = []
     for start in range(0, len(label), settings.block):
         if signals.stop_requested():
-            return
+            return {}
         part = slice(start, start + settings.block)
         drawn = sampler.draw("fake", label[part], number[part], settings.block)
         ratios = drawn["ratios"].cpu().numpy().astype(np.float32)
@@ -287,7 +285,7 @@ def _draw_shard(
             "relabels": sampler.task.relabel(drawn["outputs"]).cpu().numpy(),
         }
         parts.append({name: column[keep] for name, column in rows.items()})
-    write_shard(path, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _numbers(errors: Tensor) -> np.ndarray:

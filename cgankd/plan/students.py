@@ -24,7 +24,7 @@ from cgankd.preset import (
     check_method,
     uses_fakes,
 )
-from cgankd.runs import Artefact, content_of, fact
+from cgankd.runs import Artefact, content_of, fact, read_json
 
 HEAD = "sskd-head"  # not a network of its own, but trained, kept and shared like one
 
@@ -103,6 +103,19 @@ class StudentTable(Artefact):
     def students(self) -> list[Student]:
         """The students of all rows."""
         return [student for row in self.rows.values() for student in row]
+
+    def difference(self) -> str:
+        """As of any artefact; digests of students say nothing, so it is what the first of them that
+        differs is made from.
+        """
+        members = read_json(self.record).get("members", [])
+        if len(members) != len(self.students):
+            return f"{len(members)} students -> {len(self.students)}"
+        for member, student in zip(members, self.students, strict=True):
+            old = student.artefact.folder.with_name(member["student"]) / "student.json"
+            if old != student.artefact.record and old.exists():
+                return replace(student.artefact, record=old).difference()
+        return super().difference()
 
 
 class StudentPlanner:
