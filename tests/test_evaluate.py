@@ -10,20 +10,10 @@ import pytest
 import torch
 import toy
 
-from cgankd import pipeline, plan, preset, report, runs, sources
+from cgankd import pipeline, plan, report, runs, sources
 from cgankd.fakes import FakeSelection, Pool
 from cgankd.models.saved import load_network
 from cgankd.runs import RunFolder
-
-
-@pytest.mark.slow
-def test_the_digits_that_are_turned_are_the_types():
-    turned, straight = (
-        sources.load(preset.load(name).data, 0) for name in ("digits-angle", "digits")
-    )
-    assert (turned.types == straight.labels).all()
-    assert straight.types is None
-
 
 # The stage
 
