@@ -111,6 +111,9 @@ def test_old_names_of_keys_are_accepted_with_a_hint(tmp_path, monkeypatch):
     assert (changed.discriminator_steps, changed.discriminator_learning_rate) == (3, 1e-3)
     assert len(said) == 2
     assert all("is now called gan.discriminator_" in text for text in said)
+    file.write_text('extends = "digits"\n[gan]\ncritic_steps = 3\ndiscriminator_steps = 4\n')
+    with pytest.raises(UserError, match="critic_steps and gan.discriminator_steps are one key"):
+        preset.load(file)
 
 
 def test_a_copy_says_what_it_is_a_copy_of_and_guides_to_data_of_ones_own(tmp_path):

@@ -35,7 +35,10 @@ def renamed(tables: Tables, where: str) -> Tables:
         name, _, last = old.partition(".")
         table = tables.get(name)
         if isinstance(table, dict) and last in table:
-            table[_current(old, where).rpartition(".")[2]] = table.pop(last)
+            today = _current(old, where).rpartition(".")[2]
+            if today in table:
+                raise UserError(f"{where}: {old} and {RENAMED[old]} are one key", USAGE, "drop one")
+            table[today] = table.pop(last)
     return tables
 
 
