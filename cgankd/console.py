@@ -34,21 +34,26 @@ HIDDEN = re.compile(
 class _Notes:
     """stderr as rich writes to it, which may be closed or full."""
 
-    encoding = property(lambda self: getattr(sys.stderr, "encoding", None) or "utf-8")
+    encoding = property(lambda self: getattr(self._stream, "encoding", None) or "utf-8")
+
+    @property
+    def _stream(self) -> Any:
+        """While bars are shown, rich stands in the stream's place and would write to here again."""
+        return getattr(sys.stderr, "rich_proxied_file", sys.stderr)
 
     def write(self, text: str) -> None:
         with suppress(OSError, AttributeError):  # it is None where it was closed
-            sys.stderr.write(text)
+            self._stream.write(text)
 
     def flush(self) -> None:
         with suppress(OSError, AttributeError):
-            sys.stderr.flush()
+            self._stream.flush()
 
     def isatty(self) -> bool:
-        return sys.stderr is not None and sys.stderr.isatty()
+        return self._stream is not None and self._stream.isatty()
 
     def fileno(self) -> int:
-        return sys.stderr.fileno()
+        return self._stream.fileno()
 
 
 def _make(width: int | None = None) -> Console:
@@ -204,6 +209,7 @@ def _bar(title: str, total: int, start: int) -> Iterator[Callable[[int, str], No
             TextColumn("{task.fields[text]}", markup=False),
             console=_stderr,
             transient=True,
+            redirect_stdout=False,  # results stay results
             refresh_per_second=4,
         )
         _bars.start()

@@ -1,5 +1,8 @@
 """What people are told, whatever the words hold."""
 
+import io
+import sys
+
 import pytest
 
 from cgankd import console
@@ -34,3 +37,18 @@ def test_notes_and_errors_show_codes_as_they_are(capsys):
     said = capsys.readouterr().err
     assert said.count("\\x1b]0;title\\x07 [bold]") == 3
     assert "\x1b" not in said
+
+
+def test_a_bar_and_what_is_written_beside_it_both_reach_the_terminal(monkeypatch, capsys):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(console, "_stderr", console._make(width=100))
+    with console.progress("teacher", total=5):
+        print("a library's warning", file=sys.stderr)
+        print("a result")
+        console.say("a note")
+    shown = terminal.getvalue()
+    assert "━" in shown
+    assert shown.count("a library's warning") == shown.count("a note") == 1
+    assert capsys.readouterr().out == "a result\n"
