@@ -204,6 +204,6 @@ def test_students_of_other_settings_are_refused_with_the_keys_that_differ(copied
         ("distill.weight_decay=0.25", "training.weight_decay: 0.005 -> 0.25"),
         ("distill.seeds=[0, 1, 2]", "2 students -> 3"),
     ):
-        with pytest.raises(UserError, match="nokd.json was made from other settings") as caught:
+        with pytest.raises(UserError, match=r"nokd.json was made from other settings") as caught:
             pipeline.build_stage("distill", toy.job(kind, root, change).asking(method="nokd"))
         assert words in str(caught.value).replace("0.02 ->", "0.005 ->")

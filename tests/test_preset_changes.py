@@ -112,7 +112,7 @@ def test_old_names_of_keys_are_accepted_with_a_hint(tmp_path, monkeypatch):
     assert len(said) == 2
     assert all("is now called gan.discriminator_" in text for text in said)
     file.write_text('extends = "digits"\n[gan]\ncritic_steps = 3\ndiscriminator_steps = 4\n')
-    with pytest.raises(UserError, match="critic_steps and gan.discriminator_steps are one key"):
+    with pytest.raises(UserError, match=r"critic_steps and gan.discriminator_steps are one key"):
         preset.load(file)
 
 

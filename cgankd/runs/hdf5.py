@@ -79,8 +79,21 @@ class Reader:
             raise self._broken(name, error) from error
 
     def dataset(self, name: str, ndim: int, kinds: str) -> h5py.Dataset:
-        """The data set `name`, checked: `kinds` are numpy's letters (u, i, f, b), nothing else is
-        followed.
+        """The data set `name` with `ndim` dimensions and one of numpy's `kinds` of values (letters:
+        u, i, f, b), checked as by `array`.
+        """
+        data = self.array(name)
+        if data.dtype.kind not in kinds or data.ndim != ndim:
+            raise UserError(
+                f"{self.path}: data set {name} is {data.dtype} with {data.ndim} dimensions, "
+                f"expected kind {kinds} with {ndim}",
+                DATA,
+            )
+        return data
+
+    def array(self, name: str) -> h5py.Dataset:
+        """The data set `name` of any shape and kind; refused where it is elsewhere, or declares
+        more than it holds.
         """
         try:
             link = self._file.get(name, getlink=True) if name in self._file.keys() else None
@@ -92,7 +105,7 @@ class Reader:
                     f"{self.path}: {name} is a link to another place, which is refused", DATA
                 )
             data = self._file[name]
-            self._check(name, data, ndim, kinds)
+            self._check(name, data)
             return data
         except FAULTS as error:
             raise self._broken(name, error) from error
@@ -105,7 +118,7 @@ class Reader:
         except FAULTS as error:
             raise self._broken(name, error) from error
 
-    def _check(self, name: str, data: Any, ndim: int, kinds: str) -> None:
+    def _check(self, name: str, data: Any) -> None:
         def refuse(found: str) -> UserError:
             return UserError(f"{self.path}: data set {name} {found}", DATA)
 
@@ -113,10 +126,6 @@ class Reader:
             raise refuse("is a group, expected an array")
         if data.external is not None or data.is_virtual:
             raise refuse("reads its values from another file, which is refused")
-        if data.dtype.kind not in kinds or data.ndim != ndim:
-            raise refuse(
-                f"is {data.dtype} with {data.ndim} dimensions, expected kind {kinds} with {ndim}"
-            )
         created = data.id.get_create_plist()
         filters = {created.get_filter(i)[0] for i in range(created.get_nfilters())}
         if filters - FILTERS:

@@ -25,8 +25,7 @@ PART = 64 << 20  # bytes of images that are read at a time
 SPARSE = 1000  # times as many bytes as are stored are no images, which do not compress so well
 MIN_STORED = 64 << 10
 MAX_NAMES = 16 << 20  # bytes of class names
-ANY = "uifbSUOcVMm"  # numpy's kinds of values
-KINDS = {
+KINDS = {  # by numpy's letters of kinds of values
     **dict.fromkeys("ui", "whole numbers"),
     **dict.fromkeys("SUO", "text"),
     "f": "fractions",
@@ -314,28 +313,22 @@ def _dataset(file: Reader, name: str, dimensions: tuple[int, ...], kinds: str) -
     """A data set with one of these numbers of dimensions and one of numpy's kinds of values; else a
     UserError in words for people.
     """
-    for ndim in range(6):
-        try:
-            data = file.dataset(name, ndim, ANY)
-        except UserError as error:
-            fault = error  # of another number of dimensions, or one that remains
-            continue
-        if ndim not in dimensions:
-            raise UserError(
-                f"{file.path}: {name} has shape {data.shape}, expected "
-                f"{' or '.join(map(str, dimensions))} dimensions",
-                DATA,
-                "make the file again",
-            )
-        if data.dtype.kind not in kinds:
-            raise UserError(
-                f"{file.path}: {name} holds {KINDS.get(data.dtype.kind, data.dtype)}, expected "
-                f"{WORDS[kinds]}",
-                DATA,
-                NUMBERED if data.dtype.kind in "SUO" and 1 in dimensions else "make the file again",
-            )
-        return data
-    raise fault
+    data = file.array(name)
+    if data.ndim not in dimensions:
+        raise UserError(
+            f"{file.path}: {name} has shape {data.shape}, expected "
+            f"{' or '.join(map(str, dimensions))} dimensions",
+            DATA,
+            "make the file again",
+        )
+    if data.dtype.kind not in kinds:
+        raise UserError(
+            f"{file.path}: {name} holds {KINDS.get(data.dtype.kind, data.dtype)}, expected "
+            f"{WORDS[kinds]}",
+            DATA,
+            NUMBERED if data.dtype.kind in "SUO" and 1 in dimensions else "make the file again",
+        )
+    return data
 
 
 def _indices(file: Reader, name: str, num: int) -> np.ndarray:
