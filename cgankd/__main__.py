@@ -6,9 +6,9 @@ from cgankd import signals
 def main() -> None:
     """Runs the command."""
     signals.install()
-    from cgankd.cli import commands
+    from cgankd import cli
 
-    commands.main()
+    cli.main()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Under torchrun, accelerate launch or srun (LOCAL_RANK set) this process already 
 """
 
 import json
-import multiprocessing.resource_tracker
 import os
 import signal
 import threading
@@ -91,8 +90,10 @@ def _deaf_children() -> Iterator[None]:
     This process still hears them: its other thread does not block them. Its handlers, which the
     launcher replaces, are put back.
     """
+    from multiprocessing import resource_tracker
+
     # A resource tracker that started later would unblock what is blocked here.
-    multiprocessing.resource_tracker.ensure_running()
+    resource_tracker.ensure_running()
     handlers = {number: signal.getsignal(number) for number in signals.SIGNALS}
     ended = threading.Event()
     threading.Thread(target=ended.wait, daemon=True).start()

@@ -101,7 +101,7 @@ def test_inspect_reads_as_a_run_would_and_ends_with_65_where_it_refuses(
     labels, bounds, found, cgankd, write
 ):
     given = ["--range", *bounds] if bounds else []
-    code, out, _ = cgankd("data", "inspect", write({**WHOLE, "labels": labels}), *given, "--json")
+    code, out, err = cgankd("data", "inspect", write({**WHOLE, "labels": labels}), *given, "--json")
     facts = json.loads(out)["result"]
     if found in ("classes", "numbers"):
         assert (code, facts["problems"]) == (0, [])
@@ -109,6 +109,7 @@ def test_inspect_reads_as_a_run_would_and_ends_with_65_where_it_refuses(
     else:
         assert code == 65
         assert found in facts["problems"][0]
+        assert "a run refuses this, 1 problem listed above" in err
 
 
 def test_inspect_and_prepare_agree_on_what_is_refused(cgankd, tmp_path):

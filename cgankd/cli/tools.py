@@ -14,7 +14,7 @@ from cgankd.cli.options import (
     changes_of,
     print_result,
 )
-from cgankd.errors import DATA
+from cgankd.errors import DATA, UserError
 
 Range = Annotated[
     tuple[float, float] | None,
@@ -37,8 +37,9 @@ def inspect_data(
     be_quiet(quiet)
     facts = inspection.inspect(path, bounds)
     print_result("data inspect", inspection.lines(facts), json, facts)
-    if facts["problems"]:
-        raise typer.Exit(DATA)
+    if problems := facts["problems"]:
+        found = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        raise UserError(f"{path}: a run refuses this, {found} listed above", DATA)
 
 
 @data_app.command("prepare")
