@@ -47,7 +47,8 @@ class Job:
 
     def asking(self, **overrides: object) -> "Job":
         """The same job with other overrides."""
-        return replace(self, overrides=replace(self.overrides, **overrides))  # type: ignore[arg-type]
+        changed = replace(self.overrides, **overrides)  # type: ignore[arg-type]
+        return replace(self, overrides=changed)
 
 
 def make_job(
