@@ -9,6 +9,7 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+import faults_toy
 import pytest
 import torch
 import toy
@@ -98,20 +99,50 @@ def finished_run(tmp_path, monkeypatch):
     return run
 
 
-@pytest.fixture(scope="session", params=["digits", "digits-angle"])
-def chain(request, tmp_path_factory):
-    """The kind and the folder of a whole toy chain that nothing has disturbed, made by the first
-    worker that asks for it; tests that change it copy it first.
+def built_once(factory, name, build):
+    """The folder `name`, built by the first worker that asks for it; tests that change it copy it
+    first.
     """
-    kind, base = request.param, tmp_path_factory.getbasetemp()
+    base = factory.getbasetemp()
     # Workers have a folder each in one that is theirs together.
-    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"chain-{kind}"
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     with FileLock(f"{root}.lock"):
         if not Path(f"{root}.done").exists():
             shutil.rmtree(root, ignore_errors=True)  # a worker may have failed half-way
-            toy.build_all(toy.job(kind, root))
+            build(root)
             Path(f"{root}.done").touch()
+    return root
+
+
+@pytest.fixture(scope="session", params=["digits", "digits-angle"])
+def chain(request, tmp_path_factory):
+    """The kind and the folder of a whole toy chain that nothing has disturbed."""
+    kind = request.param
+    root = built_once(
+        tmp_path_factory, f"chain-{kind}", lambda root: toy.build_all(toy.job(kind, root))
+    )
     return kind, root
+
+
+@pytest.fixture(scope="session")
+def command_chain(tmp_path_factory):
+    """A folder with the preset and the run that `cgankd run` has finished."""
+
+    def build(folder):
+        folder.mkdir()
+        faults_toy.write_preset(folder)
+        ended = faults_toy.call(*faults_toy.on("run"), folder=folder)
+        assert ended.code == 0, ended.err
+
+    return built_once(tmp_path_factory, "chain-command", build)
+
+
+@pytest.fixture
+def run(command_chain, tmp_path, monkeypatch):
+    """A copy of the run that the command has finished, to be damaged, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    faults_toy.copy_chain(command_chain, tmp_path)
+    return Path("run")
 
 
 @pytest.fixture

@@ -150,6 +150,7 @@ def test_what_may_not_be_read_is_bad_input(tmp_path, arguments):
 # Standard streams
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["> /dev/full", ">&-"])
 def test_a_result_that_cannot_be_written_ends_with_the_code_of_storage(tmp_path, shell):
     for arguments in (["presets", "ls"], ["--version"]):
@@ -162,6 +163,7 @@ def test_a_result_that_cannot_be_written_ends_with_the_code_of_storage(tmp_path,
     assert ended.returncode in (0, 74)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["2> /dev/full", "2>&-"])
 def test_notes_that_cannot_be_written_are_no_reason_to_end(tmp_path, shell):
     ended = cgankd("presets", "ls", folder=tmp_path, shell=shell)
@@ -175,6 +177,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
     assert ended.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "ascii:strict", "latin-1"])
 def test_what_a_terminal_cannot_show_is_escaped(tmp_path, encoding):
     toy.write_preset(tmp_path)

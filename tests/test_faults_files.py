@@ -65,28 +65,11 @@ def digit(path: Path) -> None:
 DAMAGES = [flip, cut, empty, gone, digit]
 
 
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory):
-    """A folder with the preset and a finished run."""
-    folder = tmp_path_factory.mktemp("files")
-    toy.write_preset(folder)
-    ended = toy.call(*toy.on("run"), folder=folder)
-    assert ended.code == 0, ended.err
-    return folder
-
-
-@pytest.fixture
-def run(chain, tmp_path, monkeypatch):
-    """A copy of the finished run, to be damaged."""
-    monkeypatch.chdir(tmp_path)
-    toy.copy_chain(chain, tmp_path)
-    return Path("run")
-
-
 def first(root: Path, pattern: str) -> Path:
     return sorted(root.glob(pattern))[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("pattern", RECORDS)
 def test_a_record_that_is_not_as_it_was_written_is_never_read_as_finished(run, pattern, damage):
@@ -99,6 +82,7 @@ def test_a_record_that_is_not_as_it_was_written_is_never_read_as_finished(run, p
     assert str(record) in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("pattern", FILES)
 def test_a_file_that_is_not_as_it_was_recorded_is_never_used(run, pattern, damage):
@@ -116,6 +100,7 @@ def test_a_file_that_is_not_as_it_was_recorded_is_never_used(run, pattern, damag
             reader(record)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [flip, cut, empty, digit])
 def test_damaged_facts_of_the_data_are_named_and_found_anew_where_they_are_removed(run, damage):
     known = runs.read_json(run / "data.json")
@@ -129,6 +114,7 @@ def test_damaged_facts_of_the_data_are_named_and_found_anew_where_they_are_remov
     assert runs.read_json(run / "data.json") == known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [b"", b"\xff", b"[data", b"data = 1", b"[" * 5000])
 def test_an_unreadable_preset_of_the_folder_gets_one_clear_message(run, text):
     (run / "preset.toml").write_bytes(text)
@@ -153,6 +139,7 @@ def test_json_that_says_anything_else_than_was_written_is_refused(tmp_path):
         runs.read_json(path)
 
 
+@pytest.mark.slow
 def test_a_fact_that_is_missing_or_of_another_type_is_named(run):
     record = run / "rho" / "rho.json"
     for found in ({}, {"best_rho": "much"}, {"best_rho": True}):

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-from pathlib import Path
 
 import faults_toy as toy
 import pytest
@@ -11,24 +10,6 @@ import pytest
 from cgankd import job, pipeline, runs
 from cgankd.errors import IN_USE, STORAGE, UserError
 from cgankd.runs import RunFolder
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory):
-    """A folder with the preset and a finished run."""
-    folder = tmp_path_factory.mktemp("folder")
-    toy.write_preset(folder)
-    ended = toy.call(*toy.on("run"), folder=folder)
-    assert ended.code == 0, ended.err
-    return folder
-
-
-@pytest.fixture
-def run(chain, tmp_path, monkeypatch):
-    """A copy of the finished run, to be changed."""
-    monkeypatch.chdir(tmp_path)
-    toy.copy_chain(chain, tmp_path)
-    return Path("run")
 
 
 def stop_at(number: int, signal_number: int = signal.SIGKILL) -> None:
@@ -91,6 +72,7 @@ def test_a_folder_of_something_else_is_never_taken_over(tmp_path, name):
     assert {path.name: path.read_text() for path in foreign.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_a_run_folder_is_known_without_its_mark_and_without_its_preset(run):
     (run / ".cgankd").unlink()
     (run / "preset.toml").unlink()
@@ -192,6 +174,7 @@ def test_a_lock_that_is_a_link_is_refused(tmp_path):
 # What is left over
 
 
+@pytest.mark.slow
 def test_what_interrupted_writers_left_is_swept_wherever_it_is(run):
     for place in ("", "distill", "report", "gan/samples", "students"):
         (run / place / ".tmp-file").write_text("half")
@@ -200,6 +183,7 @@ def test_what_interrupted_writers_left_is_swept_wherever_it_is(run):
         assert not list(run.rglob(".tmp-*"))
 
 
+@pytest.mark.slow
 def test_a_finished_chain_holds_no_checkpoints_and_no_notes_of_parts(run):
     assert not list(run.rglob("checkpoints"))
     assert not list(run.rglob(".made-*"))
@@ -210,7 +194,7 @@ def test_a_finished_chain_holds_no_checkpoints_and_no_notes_of_parts(run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("record", ["generate/pool.json", "dre/dre.json", "gan/gan.json"])
-def test_parts_without_their_record_are_never_those_of_other_settings(run, record, chain):
+def test_parts_without_their_record_are_never_those_of_other_settings(run, record):
     """The pool was the worst: its old shards stayed beside a new GAN."""
     folder = run.absolute().parent
     (run / record).unlink()
