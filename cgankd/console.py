@@ -119,8 +119,13 @@ def _print(text: str, style: str = "") -> None:
     _stderr.print(Text(visible(text), style=style), soft_wrap=True)
 
 
+def is_first() -> bool:
+    """Whether this process speaks and decides for all that were started with it."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _silent() -> bool:
-    return _quiet or os.environ.get("RANK", "0") != "0"
+    return _quiet or not is_first()
 
 
 def say(text: str) -> None:
@@ -131,7 +136,7 @@ def say(text: str) -> None:
 
 def warn(text: str) -> None:
     """Something the user should know."""
-    if os.environ.get("RANK", "0") == "0":
+    if is_first():
         _print(f"warning: {text}", "yellow")
 
 

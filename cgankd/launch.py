@@ -44,11 +44,6 @@ def launch(perform: Callable[..., None], num_processes: int, *work: Any) -> None
         _spawn(perform, num_processes, work)
 
 
-def is_first() -> bool:
-    """Whether this process decides for all that were started with it."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def _spawn(perform: Callable[..., None], num_processes: int, work: tuple[Any, ...]) -> None:
     import logging
 

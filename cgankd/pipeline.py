@@ -44,7 +44,7 @@ def build_chain(job: Job, *, ablation: bool = False) -> Path:
             _build(stage, job, whole_chain=True)
         if ablation:
             _build(STAGES["distill"], job.asking(ablation=True), whole_chain=True)
-        if launch.is_first():
+        if console.is_first():
             report.build([job.run.root], job.run.report)
     return job.run.report
 
@@ -113,7 +113,7 @@ def _build(stage: Stage, job: Job, *, whole_chain: bool = False) -> list[Path]:
     again.
     """
     artefacts = stage.plan(job)
-    if launch.is_first():
+    if console.is_first():
         for artefact in artefacts:
             replaceable = whole_chain and "from" not in artefact.inputs
             _make_room(artefact, job.rebuild, replaceable)
@@ -124,7 +124,7 @@ def _build(stage: Stage, job: Job, *, whole_chain: bool = False) -> list[Path]:
         console.say(f"{stage.name}: nothing to do")
     else:
         console.say(f"{stage.name}: {_inside(artefacts[0].folder, job)}")
-        if launch.is_first():
+        if console.is_first():
             runs.write_bytes(job.run.preset, presets.dump(job.preset).encode())
         num = job.num_processes or _num_processes(stage, artefacts, job)
         launch.launch(_perform, num, stage.name, job)
@@ -211,7 +211,7 @@ def _is_changed(artefact: Artefact) -> bool:
 @contextmanager
 def _writing(job: Job) -> Iterator[None]:
     """The lock of the run folder, which the first of several processes holds for all."""
-    if launch.is_first():
+    if console.is_first():
         with runs.locked(job.run.root):
             yield
     else:

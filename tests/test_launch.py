@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import toy
 
-from cgankd import fakes, launch, preset, runs
+from cgankd import console, fakes, launch, preset, runs
 from cgankd.errors import UserError
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -56,10 +56,10 @@ def test_one_process_is_this_one_and_it_decides_for_all(tmp_path, monkeypatch):
     launch.launch(add, 1, tmp_path / "done", "here")
     assert (tmp_path / "done").read_text() == "here"
     monkeypatch.delenv("RANK", raising=False)
-    assert launch.is_first()
+    assert console.is_first()
     for rank, first in (("0", True), ("1", False)):
         monkeypatch.setenv("RANK", rank)
-        assert launch.is_first() == first
+        assert console.is_first() == first
 
 
 @pytest.mark.slow

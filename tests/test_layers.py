@@ -192,6 +192,6 @@ def test_what_decides_whether_there_is_work_does_not_import_torch():
     assert child.stdout.split() == []
 
 
-def test_only_console_and_launch_ask_which_process_this_is():
+def test_only_the_console_asks_which_process_this_is():
     users = {module_of(path) for path in FILES if '"RANK"' in path.read_text()}
-    assert users == {"console", "launch"}
+    assert users == {"console"}

@@ -272,9 +272,9 @@ def main() -> None:
 
 def _fail(error: UserError) -> typing.NoReturn:
     """Says why, once where several processes were started; want of memory may be of one of them."""
-    from cgankd import console, launch
+    from cgankd import console
 
-    if launch.is_first() or error.code == MEMORY:
+    if console.is_first() or error.code == MEMORY:
         console.error(str(error), error.hint)
     sys.exit(error.code)
 
@@ -339,9 +339,9 @@ def _dry(job: Any, options: Options, name: str | None = None) -> bool:
 
 def _print(options: Options, name: str, lines: list[Any]) -> None:
     """The result, said once where several processes were started."""
-    from cgankd import launch
+    from cgankd import console
 
-    if launch.is_first():
+    if console.is_first():
         text = [str(line) for line in lines]
         print_result(name, text, options.json, text[0] if len(text) == 1 else text)
 

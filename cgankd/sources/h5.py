@@ -216,10 +216,11 @@ def layout_of(file: Reader) -> FileLayout:
 
 def _part(file: Reader, images: str, labels: str, types: str, size: int) -> RawData:
     """The arrays of one of a file's two sets of images."""
-    num = _pixels(file, images).shape[0]  # what belongs to them is looked at before they are read
+    data = _pixels(file, images)
+    num = len(data)  # what belongs to them is looked at before they are read
     values = _column(file, labels, num, "uif")
     classes = _column(file, types, num, "ui") if types in file.names() else None
-    return RawData(_images(file, images, size), values, {}, {}, classes)
+    return RawData(_images(file, images, data, size), values, {}, {}, classes)
 
 
 def _pixels(file: Reader, name: str) -> Any:
@@ -250,9 +251,9 @@ def _pixels(file: Reader, name: str) -> Any:
     return data
 
 
-def _images(file: Reader, name: str, size: int) -> np.ndarray:
+def _images(file: Reader, name: str, data: Any, size: int) -> np.ndarray:
     """The images of a data set; they are read and resized in parts, since they may be large."""
-    where, data = f"{file.path}: {name}", _pixels(file, name)
+    where = f"{file.path}: {name}"
     images = np.empty((len(data), 3, size, size), np.uint8)
     lightest = 0
     for part in _parts(data):
