@@ -152,4 +152,4 @@ def test_spectral_norms_that_keep_both_vectors_keep_them(tmp_path):
         {**p.state, "linear.weight_orig": weight, "linear.weight_u": u, "linear.weight_v": v},
         architecture,
     )
-    torch.testing.assert_close(loaded.first.weight, weight / (u @ weight @ v))
+    torch.testing.assert_close(loaded.first.normalised, weight / (u @ weight @ v))

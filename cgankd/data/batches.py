@@ -5,6 +5,7 @@ Images live on the device as one uint8 tensor (N, 3, S, S); labels are int64 cla
 [0, 1] (N,).
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -97,25 +98,27 @@ class Batches:
         process.check(size)
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        rows = self.rows(step).to(self.images.pixels.device)
+        rows = self.rows(step)
         return to_float(self.images.pixels[rows]), self.images.labels[rows]
 
     def rows(self, step: int) -> Tensor:
-        """The indices of the batch of `step` that this process takes."""
-        num = len(self.images)
-        places = self.process.of(torch.arange(step * self.size, (step + 1) * self.size))
-        epochs = torch.div(places, num, rounding_mode="floor")
-        rows = torch.empty_like(places)
-        for epoch in epochs.unique().tolist():
-            inside = epochs == epoch
-            rows[inside] = self._pass(epoch)[places[inside] % num]
-        return rows
+        """The indices of the batch of `step` that this process takes, on the device of the
+        images.
+        """
+        num, place, parts = len(self.images), step * self.size, []
+        while place < (step + 1) * self.size:
+            epoch, start = divmod(place, num)
+            stop = min(num, start + (step + 1) * self.size - place)
+            parts.append(self._pass(epoch)[start:stop])
+            place += stop - start
+        return self.process.of(torch.cat(parts))
 
     def _pass(self, epoch: int) -> Tensor:
         if epoch not in self._order:
             self._order = {old: order for old, order in self._order.items() if old >= epoch - 1}
             draws = generator(self.seed, self.stream, "pass", epoch)
-            self._order[epoch] = torch.randperm(len(self.images), generator=draws)
+            order = torch.randperm(len(self.images), generator=draws)
+            self._order[epoch] = to_device(order, self.images.pixels.device)
         return self._order[epoch]
 
 
@@ -128,6 +131,37 @@ class Mixed:
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         images, labels = zip(*(part(step) for part in self.parts), strict=True)
         return torch.cat(images), torch.cat(labels)
+
+
+class Ahead:
+    """What is drawn on the host for each step, by the block of steps on the device: one copy for
+    many steps, which the device does not wait for.
+
+    `draw(step)` gives tensors whose shapes do not depend on the step; `ahead(step)` the same ones
+    on `device`.
+    """
+
+    STEPS = 64  # of a block
+
+    def __init__(self, draw: Callable[[int], Sequence[Tensor]], device: torch.device) -> None:
+        self.draw, self.device = draw, device
+        self._block, self._columns = -1, list[Tensor]()
+
+    def __call__(self, step: int) -> list[Tensor]:
+        block, place = divmod(step, self.STEPS)
+        if block != self._block:
+            steps = range(block * self.STEPS, (block + 1) * self.STEPS)
+            columns = zip(*(self.draw(one) for one in steps), strict=True)
+            self._columns = [to_device(torch.stack(column), self.device) for column in columns]
+            self._block = block
+        return [column[place] for column in self._columns]
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host on the device; nothing waits for a copy to a GPU."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 BATCH = 256

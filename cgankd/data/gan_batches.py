@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cgankd.data.batches import Batches, Images, ProcessSlice
+from cgankd.data.batches import Ahead, Batches, Images, ProcessSlice
 from cgankd.randomness import generator
 from cgankd.task import Task
 
@@ -48,19 +48,24 @@ class ClassGanBatches:
         self.batches = Batches(images, size, seed=seed, stream="gan", process=process)
         self.discriminator_steps, self.seed = discriminator_steps, seed
         self.num_classes = task.num_classes
+        self.drawn = Ahead(self._draw, images.pixels.device)
 
     def __call__(self, step: int) -> GanBatch:
         discriminator_batches = []
-        for part in range(self.discriminator_steps):
+        *drawn, labels_to_draw = self.drawn(step)
+        for part, fake_labels in enumerate(drawn):
             images, labels = self.batches(step * self.discriminator_steps + part)
-            fake_labels = self._draw(labels, step, part)
             ones = torch.ones(len(labels), device=labels.device)
             discriminator_batches.append(
                 DiscriminatorBatch(images, labels, fake_labels, fake_labels, ones, ones)
             )
-        return GanBatch(discriminator_batches, self._draw(labels, step, self.discriminator_steps))
+        return GanBatch(discriminator_batches, labels_to_draw)
 
-    def _draw(self, like: Tensor, *name: int) -> Tensor:
+    def _draw(self, step: int) -> list[Tensor]:
+        """The labels of fakes: those of each discriminator step, and of the generator's."""
+        return [self._labels(step, part) for part in range(self.discriminator_steps + 1)]
+
+    def _labels(self, *name: int) -> Tensor:
         draws = generator(self.seed, "gan labels", *name)
         labels = torch.randint(self.num_classes, (self.batches.size,), generator=draws)
-        return self.batches.process.of(labels).to(like.device)
+        return self.batches.process.of(labels)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cgankd.data.batches import Images, ProcessSlice
+from cgankd.data.batches import Ahead, Images, ProcessSlice
 from cgankd.data.gan_batches import DiscriminatorBatch, GanBatch
 from cgankd.data.images import to_float
 from cgankd.errors import DATA, USAGE, UserError
@@ -21,6 +21,8 @@ from cgankd.task import Task
 
 MIN_WEIGHT = 1e-3  # soft vicinity: images of smaller weight do not count (Ding et al. 2021)
 MAX_REDRAWS = 100_000  # of the noise of a batch; it takes seconds
+# Of a discriminator step, drawn on the host.
+DRAWN = ("rows of real images", "targets", "labels of fakes", "weights", "weights of fakes")
 SLACK = 1e-9  # a label two gaps away is that far whatever the rounding
 
 
@@ -45,9 +47,9 @@ class ByLabel:
         high = torch.searchsorted(self.values, targets + (radius + SLACK), side="right")
         return self.starts[low], self.starts[high]
 
-    def pixels(self, places: Tensor) -> Tensor:
-        """Floats in [-1, 1] on the device of the images."""
-        return to_float(self.images.pixels[self.rows[places].to(self.images.pixels.device)])
+    def pixels(self, rows: Tensor) -> Tensor:
+        """Floats in [-1, 1] of rows of the images, on their device."""
+        return to_float(self.images.pixels[rows])
 
 
 @dataclass(frozen=True)
@@ -116,28 +118,34 @@ class VicinalGanBatches:
         self.seed = seed
         self.process = process
         self.sigma = rule_of_thumb(images.labels) if sigma is None else sigma
+        self.drawn = Ahead(self._draw, images.images.pixels.device)
         process.check(size)
 
     def __call__(self, step: int) -> GanBatch:
-        discriminator_batches = [
-            self._discriminator_batch(step, part) for part in range(self.discriminator_steps)
-        ]
-        if not self.fresh:
-            return GanBatch(discriminator_batches, discriminator_batches[-1].judged_labels)
-        draws = generator(self.seed, "gan labels", step, self.discriminator_steps)
-        return GanBatch(discriminator_batches, self._local(self._noisy(self._choose(draws), draws)))
+        *drawn, fresh = self.drawn(step)
+        width = len(DRAWN)
+        parts = [drawn[start : start + width] for start in range(0, len(drawn), width)]
+        return GanBatch([self._discriminator_batch(*part) for part in parts], fresh)
 
-    def _discriminator_batch(self, step: int, part: int) -> DiscriminatorBatch:
-        target, places, fake, weights, fake_weights = self.choose(step, part)
-        labels = self._local(target)
-        return DiscriminatorBatch(
-            self.images.pixels(self.process.of(places)),
-            labels,
-            self._local(fake),
-            labels,
-            self._local(weights),
-            self._local(fake_weights),
-        )
+    def _discriminator_batch(
+        self, rows: Tensor, target: Tensor, fake: Tensor, weights: Tensor, fake_weights: Tensor
+    ) -> DiscriminatorBatch:
+        pixels = self.images.pixels(rows)
+        return DiscriminatorBatch(pixels, target, fake, target, weights, fake_weights)
+
+    def _draw(self, step: int) -> list[Tensor]:
+        """DRAWN of each discriminator step, and the labels of the generator's: what this process
+        takes of them.
+        """
+        drawn: list[Tensor] = []
+        for part in range(self.discriminator_steps):
+            target, places, *numbers = self.choose(step, part)
+            drawn += [self.images.rows[places], target.float(), *(one.float() for one in numbers)]
+        labels = drawn[1 - len(DRAWN)]  # the targets of the last discriminator step
+        if self.fresh:
+            draws = generator(self.seed, "gan labels", step, self.discriminator_steps)
+            labels = self._noisy(self._choose(draws), draws).float()
+        return [self.process.of(values) for values in [*drawn, labels]]
 
     def choose(self, step: int, part: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Of the whole batch: targets, places of real images, labels of fakes, and the weights of
@@ -190,9 +198,6 @@ class VicinalGanBatches:
     def _noisy(self, labels: Tensor, draws: torch.Generator) -> Tensor:
         return labels + self.sigma * torch.randn(self.size, generator=draws, dtype=torch.float64)
 
-    def _local(self, values: Tensor) -> Tensor:
-        return self.process.of(values).float().to(self.images.images.pixels.device)
-
 
 class Pairs:
     """Batches for the density ratio of a continuous label: `pairs(step)` is (images, targets,
@@ -220,14 +225,18 @@ class Pairs:
         self.low, self.high = images.starts[:-1], images.starts[1:]  # of every target (L,)
         if vicinity:
             self.low, self.high = images.near(images.values, vicinity.radius)
+        self.drawn = Ahead(self._draw, images.images.pixels.device)
         process.check(size)
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        rows, targets, weights = self.drawn(step)
+        return self.images.pixels(rows), targets, weights
+
+    def _draw(self, step: int) -> list[Tensor]:
         targets, places = (self.process.of(whole) for whole in self.choose(step))
         labels, ones = self.images.labels[places], torch.ones_like(targets)
         weights = self.vicinity.weights(labels, targets) if self.vicinity else ones
-        device = self.images.images.pixels.device
-        return self.images.pixels(places), targets.float().to(device), weights.float().to(device)
+        return [self.images.rows[places], targets.float(), weights.float()]
 
     def choose(self, step: int) -> tuple[Tensor, Tensor]:
         """Of the whole batch: targets (B,), and the place of an image for each."""

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cgankd.models.blocks import DownBlock, Layer, SelfAttention, UpBlock, initialise, spectral
+from cgankd.models.blocks import DownBlock, SelfAttention, UpBlock, initialise
+from cgankd.models.spectral import Layer, SpectralNetwork, spectral
 
 # For each side, in units of `width`: the generator's maps from 4x4 to S, the discriminator's
 # blocks, and how many of these halve the side.
@@ -24,7 +25,7 @@ WIDTHS: dict[int, tuple[tuple[int, ...], tuple[int, ...], int]] = {
 }
 
 
-class BigGanGenerator(nn.Module):
+class BigGanGenerator(SpectralNetwork):
     """z (N, latent), classes (N,) -> images (N, 3, S, S) in [-1, 1].
 
     Each block embeds the class by itself. With `shared` there is one embedding of that width, and z
@@ -82,7 +83,7 @@ class BigGanGenerator(nn.Module):
         return first, [torch.cat([embedded, part], 1) for part in parts]
 
 
-class BigGanDiscriminator(nn.Module):
+class BigGanDiscriminator(SpectralNetwork):
     """Images (N, 3, S, S) in [-1, 1], classes (N,) -> scores (N,); the class enters by projection.
 
     `attention` is the side of the maps that self-attention follows, after the first block that

@@ -10,14 +10,8 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
-Layer = Callable[..., nn.Module]
-
-
-def spectral(layer: Layer) -> Layer:
-    """The layer type with its weight divided by its largest singular value (Miyato et al. 2018)."""
-    return lambda *sizes, **options: spectral_norm(layer(*sizes, **options), eps=1e-8)
+from cgankd.models.spectral import Layer
 
 
 class ConditionalNorm(nn.Module):

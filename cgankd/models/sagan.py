@@ -18,11 +18,11 @@ from cgankd.models.blocks import (
     UpBlock,
     initialise,
     num_doublings,
-    spectral,
 )
+from cgankd.models.spectral import SpectralNetwork, spectral
 
 
-class SaganGenerator(nn.Module):
+class SaganGenerator(SpectralNetwork):
     """z (N, latent), h (N, E) -> images (N, 3, S, S) in [-1, 1]; attention before the
     last block.
     """
@@ -51,7 +51,7 @@ class SaganGenerator(nn.Module):
         return self.last(F.relu(self.norm(x))).tanh()
 
 
-class SaganDiscriminator(nn.Module):
+class SaganDiscriminator(SpectralNetwork):
     """Images (N, 3, S, S) in [-1, 1], h (N, E) -> scores (N,), by projection on the flattened 4x4
     map; attention after the first block.
     """

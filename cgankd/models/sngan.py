@@ -10,7 +10,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cgankd.models.blocks import DownBlock, UpBlock, initialise, num_doublings, spectral
+from cgankd.models.blocks import DownBlock, UpBlock, initialise, num_doublings
+from cgankd.models.spectral import SpectralNetwork, spectral
 
 
 class SnganGenerator(nn.Module):
@@ -37,7 +38,7 @@ class SnganGenerator(nn.Module):
         return self.last(F.relu(self.norm(x))).tanh()
 
 
-class SnganDiscriminator(nn.Module):
+class SnganDiscriminator(SpectralNetwork):
     """Images (N, 3, S, S) in [-1, 1], h (N, E) -> scores (N,), by projection on the flattened 4x4
     map.
     """

@@ -106,7 +106,7 @@ class LabelBatches:
     """Batches of distinct labels (N,) in the place of images and of labels."""
 
     def __init__(self, labels: Tensor, size: int, seed: int, machine: Machine) -> None:
-        empty = torch.empty(len(labels), 0, dtype=torch.uint8)
+        empty = torch.empty(len(labels), 0, dtype=torch.uint8, device=labels.device)
         self.labels = labels
         self.batches = Batches(
             Images(empty, labels),
@@ -117,5 +117,5 @@ class LabelBatches:
         )
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        labels = self.labels[self.batches.rows(step).to(self.labels.device)]
+        labels = self.labels[self.batches.rows(step)]
         return labels, labels

@@ -83,9 +83,11 @@ class Adversarial:
         self.discriminator = discriminator.to(machine.device)
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
         self.condition = condition.to(machine.device).eval().requires_grad_(False)
-        self.generator_optimizer = torch.optim.Adam(generator.parameters(), learning_rate, betas)
+        self.generator_optimizer = torch.optim.Adam(
+            generator.parameters(), learning_rate, betas, fused=True
+        )
         self.discriminator_optimizer = torch.optim.Adam(
-            discriminator.parameters(), discriminator_learning_rate, betas
+            discriminator.parameters(), discriminator_learning_rate, betas, fused=True
         )
         self.shared_generator = machine.shared(generator)
         self.shared_discriminator = machine.shared(discriminator)
@@ -170,7 +172,7 @@ def make_optimizer(parameters: list[nn.Parameter], training: Training) -> torch.
     if training.optimizer == "sgd":
         return torch.optim.SGD(parameters, rate, training.momentum, weight_decay=decay)
     return torch.optim.Adam(
-        parameters, rate, (training.betas[0], training.betas[1]), weight_decay=decay
+        parameters, rate, (training.betas[0], training.betas[1]), weight_decay=decay, fused=True
     )
 
 
