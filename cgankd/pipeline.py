@@ -84,9 +84,7 @@ def costs(job: Job) -> list[dict[str, Any]]:
     """For --dry-run: what each network will cost, as a table on stderr too."""
     from cgankd.plan import estimate
 
-    label = sources.known_label(job.preset.data) or (
-        runs.read_json(job.run.data)["label"] if job.run.data.exists() else None
-    )
+    label = _known_label(job)
     if label is None:
         console.say("costs: known when the data have been read once")
         return []
@@ -100,6 +98,20 @@ def costs(job: Job) -> list[dict[str, Any]]:
     pool = estimate.pool_bytes(job.preset, label)
     console.say(f"fake pool: {estimate.megabytes(pool)} MB on disk")
     return [asdict(row) for row in rows]
+
+
+def _known_label(job: Job) -> dict[str, Any] | None:
+    """The label of the data, where it is known without reading them."""
+    recorded = runs.read_json(job.run.data)["label"] if job.run.data.exists() else None
+    return sources.known_label(job.preset.data) or recorded
+
+
+def _is_small(job: Job) -> bool:
+    """Whether all networks that teach and draw are small."""
+    from cgankd.plan import estimate
+
+    label = _known_label(job)
+    return label is not None and estimate.is_small(job.preset, label)
 
 
 # One stage
@@ -140,11 +152,11 @@ def _perform(name: str, job: Job) -> None:
     stage = STAGES[name]
     if not runs.is_written(job.run.root):  # a process that the holder of the lock has started
         runs.write_within(job.run.root)
-    precision = "fp32" if job.precision == "auto" else job.precision
-    machine = Machine(job.device, precision, job.deterministic)
+    machine = Machine(job.device, job.precision, job.deterministic)
     threads = torch.get_num_threads()
-    if stage.has_students and machine.device.type == "cpu":
-        # So that students do not depend on how many processes share the work.
+    if machine.device.type == "cpu" and (stage.has_students or _is_small(job)):
+        # Small networks gain nothing from a second thread, and what is made with one does not
+        # depend on how many cores a machine has, or processes share the work.
         torch.set_num_threads(1)
     try:
         importlib.import_module(stage.module).run(job, machine)

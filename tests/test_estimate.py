@@ -29,9 +29,27 @@ def test_what_a_step_keeps_is_each_tensor_once_and_no_weight():
             nn.Linear(10, 20, bias=False), nn.ReLU(), nn.Linear(20, 5, bias=False)
         )
         images = torch.zeros(8, 10)
-    assert estimate._kept(network, images) == 4 * 8 * (10 + 20), (
-        "the input, and what ReLU gives, which is used twice"
-    )
+    kept, operations = estimate._forward(network, images)
+    assert kept == 4 * 8 * (10 + 20), "the input, and what ReLU gives, which is used twice"
+    assert operations == 8 * (10 * 20 + 20 * 5)
+
+
+def test_a_convolution_takes_a_multiply_add_for_each_weight_and_place():
+    with torch.device("meta"):
+        network = nn.Conv2d(3, 4, 3, padding=1)
+        images = torch.zeros(2, 3, 8, 8)
+    assert estimate._forward(network, images)[1] == 2 * 8 * 8 * 4 * 3 * 9
+
+
+def test_networks_are_small_where_the_largest_is():
+    """Then one thread trains them, whatever the machine has."""
+    small = {name: preset.load(name) for name in ("digits", "digits-angle", "cifar10-c10k")}
+    labels = {name: sources.known_label(one.data) for name, one in small.items()}
+    assert estimate.is_small(small["digits"], labels["digits"])
+    assert estimate.is_small(small["digits-angle"], labels["digits-angle"])
+    assert not estimate.is_small(small["cifar10-c10k"], labels["cifar10-c10k"])
+    wide = preset.load("digits", ["teacher.networks=['resnet50', 'resnet8']"])
+    assert not estimate.is_small(wide, labels["digits"]), "whichever network it is"
 
 
 def test_networks_steps_and_students_are_those_of_the_preset(tmp_path):

@@ -104,3 +104,11 @@ def test_nothing_of_a_forward_is_left_in_the_network():
     layers = [layer for layer in network.modules() if isinstance(layer, SpectralLayer)]
     assert all(layer._prepared is None for layer in layers)
     copy.deepcopy(network)  # graphs cannot be copied
+
+
+def test_mixed_precision_leaves_singular_values_exact():
+    network, _ = both()
+    network.eval()
+    weight = network.first.normalised
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(network.first.normalised, weight)

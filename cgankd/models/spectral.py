@@ -7,7 +7,8 @@ shapes, and each by itself costs some fifteen small operations. The names of the
 torch's own parametrization.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ class _Vectors(nn.Module):
         u, v = (matrix.new_empty(1, size).normal_() for size in matrix.shape)
         self.register_buffer("_u", F.normalize(u, eps=EPSILON)[0])
         self.register_buffer("_v", F.normalize(v, eps=EPSILON)[0])
-        for _ in range(FIRST):
+        for _ in range(0 if matrix.is_meta else FIRST):  # without values there is nothing to find
             u, v = _iterated(matrix[None], self._v[None])
             self._u.copy_(u[0])
             self._v.copy_(v[0])
@@ -120,9 +121,21 @@ def _normalised(layers: Iterable[SpectralLayer]) -> list[Tensor]:
     for index, layer in enumerate(layers):
         groups.setdefault(tuple(layer.original.original.shape), []).append(index)
     weights: dict[int, Tensor] = {}
-    for members in groups.values():
-        weights.update(zip(members, _together([layers[index] for index in members]), strict=True))
+    with _full_precision():
+        for members in groups.values():
+            same = [layers[index] for index in members]
+            weights.update(zip(members, _together(same), strict=True))
     return [weights[index] for index in range(len(layers))]
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Inside, matrix products are of fp32: of a singular value bf16 would keep two digits."""
+    with ExitStack() as stack:
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        yield
 
 
 def _together(layers: list[SpectralLayer]) -> Iterable[Tensor]:

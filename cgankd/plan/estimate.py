@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from cgankd import sources
 from cgankd.errors import UserError
@@ -35,6 +37,9 @@ from cgankd.preset import METHODS, Preset, Training
 from cgankd.task import Task, make_task
 
 FLOAT = 4
+# Multiply-adds of a forward, some 80 ms of a step on one core: below, two threads wait for each
+# other longer than they save, and on a machine that does other things far longer.
+SMALL = 10**9
 TYPES = 10  # nobody knows how many before the data have been read; a matter of the last layer
 HEADER = [
     "stage",
@@ -61,6 +66,14 @@ class Cost:
     batch: int
     memory: int
     disk: int
+    operations: int  # multiply-adds of the forward of one step
+
+
+def is_small(preset: Preset, label: dict[str, Any]) -> bool:
+    """Whether the networks of every stage before the students' are so small that a second thread
+    only costs.
+    """
+    return all(row.operations <= SMALL for row in _networks(preset, make_task(label)))
 
 
 def costs(job: Job, label: dict[str, Any]) -> list[Cost]:
@@ -68,6 +81,12 @@ def costs(job: Job, label: dict[str, Any]) -> list[Cost]:
     out as small.
     """
     preset, task = job.preset, make_task(label)
+    chain = {stage.name for stage in chain_of(preset)}
+    return [row for row in _networks(preset, task) + _students(job, task) if row.stage in chain]
+
+
+def _networks(preset: Preset, task: Task) -> list[Cost]:
+    """Those of all stages but the students'."""
     side, features = preset.data.size, preset.dre.features
     rows = [*_gan(preset, task)]
     for name in preset.teacher.networks:
@@ -81,8 +100,7 @@ def costs(job: Job, label: dict[str, Any]) -> list[Cost]:
     if preset.evaluate and (types := preset.evaluate.types):
         classifier = architectures.cnn(types.network, side, TYPES, CONSTANTS)
         rows.append(_supervised("evaluate", "types", classifier, types, side))
-    chain = {stage.name for stage in chain_of(preset)}
-    return [row for row in rows + _students(job, task) if row.stage in chain]
+    return rows
 
 
 def pool_bytes(preset: Preset, label: dict[str, Any]) -> int:
@@ -116,10 +134,10 @@ def _gan(preset: Preset, task: Task) -> list[Cost]:
     rows = []
     for name, network, first, copies, per_step in parts:
         size = num_parameters(network)
-        kept = _kept(network, first, _condition(len(first), wide))
+        kept, operations = _forward(network, first, _condition(len(first), wide))
         memory, steps = copies * FLOAT * size + kept, gan.steps * per_step
         disk = FLOAT * size
-        rows.append(Cost("train-gan", name, 1, size, steps, gan.batch, memory, disk))
+        rows.append(Cost("train-gan", name, 1, size, steps, gan.batch, memory, disk, operations))
     return rows
 
 
@@ -140,17 +158,17 @@ def _supervised(
     views: int = 1,
     steps: int | None = None,
 ) -> Cost:
-    size, kept = _of_images(json.dumps(architecture), views * training.batch, side)
-    return _cost(stage, name, size, training, steps or training.steps, kept)
+    size, forward = _of_images(json.dumps(architecture), views * training.batch, side)
+    return _cost(stage, name, size, training, steps or training.steps, forward)
 
 
 @cache
-def _of_images(architecture: str, num: int, side: int) -> tuple[int, int]:
-    """Parameters of a network, and the bytes that a step on `num` images keeps."""
+def _of_images(architecture: str, num: int, side: int) -> tuple[int, tuple[int, int]]:
+    """Parameters of a network, and what its forward of `num` images keeps and takes."""
     with torch.device("meta"):
         network = make_network(json.loads(architecture))
         images = torch.zeros(num, 3, side, side)
-    return num_parameters(network), _kept(network, images)
+    return num_parameters(network), _forward(network, images)
 
 
 def _ratio(preset: Preset, task: Task) -> Cost:
@@ -158,8 +176,8 @@ def _ratio(preset: Preset, task: Task) -> Cost:
     with torch.device("meta"):
         network = make_network(architecture)
         features = torch.zeros(dre.batch, architecture["features"])
-    kept = _kept(network, features, _condition(dre.batch, architecture["embedding"]))
-    return _cost("fit-dre", "ratio", num_parameters(network), dre, dre.steps, kept)
+    forward = _forward(network, features, _condition(dre.batch, architecture["embedding"]))
+    return _cost("fit-dre", "ratio", num_parameters(network), dre, dre.steps, forward)
 
 
 def _decoder(preset: Preset) -> Cost:
@@ -167,15 +185,18 @@ def _decoder(preset: Preset) -> Cost:
     with torch.device("meta"):
         network = SparseDecoder(side=preset.data.size, width=settings.width, size=settings.size)
         features = torch.zeros(settings.batch, settings.size)
-    size, kept = num_parameters(network), _kept(network, features)
-    cost = _cost("fit-dre", "decoder", size, settings, settings.steps, kept)
+    size, forward = num_parameters(network), _forward(network, features)
+    cost = _cost("fit-dre", "decoder", size, settings, settings.steps, forward)
     return replace(cost, disk=0)  # not kept
 
 
-def _cost(stage: str, name: str, size: int, training: Training, steps: int, kept: int) -> Cost:
+def _cost(
+    stage: str, name: str, size: int, training: Training, steps: int, forward: tuple[int, int]
+) -> Cost:
+    kept, operations = forward
     copies = 3 if training.optimizer == "sgd" else 4  # weights, gradients, momentum or Adam's two
     memory, disk = copies * FLOAT * size + kept, FLOAT * size
-    return Cost(stage, name, 1, size, steps, training.batch, memory, disk)
+    return Cost(stage, name, 1, size, steps, training.batch, memory, disk, operations)
 
 
 def _students(job: Job, task: Task) -> list[Cost]:
@@ -234,8 +255,10 @@ def _rho_is_known(job: Job) -> bool:
     return True
 
 
-def _kept(network: nn.Module, *inputs: Tensor) -> int:
-    """Bytes of the tensors that a step keeps for its gradients, beside the weights."""
+def _forward(network: nn.Module, *inputs: Tensor) -> tuple[int, int]:
+    """Bytes of the tensors that a step keeps for its gradients, beside the weights, and its
+    multiply-adds.
+    """
     weights = {_storage(parameter) for parameter in network.parameters()}
     kept: dict[int, Tensor] = {}
 
@@ -243,9 +266,22 @@ def _kept(network: nn.Module, *inputs: Tensor) -> int:
         kept[_storage(tensor)] = tensor
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    counter = _Operations()
+    with counter, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         network.train()(*inputs)
-    return sum(_bytes(kept[storage]) for storage in kept.keys() - weights)
+    return sum(_bytes(kept[storage]) for storage in kept.keys() - weights), counter.num
+
+
+class _Operations(TorchDispatchMode):
+    """Counts the multiply-adds of what runs inside, by torch's own formulas."""
+
+    num = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if formula := flop_registry.get(func.overloadpacket):
+            self.num += formula(*args, **(kwargs or {}), out_val=result) // 2
+        return result
 
 
 def _storage(tensor: Tensor) -> int:

@@ -3,6 +3,7 @@
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -49,7 +50,10 @@ def run(job: Job, machine: Machine) -> None:
 
     machine.once(begin)
     session = Session(folder, "density ratio", preset.seed, artefact.digest, machine)
-    features = fit_features(task, real, preset.dre.features, parts["features"], session)
+    extracting = machine.training(preset.dre.features.network or "")
+    features = fit_features(
+        task, real, preset.dre.features, parts["features"], replace(session, machine=extracting)
+    )
     generate, condition = _generator(job, machine)
     if "ratio" in imports:
         ratio = imports["ratio"].network.to(machine.device)
@@ -73,7 +77,7 @@ def run(job: Job, machine: Machine) -> None:
         files = save_network(folder, "ratio", ratio, parts["ratio"])
         artefact.finish(
             [*files, folder / "features.safetensors", folder / "features.json"],
-            made_on=machine.facts,
+            made_on=extracting.facts,
             origin=origins(imports),
             seen={} if imports else source.seen("train"),
             mean_ratio=mean,

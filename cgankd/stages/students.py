@@ -131,7 +131,8 @@ def train_all(title: str, students: list[Student], inputs: StudentInputs, machin
 
 def train_student(student: Student, inputs: StudentInputs) -> Path:
     """Trains one student, and its assistant first, unless it already stands; returns its record."""
-    artefact, machine, seed = student.artefact, inputs.machine, inputs.job.preset.seed
+    artefact, seed = student.artefact, inputs.job.preset.seed
+    machine = inputs.machine.training(student.network)
     if artefact.state() == "done":
         return artefact.record
     teacher = inputs.teacher(student)

@@ -2,6 +2,7 @@
 average.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -44,9 +45,11 @@ def run(job: Job, machine: Machine) -> None:
         save_imports(imports, parts, artefact, "condition", "embedding")
 
     machine.once(begin)
-    session = Session(folder, "gan", preset.seed, artefact.digest, machine)
     real = images_of(source, "train", task).to(machine.device)
+    session = Session(folder, "gan", preset.seed, artefact.digest, machine)
     condition = fit_condition(task, real, preset.gan.embedding, session)
+    machine = machine.training(preset.gan.network)
+    session = replace(session, machine=machine)
     if "generator" in imports:
         network = imports["generator"].network
     else:

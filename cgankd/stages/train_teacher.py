@@ -34,6 +34,7 @@ def run(job: Job, machine: Machine) -> None:
 
 def _make(artefact: Artefact, job: Job, source: Source, machine: Machine) -> None:
     name, task, settings = artefact.inputs["network"], make_task(source.label), job.preset.teacher
+    machine = machine.training(name)
     real, validation = (
         images_of(source, split, task).to(machine.device) for split in ("train", "validation")
     )

@@ -13,15 +13,16 @@ from torch import nn
 
 from cgankd.data.batches import ProcessSlice
 from cgankd.errors import UNAVAILABLE, UserError
+from cgankd.precision import choose
 
 
 class Machine:
-    """Where a run computes: device, precision, processes. Accelerate does placement, autocast and
-    start-up.
+    """Where a run computes: device, precision, processes. Accelerate finds the device and starts
+    processes.
     """
 
     def __init__(
-        self, device: str = "cpu", precision: str = "fp32", deterministic: bool = False
+        self, device: str = "cpu", precision: str = "auto", deterministic: bool = False
     ) -> None:
         asked, gpus = int(os.environ.get("WORLD_SIZE", "1")), torch.cuda.device_count()
         if device == "cuda" and not gpus:
@@ -40,9 +41,10 @@ class Machine:
         if deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
-        mixed = "bf16" if precision == "bf16" else "no"
-        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed)
+        # Kernels may differ from run to run where nobody asks for the same bits.
+        torch.backends.cudnn.benchmark = not deterministic
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not deterministic
+        self.accelerator = Accelerator(cpu=device == "cpu")
         self.device = self.accelerator.device
         self.rank = self.accelerator.process_index
         self.num_processes = self.accelerator.num_processes
@@ -52,7 +54,8 @@ class Machine:
                 f"{self.device.type}",
                 UNAVAILABLE,
             )
-        self.precision = precision
+        self.asked_precision = precision
+        self.precision = choose(precision, device, network="")
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -79,6 +82,20 @@ class Machine:
         machine = copy.copy(self)
         machine.rank, machine.num_processes = 0, 1
         return machine
+
+    def training(self, network: str) -> "Machine":
+        """The same machine, in the precision that a network of this name is trained in."""
+        machine = copy.copy(self)
+        machine.precision = choose(self.asked_precision, self.device.type, network)
+        return machine
+
+    def autocast(self) -> torch.autocast:
+        """The context in which losses are computed."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def place(self, module: nn.Module) -> nn.Module:
+        """The module on the device, its weights channels last: the order of its images."""
+        return module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def shared(self, module: nn.Module) -> nn.Module:
         """The module with gradients averaged over processes; buffers are aligned at checkpoints

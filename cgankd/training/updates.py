@@ -23,7 +23,7 @@ class Supervised:
 
     def __init__(self, machine: Machine, objective: nn.Module, training: Training) -> None:
         self.machine, self.training = machine, training
-        self.objective = objective.to(machine.device).train()
+        self.objective = machine.place(objective).train()
         self.parameters = [
             parameter for parameter in objective.parameters() if parameter.requires_grad
         ]
@@ -33,9 +33,9 @@ class Supervised:
     def __call__(self, batch: tuple[Tensor, ...], step: int) -> dict[str, Tensor]:
         for group in self.optimizer.param_groups:
             group["lr"] = self.training.learning_rate * learning_rate_factor(self.training, step)
-        with self.machine.accelerator.autocast():
+        with self.machine.autocast():
             losses = self.module(*batch)
-        self.machine.accelerator.backward(torch.stack(list(losses.values())).sum())
+        torch.stack(list(losses.values())).sum().backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return {name: loss.detach() for name, loss in losses.items()}
@@ -79,8 +79,8 @@ class Adversarial:
         ema_start: int,
     ) -> None:
         self.machine = machine
-        self.generator = generator.to(machine.device)
-        self.discriminator = discriminator.to(machine.device)
+        self.generator: Any = machine.place(generator)
+        self.discriminator = machine.place(discriminator)
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
         self.condition = condition.to(machine.device).eval().requires_grad_(False)
         self.generator_optimizer = torch.optim.Adam(
@@ -98,7 +98,7 @@ class Adversarial:
     def __call__(self, batch: GanBatch, step: int) -> dict[str, Tensor]:
         for part in batch.discriminator_batches:
             real = images.flip(part.images) if self.flip else part.images
-            with self.machine.accelerator.autocast():
+            with self.machine.autocast():
                 # The plain generator, not the shared one: processes wait for each other's
                 # gradients only where there are any.
                 with torch.no_grad():
@@ -112,19 +112,19 @@ class Adversarial:
             discriminator_loss = self.discriminator_loss(
                 real_scores, fake_scores, part.weights, part.fake_weights
             )
-            self.machine.accelerator.backward(discriminator_loss)
+            discriminator_loss.backward()
             self.discriminator_optimizer.step()
             self.discriminator_optimizer.zero_grad(set_to_none=True)
 
         # The generator learns from a discriminator that stands still.
         self.discriminator.requires_grad_(False)
-        with self.machine.accelerator.autocast():
+        with self.machine.autocast():
             fake = self._draw(self.shared_generator, batch.labels)
             scores = self.discriminator(
                 images.diffaugment(fake, self.diffaugment), self.condition(batch.labels)
             )
         generator_loss = self.generator_loss(scores.float())
-        self.machine.accelerator.backward(generator_loss)
+        generator_loss.backward()
         self.generator_optimizer.step()
         self.generator_optimizer.zero_grad(set_to_none=True)
         self.discriminator.requires_grad_(True)
@@ -216,6 +216,13 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: State) -> None:
     for name, value in state.items():
         index, key = name.split(".")
         states.setdefault(int(index), {})[key] = value
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
+    for number, own in states.items():
+        weight = parameters[number]
+        # A fused step walks the memory of a weight and of its state side by side, and does not look
+        # whether both have their channels in the same place.
+        alike = {key: value for key, value in own.items() if value.shape == weight.shape}
+        own.update({key: torch.empty_like(weight).copy_(value) for key, value in alike.items()})
     optimizer.load_state_dict(
         {"state": states, "param_groups": optimizer.state_dict()["param_groups"]}
     )

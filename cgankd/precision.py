@@ -1,0 +1,38 @@
+"""The arithmetic that networks are trained in: as asked, or by a table of what was measured.
+
+bf16 is mixed precision: convolutions and matrix products in bfloat16, weights, sums, norms and
+losses in fp32. Networks are scored in fp32, whatever they were trained in.
+"""
+
+from functools import cache
+from pathlib import Path
+
+# Steps on a CPU with bf16 instructions against fp32 steps (32x32, batch 128, one thread, AMX):
+# resnet8 2.0, resnet20 2.2, vgg11 2.1, resnet18 2.9, mobilenetv2 1.4, densenet121 2.3 times as
+# fast; shufflenetv2 0.8, efficientnet-b0 0.4, and 1.0 of networks narrowed by _x, whose time goes
+# elsewhere. On a GPU nothing has been measured.
+FASTER_IN_BF16 = {"cpu": ("resnet", "vgg", "mobilenetv2", "densenet")}
+INSTRUCTIONS = ("avx512_bf16", "amx_bf16")  # as /proc/cpuinfo names them
+
+
+def choose(asked: str, device: str, network: str) -> str:
+    """fp32 or bf16: what was `asked` for, or for auto what the table says of a network's name."""
+    if asked != "auto":
+        return asked
+    supported = device != "cpu" or bool(instructions())
+    narrow = "_x" in network
+    fast = network.startswith(FASTER_IN_BF16.get(device, ()))
+    return "bf16" if supported and fast and not narrow else "fp32"
+
+
+@cache
+def instructions() -> tuple[str, ...]:
+    """Those of INSTRUCTIONS that this machine's CPU has."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(errors="replace")
+    except OSError:
+        return ()
+    flags = {
+        word for line in text.splitlines() if line.startswith("flags") for word in line.split()
+    }
+    return tuple(name for name in INSTRUCTIONS if name in flags)
