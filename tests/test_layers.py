@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "cgankd"
 ROOMS = [  # from the ground up: whoever imports stands above whom it imports
-    ["errors", "statistics", "randomness", "losses", "label", "version"],
+    ["errors", "statistics", "randomness", "losses", "label", "version", "precision"],
     ["signals", "console"],
     ["runs"],
     ["task"],
@@ -53,7 +53,7 @@ OWNERS = {
     "scipy": {"sources"},
 }
 WITHOUT_TORCH = [
-    *("label", "job", "plan", "preset", "runs", "fakes", "report", "sources"),
+    *("label", "precision", "job", "plan", "preset", "runs", "fakes", "report", "sources"),
     *("launch", "pipeline", "cli.commands"),
 ]
 FILES = sorted(ROOT.rglob("*.py"))

@@ -51,18 +51,6 @@ class Augmented(nn.Module):
         return self.objective(self.augmentation(images), *labels)
 
 
-def autoaugment(images: Tensor) -> Tensor:
-    """AutoAugment's policy for CIFAR-10 (Cubuk et al. 2019) on floats in [-1, 1]; mid-grey comes
-    in.
-
-    torchvision draws once per call, so each image is a call of its own.
-    """
-    from torchvision.transforms.v2 import AutoAugment, AutoAugmentPolicy
-
-    change = AutoAugment(AutoAugmentPolicy.CIFAR10, fill=128)
-    return to_float(torch.stack([change(image) for image in to_uint8(images)]))
-
-
 def flip(images: Tensor) -> Tensor:
     """Mirrors each image left to right with probability 1/2."""
     chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5

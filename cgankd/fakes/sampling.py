@@ -7,6 +7,7 @@ stands is not made again.
 """
 
 import math
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from cgankd import console, runs, signals
+from cgankd.data.batches import to_device
 from cgankd.data.images import to_float, to_uint8
 from cgankd.errors import DIVERGED, STOPPED, UserError
 from cgankd.fakes.pool import rank_within, read_shard, write_shard
 from cgankd.fakes.ratio import bounds, effective_share
 from cgankd.preset import Generate, Random, Spread
-from cgankd.randomness import generator
+from cgankd.randomness import generator, uniform_and_normals
 from cgankd.task import Task
 from cgankd.training.machine import Machine
 
@@ -44,39 +46,36 @@ class Sampler:
 
     @torch.no_grad()
     def draw(
-        self, stream: str, label: np.ndarray, number: np.ndarray, block: int
+        self, stream: str, label: np.ndarray, number: np.ndarray, block: int, *, judged: bool = True
     ) -> dict[str, Tensor]:
         """Samples `number` of labels `label` (indices), at most `block`: pixels, density ratios,
-        acceptance draws.
+        acceptance draws, and where they are to be `judged` the teacher's outputs.
 
         Always computes a whole block, since floating-point sums depend on the shape.
         """
         num = len(label)
         padded = np.arange(block).clip(max=num - 1)  # a short block repeats its last row
-        draws = [self._numbers(stream, int(label[row]), int(number[row])) for row in padded]
-        numbers = torch.stack(draws).to(self.device)
-        labels = self.labels[torch.from_numpy(label[padded])].to(self.device)
+        numbers = self._numbers(stream, label[padded], number[padded])
+        labels = to_device(self.labels[torch.from_numpy(label[padded])], self.device)
         condition = self.condition(labels)
         # The ratio judges the images that it was fitted to, as they leave the generator; the
         # teacher, like every student, sees what is stored.
         images = self.generator(numbers[:, 1:], condition)
-        ratios = self.ratio(self.features(images), condition).float()
-        pixels = to_uint8(images)
-        outputs = self.teacher(to_float(pixels)).float()
         columns = {
-            "pixels": pixels,
-            "ratios": ratios,
+            "pixels": to_uint8(images),
+            "ratios": self.ratio(self.features(images), condition).float(),
             "uniform": numbers[:, 0],
             "labels": labels,
-            "outputs": outputs,
         }
+        if judged:
+            columns["outputs"] = self.teacher(to_float(columns["pixels"])).float()
         return {name: column[:num] for name, column in columns.items()}
 
-    def _numbers(self, stream: str, label: int, number: int) -> Tensor:
-        # A sample's own generator: it is the same in whatever round, block or process it is drawn.
-        draws = generator(self.seed, stream, label, number)
-        uniform = torch.rand(1, generator=draws)
-        return torch.cat([uniform, torch.randn(self.generator.latent, generator=draws)])
+    def _numbers(self, stream: str, label: np.ndarray, number: np.ndarray) -> Tensor:
+        # A function of each sample by itself: the same in whatever round, block or process.
+        latent = self.generator.latent
+        drawn = uniform_and_normals(latent, label, number, self.seed, stream)
+        return to_device(torch.from_numpy(drawn), self.device)
 
 
 def labels_of(task: Task, settings: Generate, seed: int) -> Tensor:
@@ -108,16 +107,25 @@ def fit_bounds(
     num_labels = len(sampler.labels)
     num_groups = min(settings.bound_bins, num_labels) if settings.labels else num_labels
     group_of = np.arange(num_labels) * num_groups // num_labels
-    if machine.is_main and not runs.part_stands(file, digest):
-        found = []
+    if not machine.decide(lambda: runs.part_stands(file, digest)):
+        parts = [file.with_name(f"bound-{group:05d}.json") for group in range(num_groups)]
         with console.progress("burn-in", num_groups) as show:
-            for group in range(num_groups):
-                members = np.flatnonzero(group_of == group)
-                found.append(_burn_in(sampler, settings, members))
+            for group, part in enumerate(parts):
+                is_mine = group % machine.num_processes == machine.rank
+                if is_mine and not runs.part_stands(part, digest):
+                    bound = _burn_in(sampler, settings, np.flatnonzero(group_of == group))
+                    runs.write_json(part, {"bound": bound})
+                    runs.keep_part(part, digest)
                 show(group + 1, "")
-        runs.write_json(file, {"bounds": found})
-        runs.keep_part(file, digest)
-    machine.barrier()
+        machine.barrier()
+
+        def gather() -> None:
+            runs.write_json(file, {"bounds": [runs.read_json(part)["bound"] for part in parts]})
+            runs.keep_part(file, digest)
+            for part in parts:
+                runs.remove(part)
+
+        machine.once(gather)
     return np.asarray(runs.read_json(file)["bounds"])[group_of]
 
 
@@ -130,6 +138,7 @@ def _burn_in(sampler: Sampler, settings: Generate, members: np.ndarray) -> float
             label[start : start + settings.block],
             numbers[start : start + settings.block],
             settings.block,
+            judged=False,
         )["ratios"]
         for start in range(0, len(numbers), settings.block)
     ]
@@ -160,7 +169,11 @@ def draw_pool(
     shard_rows = _shard_rows(sampler, settings)
     proposed, accepted = np.zeros(num_labels, int), np.zeros(num_labels, int)
     shards: list[Path] = []
-    with signals.deferred(), console.progress("fakes accepted", num_labels * wanted) as show:
+    with (
+        signals.deferred(),
+        console.progress("fakes accepted", num_labels * wanted) as show,
+        _Writer(digest) as writer,
+    ):
         # What a round holds follows from what was accepted before it, read back from its shards:
         # so it is the same whoever drew them, and whenever.
         while (accepted < wanted).any():
@@ -172,10 +185,10 @@ def draw_pool(
                 if is_mine and not runs.part_stands(path, digest):
                     rows = slice(start, start + shard_rows)
                     if drawn := _draw_shard(sampler, settings, bound, label[rows], number[rows]):
-                        write_shard(path, drawn)
-                        runs.keep_part(path, digest)
+                        writer.write(path, drawn)
                 if signals.stop_requested():
                     break
+            writer.wait()
             if machine.agree(signals.stop_requested())[0]:
                 kept = "whole shards are kept; the same command continues"
                 raise UserError("generate stopped", STOPPED, kept)
@@ -185,6 +198,36 @@ def draw_pool(
             share = f"{accepted.sum() / proposed.sum():.0%} of proposals"
             show(int(accepted.clip(max=wanted).sum()), share)
     return shards, bound
+
+
+class _Writer:
+    """Writes shards of the pool of a digest while the next one is drawn, one at a time."""
+
+    def __init__(self, digest: str) -> None:
+        self.digest = digest
+        self.thread = ThreadPoolExecutor(1)
+        self.pending: Future[None] | None = None
+
+    def __enter__(self) -> "_Writer":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.thread.shutdown()
+
+    def write(self, path: Path, drawn: dict[str, np.ndarray]) -> None:
+        """Begins to write a shard, once the one before is whole."""
+        self.wait()
+        self.pending = self.thread.submit(self._write, path, drawn)
+
+    def wait(self) -> None:
+        """Until all shards are whole; the error of one that is not."""
+        pending, self.pending = self.pending, None
+        if pending:
+            pending.result()
+
+    def _write(self, path: Path, drawn: dict[str, np.ndarray]) -> None:
+        write_shard(path, drawn)
+        runs.keep_part(path, self.digest)
 
 
 def _shard_rows(sampler: Sampler, settings: Generate) -> int:

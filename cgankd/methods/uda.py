@@ -7,7 +7,8 @@ al. 2019).
 
 from torch import Tensor, nn
 
-from cgankd.data.images import Augmentation, autoaugment
+from cgankd.data.autoaugment import autoaugment
+from cgankd.data.images import Augmentation
 from cgankd.methods.blkd import Blkd
 
 
