@@ -5,7 +5,7 @@ import torch
 from torchvision.transforms.v2 import AutoAugment, AutoAugmentPolicy
 
 from cgankd.data import images
-from cgankd.data.autoaugment import POLICY, SIGNED, autoaugment, operation
+from cgankd.data.autoaugment import POLICY, SIGNED, autoaugment, draws, operation
 
 
 def test_autoaugment_draws_for_each_image_and_stays_in_range():
@@ -47,14 +47,13 @@ def test_each_image_is_changed_as_it_would_be_alone():
     torch.manual_seed(5)
     changed = images.to_uint8(autoaugment(images.to_float(pixels)))
     torch.manual_seed(5)
-    chosen = torch.randint(len(POLICY), (200,))
-    applied, signs = torch.rand(2, 200), torch.rand(2, 200)
+    chosen, applied, signs = draws(200)
     for row in range(200):
         alone = pixels[row : row + 1]
         for place in range(2):
             name, probability, strength = POLICY[chosen[row]][place]
-            if applied[place, row] < probability:
-                sign = -1 if name in SIGNED and signs[place, row] < 0.5 else 1
+            if applied[place][row] < probability:
+                sign = -1 if name in SIGNED and signs[place][row] < 0.5 else 1
                 alone = operation(name, strength, sign, 16)(alone)
         assert torch.equal(changed[row], alone[0]), row
 

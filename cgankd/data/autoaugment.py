@@ -53,8 +53,7 @@ def autoaugment(images: Tensor) -> Tensor:
     """Floats in [-1, 1] (N, 3, S, S), each changed by a sub-policy that it draws."""
     changed = to_uint8(images)
     num = len(changed)
-    chosen = torch.randint(len(POLICY), (num,)).tolist()
-    applied, signs = torch.rand(2, num).tolist(), torch.rand(2, num).tolist()
+    chosen, applied, signs = draws(num)
     for place in range(2):
         groups: dict[tuple[str, int, int], list[int]] = {}
         for row, policy in enumerate(chosen):
@@ -67,6 +66,14 @@ def autoaugment(images: Tensor) -> Tensor:
             change = operation(name, strength, sign, changed.shape[-1])
             changed[rows] = change(changed[rows])
     return to_float(changed)
+
+
+def draws(num: int) -> tuple[list[int], list[list[float]], list[list[float]]]:
+    """For each image its sub-policy, and for each of the two operations what decides whether it is
+    applied, and with which sign.
+    """
+    chosen = torch.randint(len(POLICY), (num,)).tolist()
+    return chosen, torch.rand(2, num).tolist(), torch.rand(2, num).tolist()
 
 
 def operation(name: str, strength: int, sign: int, side: int) -> Callable[[Tensor], Tensor]:

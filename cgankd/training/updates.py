@@ -82,7 +82,7 @@ class Adversarial:
         self.generator: Any = machine.place(generator)
         self.discriminator = machine.place(discriminator)
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
-        self.condition = condition.to(machine.device).eval().requires_grad_(False)
+        self.condition = machine.place(condition).eval().requires_grad_(False)
         self.generator_optimizer = torch.optim.Adam(
             generator.parameters(), learning_rate, betas, fused=True
         )
