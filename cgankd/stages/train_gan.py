@@ -92,6 +92,7 @@ def _train(
     settings, seed, machine = job.preset.gan, session.seed, session.machine
     seed_everything(seed, "gan", "weights")
     _, make_discriminator = GANS[settings.network]
+    spread = variance(real.pixels, task.groups(real.labels))
     update = Adversarial(
         machine,
         make_network(architecture),
@@ -105,10 +106,12 @@ def _train(
         flip=settings.flip,
         ema_decay=settings.ema_decay,
         ema_start=settings.ema_start,
+        diversity=settings.diversity,
+        variance=spread,
     )
     collapse = CollapseWatch(
         session.folder,
-        variance(real.pixels, task.groups(real.labels)),
+        spread,
         steps=settings.steps,
         ema_start=settings.ema_start,
     )
