@@ -201,6 +201,8 @@ def test_a_state_that_comes_back_lies_in_memory_as_its_weight_does(machine):
         made(gan_batch(), 1)
     expected = update.state()
     assert all(torch.equal(value, expected[name]) for name, value in again.state().items())
+
+
 def test_for_diversity_a_generator_step_draws_pairs_of_labels_and_says_how_alike_they_are(
     machine, monkeypatch
 ):

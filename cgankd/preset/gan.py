@@ -142,5 +142,10 @@ class Gan(Settings):
     ema_start: Annotated[int, Field(ge=0)] = Field(
         default=0, description="step before which the average is a plain copy"
     )
+    standing: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        default=0,
+        description="batches of 64 from which the average's batch norm takes its statistics anew; "
+        "0: it has those of the last generator, as published",
+    )
     embedding: Embedding | None = Field(default=None, description="for a continuous label")
     vicinity: VicinitySettings | None = Field(default=None, description="for a continuous label")
