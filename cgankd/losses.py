@@ -38,6 +38,17 @@ def vanilla_generator(fake: Tensor) -> Tensor:
     return F.softplus(-fake).mean()
 
 
+def too_alike(images: Tensor, variance: float) -> Tensor:
+    """By which share images of one label vary less than `variance`; 0 where they do not.
+
+    The first half of images (2 n, 3, S, S) is paired with the second, label by label: half the mean
+    square of a difference estimates the variance of a pixel within a label. A hinge on the distance
+    of two draws (diversity-sensitive GANs, Yang et al. 2019), here with real images as its bound.
+    """
+    one, other = images.chunk(2)
+    return F.relu(1 - (one - other).square().mean() / (2 * variance))
+
+
 ADVERSARIAL = {
     "hinge": (hinge_discriminator, hinge_generator),
     "vanilla": (vanilla_discriminator, vanilla_generator),

@@ -36,7 +36,7 @@ num_validation = 200
 
 [gan]
 width = 1
-latent = 8
+latent = 6
 steps = 24
 batch = 8
 ema_start = 4

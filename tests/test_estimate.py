@@ -62,7 +62,7 @@ def test_networks_steps_and_students_are_those_of_the_preset(tmp_path):
     assert teacher.disk == 4 * 78042
     assert teacher.memory > 3 * 4 * 78042
     generator, discriminator = found["train-gan", "generator"], found["train-gan", "discriminator"]
-    assert (generator.steps, discriminator.steps) == (550, 1100)
+    assert (generator.steps, discriminator.steps) == (1800, 3600)
     students = {key: cost.num for key, cost in found.items() if key[0] in ("select-rho", "distill")}
     assert students == {
         ("select-rho", "resnet8_x0_25 nokd"): 2,

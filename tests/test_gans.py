@@ -41,6 +41,29 @@ def test_generators_draw_images_in_range_that_depend_on_noise_and_condition(name
     assert scores[0] != discriminator(images, second)[0]
 
 
+@pytest.mark.parametrize("size", [8, 16, 32])
+def test_the_maps_of_a_tapered_biggan_are_twice_as_wide_at_half_the_side(size):
+    sizes = {"size": size, "width": 3, "num_classes": 2, "tapered": True}
+    generator = GANS["biggan"][0](latent=5, **sizes)
+    discriminator = GANS["biggan"][1](**sizes)
+    seen: dict[int, int] = {}
+    for network in (generator, discriminator):
+        for block in network.blocks:
+            block.register_forward_hook(
+                lambda block, given, map: seen.update({map.shape[2]: map.shape[1]})
+            )
+    images = generator(torch.randn(2, 5), torch.tensor([0, 1]))
+    assert images.shape == (2, 3, size, size)
+    assert seen == {side: 6 * size // side for side in (8, 16, 32) if side <= size}
+    seen.clear()
+    assert discriminator(images, torch.tensor([0, 1])).shape == (2,)
+    halves = {side: 6 * size // (2 * side) for side in (4, 8, 16) if side < size}
+    assert {side: seen[side] for side in seen if side > 4} == {
+        side: width for side, width in halves.items() if side > 4
+    }
+    assert seen[4] == 6 * size // 4  # the last block keeps the side and doubles the width
+
+
 def test_the_conditional_norm_scales_by_one_plus_gain_and_adds_the_bias():
     norm = ConditionalNorm(4, lambda size: nn.Embedding(3, size))
     x, classes = torch.randn(5, 4, 2, 2) * 3 + 1, torch.tensor([0, 2, 1, 2, 0])

@@ -13,6 +13,7 @@ from cgankd.losses import (
     ratio_penalty,
     softened_kl,
     softplus_ratio,
+    too_alike,
     vanilla_discriminator,
     vanilla_generator,
 )
@@ -133,3 +134,14 @@ def test_the_kl_of_kept_rows_is_their_mean_and_zero_of_none():
     expected = softened_kl(student[kept], teacher[kept], 2.0)
     assert kept_kl(student, teacher, 2.0, kept).item() == pytest.approx(expected.item(), rel=1e-5)
     assert kept_kl(student, teacher, 2.0, torch.zeros(5, dtype=torch.bool)).item() == 0
+
+
+def test_images_of_a_label_are_too_alike_by_the_share_of_the_variance_that_they_lack():
+    one, other = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4)
+    one[0], other[0] = 0.5, -0.5  # a pair with a variance of 0.5, and one of equal images
+    pairs = torch.cat([one, other]).requires_grad_(True)
+    assert too_alike(pairs, 1.0).item() == pytest.approx(1 - 0.25)
+    too_alike(pairs, 1.0).backward()
+    assert (pairs.grad[0] < 0).all()  # a step drives them apart
+    assert (pairs.grad[2] > 0).all()
+    assert too_alike(pairs, 0.25).item() == too_alike(pairs, 0.1).item() == 0

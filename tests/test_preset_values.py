@@ -80,7 +80,7 @@ def test_a_wrong_value_is_refused_with_its_key_and_what_was_found(write_preset, 
         ),
         ("[teacher]\nhead = 8\nbatch = 1", "the batch norm of a head needs at least 2 images"),
         (
-            "[gan]\nshared = 8",
+            "[gan]\nshared = 8\nlatent = 32",
             "gan.latent: with gan.shared z is cut into 3 equal parts at side 16, found 32",
         ),
         (

@@ -163,10 +163,15 @@ def test_z_is_cut_into_one_part_more_than_there_are_blocks():
 
 
 @pytest.mark.parametrize("network", ["sngan", "sagan"])
-@pytest.mark.parametrize("change", ["gan.shared=8", "gan.attention=8"])
+@pytest.mark.parametrize("change", ["gan.shared=8", "gan.attention=8", "gan.tapered=true"])
 def test_what_only_biggan_has_is_refused_for_the_other_gans(change, network):
-    words = f"gan.shared and gan.attention: only biggan has them, not {network}"
+    words = f"gan.shared, gan.attention and gan.tapered: only biggan has them, not {network}"
     refused("digits-angle", words, [change, f"gan.network={network}"])
+
+
+def test_diversity_is_for_class_labels():
+    assert load("digits", ["gan.diversity=2.0"]).gan.diversity == 2.0
+    refused("digits-angle", "gan.diversity is for class labels", ["gan.diversity=1.0"])
 
 
 def test_a_continuous_label_takes_either_of_two_gans():

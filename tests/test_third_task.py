@@ -26,7 +26,7 @@ GRADES = ["poor", "fair", "good", "fine"]
 FACTS = {"kind": "grade", "grades": GRADES}
 SETTINGS = [
     "data.source=grades", "data.num_train=48", "data.num_validation=40", "gan.width=1",
-    "gan.latent=8", "gan.steps=12", "gan.batch=8", "gan.ema_start=4",
+    "gan.latent=6", "gan.steps=12", "gan.batch=8", "gan.ema_start=4",
     "teacher.networks=['resnet8_x0_25']", "teacher.steps=200", "teacher.batch=16", "dre.width=32",
     "dre.steps=20", "dre.batch=8", "dre.penalty=10.0", "dre.output='softplus'",
     "dre.features.network='resnet8_x0_25'", "dre.features.size=32", "dre.features.steps=12",

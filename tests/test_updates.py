@@ -201,3 +201,36 @@ def test_a_state_that_comes_back_lies_in_memory_as_its_weight_does(machine):
         made(gan_batch(), 1)
     expected = update.state()
     assert all(torch.equal(value, expected[name]) for name, value in again.state().items())
+
+
+def test_for_diversity_a_generator_step_draws_pairs_of_labels_and_says_how_alike_they_are(
+    machine, monkeypatch
+):
+    update = adversarial(machine, diffaugment=[], diversity=2.0, variance=100.0)
+    drawn = []
+    draw = update._draw
+    monkeypatch.setattr(
+        update, "_draw", lambda *given: drawn.append((given[1], draw(*given))) or drawn[-1][1]
+    )
+    losses = update(gan_batch(num=5), 0)
+    labels, images = drawn[-1]
+    assert labels.tolist() == [0, 1, 2, 0, 1, 2]
+    one, other = images.chunk(2)
+    found = (one - other).square().mean().item() / 2
+    assert 0 < found < 4
+    assert losses["alike"].item() == pytest.approx(2 * (1 - found / 100), rel=1e-6)
+    assert "alike" not in adversarial(machine)(gan_batch(), 0)
+
+
+def test_diversity_makes_the_generator_draw_images_that_differ_more(machine):
+    def spread(diversity: float) -> float:
+        update = adversarial(
+            machine, diffaugment=[], diversity=diversity, variance=1.0, ema_start=99
+        )
+        for step in range(12):
+            torch.manual_seed(step)
+            update(gan_batch(), step)
+        torch.manual_seed(0)
+        return update.average(torch.randn(64, 4), torch.zeros(64).long()).var(0).mean().item()
+
+    assert spread(10.0) > 1.5 * spread(0.0)

@@ -24,7 +24,7 @@ from cgankd.job import Job
 from cgankd.runs import Artefact, RunFolder, hdf5
 
 TOY = [
-    "data.num_train=40", "data.num_validation=200", "gan.width=1", "gan.latent=8", "gan.steps=24",
+    "data.num_train=40", "data.num_validation=200", "gan.width=1", "gan.latent=6", "gan.steps=24",
     "gan.batch=8", "gan.ema_start=4", "teacher.networks=['resnet8_x0_25']", "teacher.steps=150",
     "teacher.batch=16", "dre.width=32", "dre.steps=20", "dre.batch=8", "dre.penalty=10.0",
     "dre.output='softplus'", "dre.features.size=32", "dre.features.steps=12",

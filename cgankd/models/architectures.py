@@ -79,6 +79,7 @@ def discriminator(preset: Preset, num_classes: int) -> dict[str, Any]:
     gan = preset.gan
     sizes: dict[str, Any] = {"size": preset.data.size, "width": gan.width}
     sizes |= {"embedding": gan.embedding.size} if gan.embedding else {"num_classes": num_classes}
+    sizes |= {"tapered": True} if gan.tapered else {}
     return sizes | gan.model_dump(include={"attention"}, exclude_none=True)
 
 

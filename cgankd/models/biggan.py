@@ -1,7 +1,7 @@
 """BigGAN for class labels (Brock et al. 2019).
 
-N images of side S. Up to 32 all maps are as wide, as cGAN-KD has it; from 64 on the widths are
-those of the paper.
+N images of side S. Up to 32 all maps are as wide, as cGAN-KD has it, or `tapered`; from 64 on the
+widths are those of the paper.
 """
 
 from functools import partial
@@ -23,6 +23,16 @@ WIDTHS: dict[int, tuple[tuple[int, ...], tuple[int, ...], int]] = {
     64: ((16, 16, 8, 4, 2), (1, 2, 4, 8, 16), 4),
     128: ((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5),
 }
+TAPERED = {  # maps that double in width as they halve in side: cheaper where few pixels say much
+    **WIDTHS,
+    8: ((4, 2), (2, 4), 1),
+    16: ((8, 4, 2), (2, 4, 8), 2),
+    32: ((16, 8, 4, 2), (2, 4, 8, 16), 3),
+}
+
+
+def _widths(size: int, tapered: bool) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    return (TAPERED if tapered else WIDTHS)[size]
 
 
 class BigGanGenerator(SpectralNetwork):
@@ -42,9 +52,11 @@ class BigGanGenerator(SpectralNetwork):
         num_classes: int,
         shared: int | None = None,
         attention: int | None = None,
+        tapered: bool = False,
     ) -> None:
         super().__init__()
-        conv, widths = spectral(nn.Conv2d), [units * width for units in WIDTHS[size][0]]
+        conv = spectral(nn.Conv2d)
+        widths = [units * width for units in _widths(size, tapered)[0]]
         self.latent, part = latent, latent
         self.shared: nn.Module | None = None
         affine: Layer = partial(nn.Embedding, num_classes)
@@ -91,10 +103,16 @@ class BigGanDiscriminator(SpectralNetwork):
     """
 
     def __init__(
-        self, *, size: int, width: int, num_classes: int, attention: int | None = None
+        self,
+        *,
+        size: int,
+        width: int,
+        num_classes: int,
+        attention: int | None = None,
+        tapered: bool = False,
     ) -> None:
         super().__init__()
-        conv, (_, units, halvings) = spectral(nn.Conv2d), WIDTHS[size]
+        conv, (_, units, halvings) = spectral(nn.Conv2d), _widths(size, tapered)
         blocks: list[nn.Module] = []
         for index, (inputs, outputs) in enumerate(pairwise([3, *(unit * width for unit in units)])):
             down = index < halvings

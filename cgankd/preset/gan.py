@@ -11,6 +11,7 @@ from cgankd.preset.kinds import (
     Fraction,
     GanName,
     Rate,
+    Weight,
 )
 
 
@@ -108,6 +109,11 @@ class Gan(Settings):
     attention: Annotated[int, Field(ge=8, le=1024)] | None = Field(
         default=None, description="biggan: side of the maps that attend to each other"
     )
+    tapered: bool = Field(
+        default=False,
+        description="biggan: up to side 32 maps that are wider the smaller they are, as from side "
+        "64 on",
+    )
     latent: Count = Field(default=128, description="size of the latent vector z")
     steps: Count = Field(description="generator steps")
     batch: Count = Field(
@@ -127,9 +133,19 @@ class Gan(Settings):
     diffaugment: list[Literal["color", "translation", "cutout"]] = Field(
         default=[], description="on all the discriminator sees"
     )
+    diversity: Weight = Field(
+        default=0.0,
+        description="for classes: weight of a term against fakes of a class that vary less than "
+        "its real images",
+    )
     ema_decay: Fraction = Field(default=0.999, description="of the generator's moving average")
     ema_start: Annotated[int, Field(ge=0)] = Field(
         default=0, description="step before which the average is a plain copy"
+    )
+    standing: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        default=0,
+        description="batches of 64 from which the average's batch norm takes its statistics anew; "
+        "0: it has those of the last generator, as published",
     )
     embedding: Embedding | None = Field(default=None, description="for a continuous label")
     vicinity: VicinitySettings | None = Field(default=None, description="for a continuous label")

@@ -87,6 +87,8 @@ class Preset(Settings):
             "distill.filter_bins": self.distill.filter_bins > 1,
             'distill.relabel = "unclipped"': self.distill.relabel == "unclipped",
         }
+        if self.gan.diversity and embedded:
+            raise ValueError(f"gan.diversity is for class labels, and this one is {label.noun}")
         for key, given in only.items():
             if given and not embedded:
                 raise ValueError(f"{key} is for a continuous label, and this one is {label.noun}")
@@ -96,9 +98,10 @@ class Preset(Settings):
     def _maps(self) -> "Preset":
         gan, side = self.gan, self.data.size
         if gan.network != "biggan":
-            if gan.shared is not None or gan.attention is not None:
+            if gan.shared is not None or gan.attention is not None or gan.tapered:
                 raise ValueError(
-                    f"gan.shared and gan.attention: only biggan has them, not {gan.network}"
+                    "gan.shared, gan.attention and gan.tapered: only biggan has them, not "
+                    f"{gan.network}"
                 )
             return self
         if side > 128:

@@ -2,6 +2,7 @@
 average.
 """
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +28,10 @@ from cgankd.training.conditions import fit_condition
 from cgankd.training.loop import fit
 from cgankd.training.machine import Machine
 from cgankd.training.session import Session
+from cgankd.training.standing import stand
 from cgankd.training.updates import Adversarial
+
+GRID = 1000  # labels of a continuous label that its fakes' statistics are taken over
 
 
 def run(job: Job, machine: Machine) -> None:
@@ -92,6 +96,7 @@ def _train(
     settings, seed, machine = job.preset.gan, session.seed, session.machine
     seed_everything(seed, "gan", "weights")
     _, make_discriminator = GANS[settings.network]
+    spread = variance(real.pixels, task.groups(real.labels))
     update = Adversarial(
         machine,
         make_network(architecture),
@@ -105,10 +110,12 @@ def _train(
         flip=settings.flip,
         ema_decay=settings.ema_decay,
         ema_start=settings.ema_start,
+        diversity=settings.diversity,
+        variance=spread,
     )
     collapse = CollapseWatch(
         session.folder,
-        variance(real.pixels, task.groups(real.labels)),
+        spread,
         steps=settings.steps,
         ema_start=settings.ema_start,
     )
@@ -116,18 +123,27 @@ def _train(
     draws = generator(seed, "gan", "samples")
     z = torch.randn(len(labels), settings.latent, generator=draws).to(machine.device)
 
+    def average() -> Any:
+        """The average as later stages have it; a copy, so that training goes on as it would."""
+        if not settings.standing:
+            return update.average
+        network, every = copy.deepcopy(update.average), task.grid(GRID).to(machine.device)
+        stand(network, condition, every, settings.standing, generator(seed, "gan", "standing"))
+        return network
+
     def watch(step: int) -> None:
         """Ten images of each of ten labels, the same ones each time: a picture, and a check."""
+        network = average()
         with torch.no_grad():
-            fakes = images.to_uint8(update.average(z, condition(labels)))
+            fakes = images.to_uint8(network(z, condition(labels)))
         images.save_grid(session.folder / "samples" / f"step-{step:08d}.png", fakes.cpu(), 10)
-        collapse(step, variance(fakes, labels), update.average, architecture)
+        collapse(step, variance(fakes, labels), network, architecture)
 
     batches = _batches(settings, task, real, session)
     fit(update, batches, steps=settings.steps, session=session, watch=watch)
     if machine.is_main:
         collapse.remove()
-    return update.average
+    return average()
 
 
 def _batches(settings: Gan, task: Task, real: Images, session: Session) -> Any:

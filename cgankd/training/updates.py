@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from cgankd.data import images
 from cgankd.data.gan_batches import GanBatch
-from cgankd.losses import ADVERSARIAL
+from cgankd.losses import ADVERSARIAL, too_alike
 from cgankd.preset import Training
 from cgankd.training.machine import Machine
 
@@ -59,7 +59,8 @@ class Adversarial:
     generator's average.
 
     The discriminator sees real and fake images in one batch, so its spectral norms move once per
-    step. `condition` turns labels into what both networks take.
+    step. `condition` turns labels into what both networks take. `diversity` weighs a term of the
+    generator that keeps its images of one label from varying less than `variance`.
     """
 
     def __init__(
@@ -77,6 +78,8 @@ class Adversarial:
         flip: bool,
         ema_decay: float,
         ema_start: int,
+        diversity: float = 0.0,
+        variance: float = 1.0,
     ) -> None:
         self.machine = machine
         self.generator: Any = machine.place(generator)
@@ -94,6 +97,7 @@ class Adversarial:
         self.discriminator_loss, self.generator_loss = ADVERSARIAL[loss]
         self.diffaugment, self.flip = diffaugment, flip
         self.ema_decay, self.ema_start = ema_decay, ema_start
+        self.diversity, self.variance = diversity, variance
 
     def __call__(self, batch: GanBatch, step: int) -> dict[str, Tensor]:
         for part in batch.discriminator_batches:
@@ -118,18 +122,22 @@ class Adversarial:
 
         # The generator learns from a discriminator that stands still.
         self.discriminator.requires_grad_(False)
+        labels = _in_pairs(batch.labels) if self.diversity else batch.labels
         with self.machine.autocast():
-            fake = self._draw(self.shared_generator, batch.labels)
+            fake = self._draw(self.shared_generator, labels)
             scores = self.discriminator(
-                images.diffaugment(fake, self.diffaugment), self.condition(batch.labels)
+                images.diffaugment(fake, self.diffaugment), self.condition(labels)
             )
-        generator_loss = self.generator_loss(scores.float())
-        generator_loss.backward()
+        losses = {"generator": self.generator_loss(scores.float())}
+        if self.diversity:
+            losses["alike"] = self.diversity * too_alike(fake.float(), self.variance)
+        torch.stack(list(losses.values())).sum().backward()
         self.generator_optimizer.step()
         self.generator_optimizer.zero_grad(set_to_none=True)
         self.discriminator.requires_grad_(True)
         self._move_average(step)
-        return {"discriminator": discriminator_loss.detach(), "generator": generator_loss.detach()}
+        losses = {"discriminator": discriminator_loss, **losses}
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def _draw(self, generator: nn.Module, labels: Tensor) -> Tensor:
         z = torch.randn(len(labels), self.generator.latent, device=labels.device)
@@ -164,6 +172,11 @@ class Adversarial:
     def align(self) -> None:
         for module in (self.generator, self.discriminator, self.average):
             self.machine.align(module)
+
+
+def _in_pairs(labels: Tensor) -> Tensor:
+    """The first half of labels (N,), twice: as many, or one more."""
+    return labels[: (len(labels) + 1) // 2].repeat(2)
 
 
 def make_optimizer(parameters: list[nn.Parameter], training: Training) -> torch.optim.Optimizer:
