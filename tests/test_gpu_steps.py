@@ -27,7 +27,7 @@ from cgankd.sources import known_label
 from cgankd.stages.train_gan import make_batches, make_update
 from cgankd.task import make_task
 from cgankd.training import updates
-from cgankd.training.loop import _Finite
+from cgankd.training.loop import Finite
 from cgankd.training.machine import Machine
 from cgankd.training.updates import Supervised
 
@@ -86,7 +86,7 @@ def student(outputs: int):
 def steps(update, batches, machine: Machine) -> None:
     """Two steps with what the loop notices of them."""
     machine.stepping.append(update)
-    finite = _Finite(SimpleNamespace(machine=machine))
+    finite = Finite(SimpleNamespace(machine=machine))
     for step in range(2):
         losses = update(batches(step), step)
         finite.watch(losses, step)
