@@ -47,8 +47,8 @@ def test_networks_steps_and_students_are_those_of_the_preset(tmp_path):
     assert (generator.steps, discriminator.steps) == (550, 1100)
     students = {key: cost.num for key, cost in found.items() if key[0] in ("select-rho", "distill")}
     assert students == {
-        ("select-rho", "resnet8_x0_25 nokd"): 2,
-        ("select-rho", "resnet8_x0_25 nokd+fake"): 4,
+        ("select-rho", "resnet8_x0_25 nokd"): 5,
+        ("select-rho", "resnet8_x0_25 nokd+fake"): 10,
         ("distill", "resnet8_x0_5 blkd+fake"): 10,
         ("distill", "resnet8_x0_25 nokd"): 10,
         ("distill", "resnet8_x0_25 takd+fake"): 10,

@@ -22,6 +22,7 @@ from cgankd.cli.options import (
     Options,
     Quiet,
     Rho,
+    Share,
     StudentName,
     be_quiet,
     changes_of,
@@ -145,12 +146,13 @@ def evaluate(options: Options) -> None:
 
 @takes_options(app, "select-rho", CHAIN)
 def select_rho(options: Options) -> None:
-    """Choose rho, the share of fakes to keep, on validation rows.
+    """Choose rho, the share of fakes to keep, on validation rows; or no fakes.
 
     \b
     rho=$(cgankd select-rho)
+    cgankd select-rho -s 'rho.shares=\\[0.25,0.5]'  # and the share of fakes in a batch
 
-    Prints it: a number, or none.
+    Prints rho: a number, or none. The share is kept in the record, where distill finds it.
     """
 
     def result(job: Any) -> list[str]:
@@ -168,6 +170,7 @@ def distill(
     method: MethodName = None,
     student: StudentName = None,
     rho: Rho = None,
+    share: Share = None,
     fake: FakesFile = None,
     ablation: Ablation = False,
 ) -> None:
@@ -193,6 +196,7 @@ def distill(
         method=method,
         student=student,
         rho=rho,
+        share=share,
         fakes=str(fake.absolute()) if fake else None,
         ablation=ablation,
     )

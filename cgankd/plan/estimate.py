@@ -27,9 +27,9 @@ from cgankd.plan.stages import chain_of
 from cgankd.plan.students import (
     StudentSpec,
     search_rows,
-    selections_of,
     steps_of,
     wanted,
+    without_search,
 )
 from cgankd.preset import METHODS, Preset, Training
 from cgankd.task import Task, make_task
@@ -180,8 +180,8 @@ def _cost(stage: str, name: str, size: int, training: Training, steps: int, kept
 
 def _students(job: Job, task: Task) -> list[Cost]:
     """Students alike but for their seeds are one row."""
-    if not _rho_is_known(job):
-        job = job.asking(rho=str(max(job.preset.search.grid)))
+    if not _is_known(job):
+        job = without_search(job)
     rows = []
     for stage, specs in {"select-rho": _searched(job), "distill": wanted(job)}.items():
         before = [spec.spec_before for spec in specs if spec.spec_before]
@@ -226,9 +226,10 @@ def num_real(spec: StudentSpec, job: Job) -> int:
     return numbers[0] + (numbers[1] if trains_on_all else 0)
 
 
-def _rho_is_known(job: Job) -> bool:
+def _is_known(job: Job) -> bool:
+    """Whether rho and the share of fakes are those that the students will be trained with."""
     try:
-        selections_of(job)
+        wanted(job)
     except UserError:
         return False
     return True

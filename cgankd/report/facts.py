@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from cgankd.label import Label, make_label
 
+Share = Literal["proportional"] | float | None  # of fakes in a batch
+
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
@@ -92,21 +94,27 @@ class FakePool(Labelled, Made):
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """The students of one rho; None is no fakes."""
+    """The students of one rho and one share of fakes in a batch, None is no fakes; with their
+    paired difference to no fakes.
+    """
 
     rho: float | None
+    share: Share = None
     mean: float
     deviation: float | None
     num: int
+    difference: float | None = None
+    standard_error: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search(Made):
-    """The search for rho; its rho is None where no fakes won."""
+    """The search for rho and the share of fakes; its rho is None where no fakes won."""
 
     rho: float | None
+    share: Share = None
     best_rho: float
-    standard_error: float | None
+    best_share: Share = None
     table: list[Candidate]
     rows: int
     leaky: bool = False
@@ -121,6 +129,7 @@ class Member:
     teacher: str
     assistant: str
     rho: float | None
+    share: Share = None
     nfake: int | None = None
     file: str = ""
     network: str

@@ -94,34 +94,53 @@ def _search(summary: Summary) -> list[Block]:
     search = summary["rho"]
     leaky = " (leaky: see the caution above)" if search["leaky"] else ""
     text = (
-        f"The share of fakes to keep, chosen on {search['rows']:,} validation rows{leaky}, never "
-        f"on test rows. {_outcome(summary)}"
+        f"Whether to use fakes, which share of them to keep (rho) and how many in a batch, chosen "
+        f"on {search['rows']:,} validation rows{leaky}, never on test rows. {_outcome(summary)}"
     )
     if summary["budget"] == "epochs":
         text += (
             " Budget: equal epochs, so that a candidate with more fakes took more optimiser steps."
         )
-    figure = figures.search(search["table"], search["rho"], metric(summary, "validation"))
-    caption = (
-        "Mean ± deviation of the students of each candidate on the validation rows; the "
-        "chosen one is filled."
-    )
-    picture = Picture(figure, caption)
-    return [Heading("Search for rho"), Text(text), tables.search(summary), picture]
+    return [Heading("Search for rho"), Text(text), tables.search(summary), *_differences(summary)]
 
 
 def _outcome(summary: Summary) -> str:
-    """Which rho was chosen, and why."""
+    """What was chosen, and why."""
+    rows = {_candidate(row): row for row in summary["rho"]["table"]}
+    best = rows[summary["rho"]["best_rho"], summary["rho"]["best_share"]]
+    found = f"rho {best['rho']:g}, {tables.difference(summary, best)} against none"
+    if best["share"] is not None:
+        found = f"share {tables.share(best['share'])}, {found}"
+    if summary["rho"]["rho"] is None:
+        return (
+            "No fakes won: with fakes nothing was better than without by more than one standard "
+            f"error. The best: {found}; +fake methods are trained with it nevertheless."
+        )
+    return (
+        f"Chosen: {found}. With fakes something was better than without by more than one standard "
+        "error; this is the best, or of what is within one standard error of the best the largest "
+        "rho."
+    )
+
+
+def _candidate(row: Row) -> tuple[float | None, float | str | None]:
+    return row["rho"], row["share"]
+
+
+def _differences(summary: Summary) -> list[Block]:
+    """The figure of the search; a record of an older version has no differences."""
     search = summary["rho"]
-    if search["standard_error"] is None:
-        why = "the lowest, of one student each"
-    else:
-        error = tables.number(summary, search["standard_error"])
-        why = f"the largest within one standard error ({error}) of the lowest"
-    best = f"{search['best_rho']:g}, {why}"
-    if search["rho"] is None:
-        return f"No fakes won: no rho reaches the error without fakes. Best with fakes: {best}."
-    return f"Chosen: {best}."
+    rows = [row for row in search["table"] if row["difference"] is not None]
+    if not rows:
+        return []
+    axis = f"difference in {metric(summary, 'validation')}"
+    chosen = {key: search[key] for key in ("rho", "share")}
+    caption = (
+        "Paired difference to students of the same seeds without fakes on the validation rows, "
+        "mean ± standard error over the seeds; below the line fakes help. What was chosen is "
+        "filled."
+    )
+    return [Picture(figures.search(rows, chosen, axis), caption)]
 
 
 def _teachers(summary: Summary) -> list[Block]:

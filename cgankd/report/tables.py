@@ -38,13 +38,15 @@ def ablation(summary: Summary) -> Table:
 def _scores(summary: Summary, rows: list[Row], words: dict[str, list[str]]) -> Table:
     """Rows as words, their score, difference, published errors if there are any, and sizes."""
     published = {"published": [_quoted(row["published"]) for row in rows]}
+    shares = {"share": [share(row["share"]) for row in rows]}
     columns = {
         **words,
         metric(summary, "test"): [_score(summary, row) for row in rows],
-        DIFFERENCE: [_difference(summary, row) for row in rows],
+        DIFFERENCE: [difference(summary, row) for row in rows],
         **(published if any(row["published"] for row in rows) else {}),
         "seeds": [str(row["seeds"]) for row in rows],
         "rho": [rho(row["rho"]) for row in rows],
+        **(shares if any(row["share"] for row in rows) else {}),
         **{key: [f"{row[key]:,}" for row in rows] for key in ("fakes", "steps", "parameters")},
     }
     marks = [{DIFFERENCE: mark} if (mark := _mark(row)) else {} for row in rows]
@@ -86,7 +88,7 @@ def terminal(summaries: list[Summary]) -> Table:
             "method": [_noted(row, row["method"]) for _, row in rows],
             "networks": [" > ".join(filter(None, _chain(row))) for _, row in rows],
             "score" if several else metric(summaries[0]): [_score(*place) for place in rows],
-            DIFFERENCE: [_difference(*place) + "*" * place[1]["significant"] for place in rows],
+            DIFFERENCE: [difference(*place) + "*" * place[1]["significant"] for place in rows],
         }
     )
 
@@ -139,13 +141,15 @@ def _published_lines(names: tuple[str, ...], lines: list[Row]) -> Table:
 
 
 def search(summary: Summary) -> Table:
-    """The candidates for rho, the chosen one marked."""
+    """The candidates for rho and the share of fakes, the chosen one marked."""
     rows = summary["rho"]["table"]
     columns = {
         "rho": [rho(row["rho"], "no fakes") for row in rows],
+        "share of fakes": [share(row["share"]) for row in rows],
         metric(summary, "validation"): [number(summary, row["mean"]) for row in rows],
         "deviation": [number(summary, row["deviation"]) for row in rows],
-        "students": [str(row["num"]) for row in rows],
+        "vs no fakes": [difference(summary, row) for row in rows],
+        "seeds": [str(row["num"]) for row in rows],
     }
     chosen = [row["rho"] == summary["rho"]["rho"] for row in rows]
     return Table(columns, marks=[dict.fromkeys(columns, "chosen") if it else {} for it in chosen])
@@ -298,6 +302,11 @@ def rho(value: float | None, none: str = NONE) -> str:
     return none if value is None else f"{value:g}"
 
 
+def share(value: float | str | None) -> str:
+    """The share of fakes in a batch."""
+    return value if isinstance(value, str) else rho(value)
+
+
 def _noted(row: Row, text: str) -> str:
     return text + NOTED if row["note"] else text
 
@@ -320,13 +329,13 @@ def _score(summary: Summary, row: Row) -> str:
     return _with(summary, row["mean"], row["deviation"])
 
 
-def _difference(summary: Summary, row: Row) -> str:
-    """To NOKD, with its sign."""
-    difference = row["difference"]
-    if difference is None:
+def difference(summary: Summary, row: Row) -> str:
+    """A paired difference with its sign and its standard error."""
+    value = row["difference"]
+    if value is None:
         return NONE
-    sign = MINUS if difference < 0 else "+"
-    return sign + _with(summary, abs(difference), row["standard_error"])
+    sign = MINUS if value < 0 else "+"
+    return sign + _with(summary, abs(value), row["standard_error"])
 
 
 def _with(summary: Summary, value: float, error: float | None) -> str:

@@ -78,6 +78,7 @@ def _member(row: str, student: Student, inputs: StudentInputs) -> dict[str, Any]
         "assistant": student.assistant,
         "rho": selection.rho if selection and not student.fakes_file else None,
         "nfake": selection.num if selection else 0,
+        "share": student.share,
         "file": student.fakes_file,
         **{key: fact(record, "distill", key, kind) for key, kind in kept.items()},
         "test": inputs.score(inputs.load(student), "test"),
