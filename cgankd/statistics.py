@@ -21,3 +21,8 @@ def paired(scores: dict[int, float], others: dict[int, float]) -> tuple[float, f
     """
     differences = [score - others[seed] for seed, score in scores.items() if seed in others]
     return statistics.fmean(differences), standard_error(differences)
+
+
+def mean_of(spread: dict[str, float | None] | None) -> float | None:
+    """The mean of a recorded spread, if there is one."""
+    return spread["mean"] if spread else None

@@ -23,6 +23,7 @@ from cgankd.models import GANS, architectures, make_network
 from cgankd.models.architectures import Architecture
 from cgankd.models.autoencoder import SparseDecoder
 from cgankd.models.saved import num_parameters
+from cgankd.plan.evaluation import evaluated_specs
 from cgankd.plan.stages import chain_of
 from cgankd.plan.students import (
     StudentSpec,
@@ -78,7 +79,7 @@ def costs(job: Job, label: dict[str, Any]) -> list[Cost]:
     if not features.network:
         rows.append(_decoder(preset))
     rows.append(_ratio(preset, task))
-    if preset.evaluate and (types := preset.evaluate.types):
+    if types := preset.evaluate.types:
         classifier = architectures.cnn(types.network, side, TYPES, CONSTANTS)
         rows.append(_supervised("evaluate", "types", classifier, types, side))
     chain = {stage.name for stage in chain_of(preset)}
@@ -183,7 +184,12 @@ def _students(job: Job, task: Task) -> list[Cost]:
     if not _is_known(job):
         job = without_search(job)
     rows = []
-    for stage, specs in {"select-rho": _searched(job), "distill": wanted(job)}.items():
+    asked = {
+        "evaluate": evaluated_specs(job.preset),
+        "select-rho": _searched(job),
+        "distill": wanted(job),
+    }
+    for stage, specs in asked.items():
         before = [spec.spec_before for spec in specs if spec.spec_before]
         every = [spec for spec in dict.fromkeys([*before, *specs]) if not spec.is_head]
         num = Counter(_student(stage, replace(spec, seed=0), job, task) for spec in every)
@@ -202,7 +208,8 @@ def _student(stage: str, spec: StudentSpec, job: Job, task: Task) -> Cost:
         pool = _pool_size(preset, task)
         fakes = min(spec.selection.num or pool, round(pool * spec.selection.rho))
     real = num_real(spec, job) if distill.epochs else 0  # else they do not matter
-    suffix = "+fake" if spec.selection else ""
+    suffix = "+fake" * bool(spec.selection) + " alone" * spec.alone
+    epochs = None if spec.alone or spec.steps else distill.epochs
     return _supervised(
         stage,
         f"{spec.network} {spec.method}{suffix}",
@@ -210,7 +217,7 @@ def _student(stage: str, spec: StudentSpec, job: Job, task: Task) -> Cost:
         distill,
         preset.data.size,
         views=METHODS[spec.method].views,
-        steps=steps_of(distill, distill.epochs, real + fakes),
+        steps=spec.steps or steps_of(distill, epochs, real + fakes),
     )
 
 

@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from cgankd.job import Job
-from cgankd.plan.artefacts import dre, evaluation, gan, pool, teacher, teachers
+from cgankd.plan.artefacts import dre, gan, pool, teacher, teachers
+from cgankd.plan.evaluation import evaluation
 from cgankd.plan.students import distilled, is_selected, search, wanted, without_search
 from cgankd.preset import Preset
 from cgankd.runs import Artefact, RunFolder
@@ -101,7 +102,7 @@ STAGES = {
             reads=lambda job: [_judge(job), _dre(job), _pool(job)],
             records=lambda run, preset: [run.evaluation],
             plan=lambda job: [evaluation(job)],
-            belongs=lambda preset: preset.evaluate is not None,
+            has_students=True,
         ),
         Stage(
             "select-rho",

@@ -52,6 +52,8 @@ class StudentSpec:
     share: BatchShare | None = None  # of fakes in a batch; None: distill.fake_share
     fakes_file: str = ""  # in the place of the pool
     held_out: bool = False  # without the validation rows where the protocol trains on them
+    alone: bool = False  # from fakes without real images; for the steps of real images alone
+    steps: int | None = None  # in the place of those of the budget
 
     @property
     def is_head(self) -> bool:
@@ -137,16 +139,19 @@ class StudentPlanner:
         made_from = self._inputs(spec, training, previous)
         # The name holds the digest, so other settings are another folder and nothing is replaced.
         digest = Artefact(self.job.run.root, "distill", made_from).digest
-        suffix = "+fake" if spec.selection else ""
+        suffix = "+fake" * bool(spec.selection) + "-alone" * spec.alone
         name = f"{spec.network}-{spec.method}{suffix}-seed{spec.seed}-{digest[:8]}"
         known = {one.name: getattr(spec, one.name) for one in fields(StudentSpec)}
         return Student(
             **{**known, "share": self._share(spec) if spec.selection else None},
             artefact=Artefact(self.job.run.student(name), "distill", made_from),
             training=training,
-            epochs=self.settings.epochs,
+            epochs=self._epochs(spec),
             previous=previous,
         )
+
+    def _epochs(self, spec: StudentSpec) -> int | None:
+        return None if spec.alone or spec.steps else self.settings.epochs
 
     def _share(self, spec: StudentSpec) -> BatchShare:
         return self.settings.fake_share if spec.share is None else spec.share
@@ -162,7 +167,8 @@ class StudentPlanner:
 
     def _training(self, spec: StudentSpec) -> Training:
         if not spec.is_head:
-            return self.settings
+            changed = {} if spec.steps is None else {"steps": spec.steps}
+            return self.settings.model_copy(update=changed)
         assert self.settings.sskd, "the preset has been checked for distill.sskd"
         return self.settings.sskd.head
 
@@ -184,8 +190,8 @@ class StudentPlanner:
             made_from |= inputs.values(self.job.preset.data, only=["min_per_label"])
         if settings.head and not spec.is_head:
             made_from["head"] = settings.head
-        if settings.epochs is not None:
-            made_from["epochs"] = settings.epochs
+        if (epochs := self._epochs(spec)) is not None:
+            made_from["epochs"] = epochs
         if spec.teacher:
             made_from["settings"] = self._method_settings(spec)
             made_from["train-teacher"] = self._teacher(spec.teacher)
@@ -193,7 +199,7 @@ class StudentPlanner:
             made_from["assistant"] = previous.artefact.digest
         if spec.selection:
             made_from["selection"] = asdict(spec.selection)
-            made_from["fake_share"] = self._share(spec)
+            made_from["fake_share"] = "all" if spec.alone else self._share(spec)
             made_from["generate"] = self._fakes(spec.fakes_file)
         return made_from
 

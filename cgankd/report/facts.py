@@ -61,10 +61,13 @@ class Teacher(Made):
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio(Made):
-    """The density ratio on fakes: its mean, and the share that a weighted sample is worth."""
+    """The density ratio on fakes: its mean, the share that a weighted sample is worth, and how well
+    it tells unseen real images from fakes.
+    """
 
     mean_ratio: float
     effective_share: float
+    auc: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +170,18 @@ class Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Window:
+    """Some scores of one window, or of one label."""
+
+    center: float
+    num: int
+    fid: float
+    variance: float | None
+    density: float | None
+    coverage: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Windows:
     """Scores over windows of the label."""
 
@@ -176,8 +191,24 @@ class Windows:
     fake: Counts
     fid: Spread | None
     matched: Spread | None
+    variance: Spread | None = None
+    density: Spread | None = None
+    coverage: Spread | None = None
     label_score: Spread | None
     diversity: Spread | None
+    parts: list[Window] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overall:
+    """Scores of all labels together."""
+
+    fid: float
+    matched: float | None
+    density: float | None
+    coverage: float | None
+    nearest: float
+    copies: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +220,8 @@ class Evaluated:
     label_score: Spread | None
     sliding: Windows | None
     intra: Windows | None
+    overall: Overall | None = None
+    alone: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,13 +241,49 @@ class Types:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What the scores mean, in words."""
+
+    about: str
+    is_fault: bool
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alone:
+    """The students that learned from fakes alone, and what theirs is compared with."""
+
+    network: str
+    steps: int
+    seed: int
+    metric: str
+    unit: str
+    real: float
+    constant: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """Of the scores: the seed of draws, neighbours, the most images that are compared together."""
+
+    seed: int
+    neighbours: int
+    most: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation(Made):
+    """The scores of the fakes, with radius and centers of windows of a continuous label."""
+
     rows: list[Evaluated]
+    verdict: list[Finding] | None = None
+    alone: Alone | None = None
     features: Features
     judge: str
     unit: str
-    radius: float
-    centers: int
+    radius: float | None
+    centers: int | None
+    protocol: Protocol | None = None
     leaky: bool
     types: Types | None
     missing: dict[Literal["intra", "diversity"], str] = field(default_factory=dict)

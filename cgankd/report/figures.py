@@ -316,6 +316,26 @@ def errors(pool: Pool, selection: FakeSelection, unit: str) -> "Figure":
 
 
 @chart
+def variety(windows: list[dict[str, Any]], names: list[str], label: str) -> "Figure":
+    """How much fakes vary and how much of the real images they cover, within each label or window;
+    the line is as much as real images.
+    """
+    figure, (axes,) = _panels(1, 2.4 + _tall(names))
+    places = range(len(windows))
+    varied = [np.nan if part["variance"] is None else part["variance"] for part in windows]
+    axes.bar(places, varied, color=BLUE, alpha=0.6, width=0.85, label="variance, fakes / real")
+    if any(part["coverage"] is not None for part in windows):
+        covered = [np.nan if part["coverage"] is None else part["coverage"] for part in windows]
+        axes.plot(places, covered, "o", color=GREEN, markersize=4, label="coverage")
+    axes.axhline(1, color=GREY, linestyle="--", zorder=1, label="as real images")
+    axes.set_ylim(0, max(1.15, *(1.05 * value for value in varied if value == value)))
+    axes.set_xlabel(label)
+    _name_ticks(axes, names)
+    figure.legend(loc="outside upper right", ncols=3)
+    return figure
+
+
+@chart
 def acceptance(rows: list[dict[str, Any]]) -> "Figure":
     """How much of the proposals each label accepts, and how healthy its density ratios are."""
     names = [row["name"] for row in rows]

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from cgankd.errors import DATA, UserError
 from cgankd.fakes import FakeSelection, Pool
+from cgankd.label import make_label
+from cgankd.plan import RAW
 from cgankd.report import figures, logs, tables
 from cgankd.report.blocks import Block, Caution, Code, Folded, Heading, Picture, Sheet, Sheets, Text
 from cgankd.report.comparison import Row
@@ -158,11 +162,11 @@ def _fakes(records: RunRecords, facts: FakePool, summary: Summary) -> list[Block
         relabel="hard" if relabel == "keep" else relabel,  # shown where it is off, too
     )
     columns = records.preset.report.columns
-    evaluation = _evaluation(summary["evaluation"]) if summary["evaluation"] else []
+    evaluation = _evaluation(summary) if summary["evaluation"] else []
     return [
+        *evaluation,
         Heading("Fakes"),
         Text(_pool_facts(summary)),
-        *evaluation,
         Sheets(
             figures.sheets(pool, selection, facts.names, columns),
             "Fakes by the label asked for. Subsampling should lose what looks unlike a real "
@@ -197,7 +201,10 @@ def _pool_facts(summary: Summary) -> str:
     )
     if ratio:
         share = f"effective sample share {ratio['effective_share']:.1%}"
-        text += f" Density ratio of fakes: mean {ratio['mean_ratio']:.3g} (1 expected), {share}."
+        text += f" Density ratio of fakes: mean {ratio['mean_ratio']:.3g} (1 expected), {share}"
+        text += "." if ratio["auc"] is None else f", AUC {ratio['auc']:.2f} (0.5: by chance)."
+    if summary["idle"]:
+        text += f" Subsampling is idle: the ratio {summary['idle']}."
     return text
 
 
@@ -233,9 +240,10 @@ def _errors(pool: Pool, selection: FakeSelection, unit: str) -> list[Block]:
 
 
 def _rejection(summary: Summary) -> list[Block]:
+    idle = " Here it is idle." if summary["idle"] else ""
     caption = (
-        "Rejection sampling by label. Little acceptance, a low effective sample share or many "
-        "clipped ratios mean a density ratio that is not to be trusted there."
+        f"Rejection sampling by label.{idle} Little acceptance, a low effective sample share or "
+        "many clipped ratios mean a density ratio that is not to be trusted there."
     )
     return [
         Picture(figures.acceptance(summary["pool"]["labels"]), caption),
@@ -243,8 +251,14 @@ def _rejection(summary: Summary) -> list[Block]:
     ]
 
 
-def _evaluation(evaluated: Row) -> list[Block]:
-    """How far the fakes are from real images: the table, and the protocol of its numbers."""
+def _evaluation(summary: Summary) -> list[Block]:
+    """Whether the fakes are any good: in words, as a table and figure, and by what protocol."""
+    evaluated, idle = summary["evaluation"], summary["idle"]
+    findings = evaluated["verdict"] or []
+    said = [
+        Caution(finding["text"]) if finding["is_fault"] else Text(finding["text"])
+        for finding in findings
+    ]
     texts = [*_distances(evaluated), *_diversity(evaluated)]
     texts += [
         f"{EVALUATED[score]}: none, since {reason}."
@@ -257,24 +271,92 @@ def _evaluation(evaluated: Row) -> list[Block]:
     )
     first = evaluated["rows"][0]["row"]
     texts.append(f"{first}: real images in the place of fakes, the best to hope for.{known}")
-    return [tables.evaluation(evaluated), *(Text(text, "note") for text in texts)]
+    protocol: list[Block] = [Text(text, "note") for text in texts]
+    return [
+        Heading("Are the fakes any good?"),
+        *said,
+        tables.evaluation(evaluated, idle),
+        *_by_label(summary),
+        Folded("How these scores are taken", protocol),
+    ]
+
+
+def _by_label(summary: Summary) -> list[Block]:
+    """The scores of raw fakes within each window of the label, or each label."""
+    evaluated, pool = summary["evaluation"], summary["pool"]
+    raw = {row["row"]: row for row in evaluated["rows"]}.get(RAW, {"sliding": None, "intra": None})
+    found = raw["sliding"] or raw["intra"]
+    windows: list[Row] = (found or {}).get("parts") or []
+    if not any(part["variance"] for part in windows):
+        return []
+    label = make_label(pool["label"])
+    centers = [part["center"] for part in windows]
+    if raw["sliding"]:
+        names = [f"{value:.3g}" for value in label.unscaled(np.array(centers))]
+        unit = f" ({label.unit})" if label.unit else ""
+        what, place = f"middle of the window{unit}", "window of the label"
+    else:
+        by_label = {row["label"]: row["name"] for row in pool["labels"]}
+        names, what, place = [str(by_label[center]) for center in centers], "label", "label"
+    caption = (
+        f"Raw fakes within each {place}: how much they vary, over how much real images do, and the "
+        "share of real images that they come near. Low bars are a GAN that draws one image again "
+        "and again."
+    )
+    inside = Folded(
+        f"Raw fakes by {place}, and scores within",
+        [tables.parts(windows, names, what), tables.windows(evaluated, summary["idle"])],
+    )
+    return [Picture(figures.variety(windows, names, what), caption), inside]
 
 
 def _distances(evaluated: Row) -> list[str]:
-    """What SFID, intra-label FID and label score are."""
-    features, unit = evaluated["features"], evaluated["unit"]
-    return [
-        f"SFID: the Fréchet distance between fakes and training images in the "
-        f"{features['size']:,} features of the density ratio's {features['network']}, in "
-        f"{evaluated['centers']} windows of radius {evaluated['radius']:g} {unit}; intra-label "
-        "FID: the same for each label by itself. Means ± deviations over the windows with two "
-        "images of each kind. Few images raise a distance, so compare rows at equal counts: with "
-        "as many fakes in a window as there are validation images. Other runs have other features "
-        "and do not compare.",
-        f"Label score: the mean |label that {evaluated['judge']} sees - label asked for| in "
-        f"{unit} ± the deviation over images; it also filters, so that it is judge in its own "
+    """What the scores are, and how they were taken."""
+    features, unit, protocol = evaluated["features"], evaluated["unit"], evaluated["protocol"]
+    inside = f"the {features['size']:,} features of the density ratio's {features['network']}"
+    texts = [
+        "Few images raise a distance, so compare rows at equal counts: with as many fakes as there "
+        "are validation images. Other runs have other features and do not compare.",
+        f"Label score: how far the labels that {evaluated['judge']} sees are from those asked for, "
+        f"in {unit}, mean ± deviation over images; it also filters, so that it is judge in its own "
         "cause.",
     ]
+    if evaluated["centers"]:
+        texts.insert(
+            0,
+            f"SFID: the Fréchet distance in {evaluated['centers']} windows of radius "
+            f"{evaluated['radius']:g} {unit}; intra-label FID: the same for each label by itself. "
+            "Means ± deviations over the windows with two images of each kind.",
+        )
+    if protocol:
+        texts = [*_measures(evaluated, protocol), *texts]
+    return [f"FID: the Fréchet distance between fakes and training images in {inside}.", *texts]
+
+
+def _measures(evaluated: Row, protocol: Row) -> list[str]:
+    """What those scores are that older versions did not take."""
+    within = "window of the label" if evaluated["centers"] else "label"
+    texts = [
+        f"Variance: of each pixel within a {within}, fakes over training images, of equally many; "
+        f"mean ± deviation over the {within}s. Below 1 the GAN has lost diversity.",
+        f"Coverage: the share of training images that have a fake among their "
+        f"{protocol['neighbours']} nearest; density: how many have, over what is expected (Naeem "
+        "et al. 2020), with as many fakes as there are validation images.",
+        "Nearest training image: its median distance in pixels, in grey levels; copies: the share "
+        "of fakes nearer than half of what is usual for unseen real images.",
+        f"At most {protocol['most']:,} images of a kind are compared together, drawn by the seed "
+        f"{protocol['seed']}.",
+    ]
+    if alone := evaluated["alone"]:
+        texts.insert(
+            1,
+            f"Students of them alone: the validation {alone['metric']} of {alone['network']} "
+            f"trained on nothing but these fakes for {alone['steps']:,} steps, seed "
+            f"{alone['seed']} (the classification accuracy score, Ravuri and Vinyals 2019); of "
+            f"real images {alone['real']:.3g}, of a constant answer {alone['constant']:.3g} "
+            f"{alone['unit']}.",
+        )
+    return texts
 
 
 def _diversity(evaluated: Row) -> list[str]:

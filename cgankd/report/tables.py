@@ -182,34 +182,93 @@ def rejection(summary: Summary) -> Table:
     )
 
 
-def evaluation(evaluated: Row) -> Table:
+def evaluation(evaluated: Row, idle: str) -> Table:
     """The scores of the fakes after each step; a column in which nothing is known is left out."""
+    rows, alone, unit = evaluated["rows"], evaluated["alone"], evaluated["unit"]
+    columns = {
+        "fakes": [_step(row["row"], idle) for row in rows],
+        "images": [f"{row['num']:,}" for row in rows],
+        "variance (fakes / real)": [_spread(_windowed(row), "variance") for row in rows],
+        f"students of them alone, {_metric(alone)}": [_significant(row["alone"]) for row in rows],
+        "coverage": [_overall(row, "coverage") for row in rows],
+        "density": [_overall(row, "density") for row in rows],
+        "FID": [_overall(row, "fid") for row in rows],
+        "FID at equal counts": [_overall(row, "matched") for row in rows],
+        "nearest training image": [_overall(row, "nearest") for row in rows],
+        "copies": [f"{row['overall']['copies']:.0%}" if row["overall"] else NONE for row in rows],
+        f"label score{_in(unit)}": [_spread(row, "label_score") for row in rows],
+    }
+    return _without_empty(columns)
+
+
+def windows(evaluated: Row, idle: str) -> Table:
+    """The scores within windows of the label, and within labels."""
     rows = evaluated["rows"]
     columns = {
-        "fakes": [row["row"] for row in rows],
-        "images": [f"{row['num']:,}" for row in rows],
+        "fakes": [_step(row["row"], idle) for row in rows],
         "SFID": [_spread(row["sliding"], "fid") for row in rows],
         "at equal counts": [_spread(row["sliding"], "matched") for row in rows],
         "windows": [_windows(row["sliding"]) for row in rows],
         "real in each": [_inside(row["sliding"], "real") for row in rows],
         "fakes in each": [_inside(row["sliding"], "fake") for row in rows],
+        "diversity": [_spread(row["sliding"], "diversity") for row in rows],
         "intra-label FID": [_spread(row["intra"], "fid") for row in rows],
         "labels": [_windows(row["intra"]) for row in rows],
-        f"label score ({evaluated['unit']})": [_spread(row, "label_score") for row in rows],
-        "diversity": [_spread(row["sliding"], "diversity") for row in rows],
+        "real of each": [_inside(row["intra"], "real") for row in rows],
+        "fakes of each": [_inside(row["intra"], "fake") for row in rows],
     }
+    return _without_empty(columns)
+
+
+def parts(windows: list[Row], names: list[str], label: str) -> Table:
+    """The scores of each window of the label, or of each label."""
+    scores = {"variance (fakes / real)": "variance", "coverage": "coverage", "density": "density"}
+    columns = {
+        label: names,
+        "images": [f"{part['num']:,}" for part in windows],
+        **{name: [_significant(part[key]) for part in windows] for name, key in scores.items()},
+        "FID": [_significant(part["fid"]) for part in windows],
+    }
+    return _without_empty(columns)
+
+
+def _without_empty(columns: dict[str, list[str]]) -> Table:
     return Table({name: cells for name, cells in columns.items() if set(cells) != {NONE}})
+
+
+def _step(name: str, idle: str) -> str:
+    return f"{name} (idle)" if idle and name == "+ subsampling" else name
+
+
+def _metric(alone: Row | None) -> str:
+    return f"{alone['metric']}{_in(alone['unit'])}" if alone else ""
+
+
+def _in(unit: str) -> str:
+    return f" ({unit})" if unit else ""
+
+
+def _windowed(row: Row) -> Row | None:
+    """The scores in windows of the label, else within labels."""
+    found: Row | None = row["sliding"] or row["intra"]
+    return found
+
+
+def _overall(row: Row, name: str) -> str:
+    return _significant((row["overall"] or {}).get(name))
+
+
+def _significant(value: float | None) -> str:
+    """Three digits that tell."""
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if value >= 99.5 else f"{value:#.3g}"
 
 
 def _spread(scores: Row | None, name: str) -> str:
     """Mean ± deviation of a score, as far as there are any."""
     values = ((scores or {}).get(name) or {}).values()
-    shown = (
-        f"{value:,.0f}" if value >= 99.5 else f"{value:#.3g}"
-        for value in values
-        if value is not None
-    )
-    return " ± ".join(shown) or NONE
+    return " ± ".join(_significant(value) for value in values if value is not None) or NONE
 
 
 def _windows(scores: Row | None) -> str:

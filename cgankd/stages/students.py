@@ -195,8 +195,8 @@ def _batches(
     def batches(images: Images, size: int, stream: str) -> Batches:
         return Batches(images, size, seed=preset.seed, stream=stream, process=ProcessSlice())
 
-    if not fakes:
-        return batches(real, size, stream)
+    if not fakes or student.alone:
+        return batches(fakes or real, size, stream)
     if not isinstance(student.share, float):  # as many of each as there are
         return batches(real + fakes, size, stream)
     num_fakes = min(size - 1, max(1, round(size * student.share)))
