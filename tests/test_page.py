@@ -149,10 +149,7 @@ def test_a_changed_result_or_a_broken_report_is_built_again(tmp_path: Path):
 def test_a_leaky_search_is_marked(tmp_path: Path):
     run = RunFolder(make_run(tmp_path))
     honest = summary_of(tmp_path)
-    facts = {
-        key: honest["rho"][key] for key in ("rho", "best_rho", "standard_error", "table", "rows")
-    }
-    finish(run.search, "select-rho", leaky=True, **facts)
+    finish(run.search, "select-rho", **{**honest["rho"], "leaky": True})
     leaky = summary_of(tmp_path)
     assert honest["cautions"] == []
     assert "The search for rho is leaky" in leaky["cautions"][0]

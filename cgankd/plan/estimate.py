@@ -24,7 +24,6 @@ from cgankd.models.architectures import Architecture
 from cgankd.models.autoencoder import SparseDecoder
 from cgankd.models.saved import num_parameters
 from cgankd.plan.evaluation import evaluated_specs
-from cgankd.plan.stages import chain_of
 from cgankd.plan.students import (
     StudentSpec,
     search_rows,
@@ -82,8 +81,7 @@ def costs(job: Job, label: dict[str, Any]) -> list[Cost]:
     if types := preset.evaluate.types:
         classifier = architectures.cnn(types.network, side, TYPES, CONSTANTS)
         rows.append(_supervised("evaluate", "types", classifier, types, side))
-    chain = {stage.name for stage in chain_of(preset)}
-    return [row for row in rows + _students(job, task) if row.stage in chain]
+    return rows + _students(job, task)
 
 
 def pool_bytes(preset: Preset, label: dict[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""The table of stages: what each reads and makes, and whether a preset has it."""
+"""The table of stages, in their order: what each reads and makes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,10 +13,6 @@ from cgankd.preset import Preset
 from cgankd.runs import Artefact, RunFolder
 
 Read = tuple[str, Callable[[], Artefact]]  # a command, and the artefact of it that is read
-
-
-def _always(preset: Preset) -> bool:
-    return True
 
 
 def _nothing(job: Job) -> list[Read]:
@@ -62,7 +58,6 @@ class Stage:
     records: Callable[[RunFolder, Preset], Sequence[Path]]  # what it makes, whoever asks
     plan: Callable[[Job], Sequence[Artefact]]  # with what it is made from; UserError without inputs
     has_students: bool = False  # whole students are shared out to processes
-    belongs: Callable[[Preset], bool] = _always  # to the chain of a preset
 
     @property
     def module(self) -> str:
@@ -120,8 +115,3 @@ STAGES = {
         ),
     )
 }
-
-
-def chain_of(preset: Preset) -> list[Stage]:
-    """The stages of a preset, in their order."""
-    return [stage for stage in STAGES.values() if stage.belongs(preset)]
