@@ -134,12 +134,13 @@ def generate(options: Options, export: Export = None) -> None:
 
 @takes_options(app, "evaluate", CHAIN)
 def evaluate(options: Options) -> None:
-    """Score the fakes of a continuous label in windows of it.
+    """Score the fakes: are they any good, and which setting to change where they are not.
 
     \b
-    cgankd evaluate -p digits-angle
+    cgankd evaluate
+    cgankd evaluate -s evaluate.student=none      # without students of fakes alone
 
-    Prints the path of the record.
+    Says it in words, and prints the path of the record.
     """
     _stage("evaluate", options, lambda job: [job.run.evaluation])
 

@@ -40,8 +40,7 @@ def _note(tables: list[StudentTable], job: Job) -> None:
         console.warn(f"rho is none, or distill.nfake 0: {names} train without fakes")
     elif not job.overrides.fakes and _none_won(job):
         console.warn(
-            "no fakes were better than any rho on validation rows: +fake methods are not "
-            "recommended"
+            "fakes were no better than none on validation rows: +fake methods are not recommended"
         )
 
 

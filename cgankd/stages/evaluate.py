@@ -61,7 +61,7 @@ def run(job: Job, machine: Machine) -> None:
         pairs = _pairs(source, pool, plan.evaluated(preset), teacher, classifier, preset.seed)
         centers, radius = _windows(preset.evaluate, pool.label)
         asked = np.unique(pool.columns["labels"]).tolist()
-        rows = _rows(pairs, centers, radius, asked, extractor, preset.seed)
+        rows = _rows(pairs, preset.evaluate, pool.label, asked, extractor, preset.seed)
         alone = _alone(artefact, rows, source)
         ratio = _ratio(job)
         by_name = {row["row"]: row for row in rows}
@@ -77,8 +77,7 @@ def run(job: Job, machine: Machine) -> None:
             features={"network": described["name"], "size": described["size"]},
             judge=preset.generate.teacher,
             unit=pool.label.score_unit,
-            names=[make_task(source.label).name(label) for label in asked],
-            radius=_unscaled(radius, preset.evaluate, pool.label) if centers else None,
+            radius=radius if centers else None,
             centers=len(centers) or None,
             protocol={"seed": preset.seed, "neighbours": NEIGHBOURS, "most": MOST},
             leaky=source.leaky,
@@ -151,24 +150,20 @@ def _pairs(
 
 
 def _windows(settings: Evaluate, label: Label) -> tuple[list[float], float]:
-    """The centres of the windows of a continuous label and their radius, scaled to [0, 1]; of
-    labels that are few there are none.
+    """The centres of the windows of a continuous label, scaled to [0, 1], and their radius in its
+    unit; of labels that are few there are none.
     """
     if label.discrete:
         return [], 0.0
-    radius = settings.radius / (label.high - label.low) if settings.radius else 1 / NARROW
-    return evenly(settings.centers or CENTERS, radius), radius
-
-
-def _unscaled(radius: float, settings: Evaluate, label: Label) -> float:
-    """The radius in the label's unit, as the preset has it if it does."""
-    return settings.radius or radius * (label.high - label.low)
+    span = label.high - label.low
+    radius = settings.radius or span / NARROW
+    return evenly(settings.centers or CENTERS, radius / span), radius
 
 
 def _rows(
     pairs: dict[str, tuple[Group, Group]],
-    centers: list[float],
-    radius: float,
+    settings: Evaluate,
+    label: Label,
     asked: list[float],
     extractor: nn.Module,
     seed: int,
@@ -180,6 +175,8 @@ def _rows(
     def features(images: Tensor) -> Tensor:
         return outputs_of(extractor, Images(images, images))
 
+    centers, radius = _windows(settings, label)
+    scaled = radius / (label.high - label.low) if centers else 0.0
     others, unseen = pairs[REAL]
     shared: dict[str, Any] = {"judge": Judge(features, seed), "like": unseen}
     usual = nearest(unseen.images(), others.images()).median().item()
@@ -190,15 +187,25 @@ def _rows(
                 {
                     "row": name,
                     "num": len(fake),
-                    "label_score": None if fake.errors is None else over(fake.errors.tolist()),
+                    "label_score": _label_score(fake, label),
                     "overall": overall(real, fake, usual=usual, **shared),
-                    "sliding": compare(real, fake, centers, radius, **shared),
+                    "sliding": compare(real, fake, centers, scaled, **shared),
                     "intra": compare(real, fake, asked, 0.0, **shared),
                     "alone": None,
                 }
             )
             show(len(rows), "")
     return rows
+
+
+def _label_score(fake: Group, label: Label) -> Row | None:
+    """The mean error and its deviation; of what is right or wrong, the share of wrong ones says
+    all.
+    """
+    if fake.errors is None:
+        return None
+    scores = over(fake.errors.tolist())
+    return {**(scores or {}), "deviation": None} if label.distribution else scores
 
 
 def _alone(artefact: StudentTable, rows: list[Row], source: Source) -> dict[str, Any] | None:
