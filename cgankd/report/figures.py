@@ -145,7 +145,7 @@ def search(rows: list[dict[str, Any]], chosen: dict[str, Any], axis: str) -> "Fi
     """The search for rho and the share of fakes: the paired difference to no fakes and its standard
     error per candidate, the chosen one filled, the line no fakes.
     """
-    figure, (axes,) = _panels(1, 2.8, width=2.6 + 0.75 * len(rows))
+    figure, (axes,) = _panels(1, 3.0, width=2.6 + 0.75 * len(rows))
     none_won = chosen["rho"] is None
     name = "no fakes (chosen)" if none_won else "no fakes"
     line = BLUE if none_won else GREY

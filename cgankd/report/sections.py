@@ -26,6 +26,7 @@ def section(records: RunRecords, summary: Summary) -> list[Block]:
         "curves": _curves,
         "ablation": _ablation,
         "published": _published,
+        "evaluation": _evaluation,
         "rho": _search,
         "teachers": _teachers,
     }
@@ -137,7 +138,7 @@ def _differences(summary: Summary) -> list[Block]:
     rows = [row for row in search["table"] if row["difference"] is not None]
     if not rows:
         return []
-    axis = f"difference in {metric(summary, 'validation')}"
+    axis = f"{metric(summary, 'validation')}\nagainst no fakes"
     chosen = {key: search[key] for key in ("rho", "share")}
     caption = (
         "Paired difference to students of the same seeds without fakes on the validation rows, "
@@ -162,9 +163,7 @@ def _fakes(records: RunRecords, facts: FakePool, summary: Summary) -> list[Block
         relabel="hard" if relabel == "keep" else relabel,  # shown where it is off, too
     )
     columns = records.preset.report.columns
-    evaluation = _evaluation(summary) if summary["evaluation"] else []
     return [
-        *evaluation,
         Heading("Fakes"),
         Text(_pool_facts(summary)),
         Sheets(
@@ -287,7 +286,7 @@ def _by_label(summary: Summary) -> list[Block]:
     raw = {row["row"]: row for row in evaluated["rows"]}.get(RAW, {"sliding": None, "intra": None})
     found = raw["sliding"] or raw["intra"]
     windows: list[Row] = (found or {}).get("parts") or []
-    if not any(part["variance"] for part in windows):
+    if not (pool and any(part["variance"] is not None for part in windows)):
         return []
     label = make_label(pool["label"])
     centers = [part["center"] for part in windows]

@@ -32,7 +32,7 @@ def methods(summary: Summary) -> Table:
 def ablation(summary: Summary) -> Table:
     """Each step of the method with the statistics of the method table."""
     rows = summary["ablation"]
-    return _scores(summary, rows, {"step": [row["method"] for row in rows]})
+    return _scores(summary, rows, {"step": [_step(row["method"], summary["idle"]) for row in rows]})
 
 
 def _scores(summary: Summary, rows: list[Row], words: dict[str, list[str]]) -> Table:
@@ -151,7 +151,8 @@ def search(summary: Summary) -> Table:
         "vs no fakes": [difference(summary, row) for row in rows],
         "seeds": [str(row["num"]) for row in rows],
     }
-    chosen = [row["rho"] == summary["rho"]["rho"] for row in rows]
+    keys = ("rho", "share")
+    chosen = [all(row[key] == summary["rho"][key] for key in keys) for row in rows]
     return Table(columns, marks=[dict.fromkeys(columns, "chosen") if it else {} for it in chosen])
 
 
@@ -237,6 +238,7 @@ def _without_empty(columns: dict[str, list[str]]) -> Table:
 
 
 def _step(name: str, idle: str) -> str:
+    """A step of the method, marked where it is subsampling by a ratio that has learned nothing."""
     return f"{name} (idle)" if idle and name == "+ subsampling" else name
 
 

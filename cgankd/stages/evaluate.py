@@ -326,7 +326,8 @@ def _missing(settings: Evaluate, source: Source, label: Label, rows: list[Row]) 
 def _say(rows: list[Row], unit: str, findings: list[verdict.Finding]) -> None:
     """The scores as far as a terminal holds them, and what they mean."""
     header = ["fakes", "variance", f"alone ({unit})", "FID", "density", "coverage", "copies"]
-    console.table("Fakes, as unseen real images at best", header, [_cells(row) for row in rows])
+    title = "Fakes against training images (the first row is the best to hope for)"
+    console.table(title, header, [_cells(row) for row in rows])
     for finding in findings:
         (console.warn if finding.is_fault else console.say)(finding.text)
 
