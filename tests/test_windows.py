@@ -153,6 +153,14 @@ def test_copies_are_nearer_to_a_real_image_than_half_of_what_is_usual():
     assert "variance" not in found, "of labels together it says nothing"
 
 
+def test_one_image_has_no_distance_and_no_image_nothing():
+    real, one = group([0.0, 1.0, 0.5], [100, 150, 200]), group([0.5], [120])
+    alone = overall(real, one, judge=JUDGE, like=one, usual=10.0)
+    assert (alone["fid"], alone["matched"], alone["nearest"]) == (None, None, 20)
+    none = Group(one.pixels, one.rows[:0], one.labels[:0])
+    assert overall(real, none, judge=JUDGE, like=one, usual=10.0) is None
+
+
 def test_of_very_many_images_some_are_drawn_by_the_seed():
     whole = group([0.5] * 100, list(range(100)))
     some = whole.some(10, torch.Generator().manual_seed(3))

@@ -137,13 +137,17 @@ def _distances(
 ) -> dict[str, float | None]:
     """What features say: of all images, and of `num` fakes."""
     one, two = judge.features(real.images()), judge.features(fake.images())
-    scores: dict[str, float | None] = dict.fromkeys(("matched", "density", "coverage"))
+    names = ("fid", "matched", "density", "coverage")
+    scores: dict[str, float | None] = dict.fromkeys(names)
+    if min(len(one), len(two)) < FEWEST:
+        return scores
+    scores["fid"] = frechet(one, two)
     if num >= FEWEST:
         drawn = two[torch.randperm(len(two), generator=draws)[:num].to(two.device)]
         scores["matched"] = frechet(one, drawn)
         if found := density_and_coverage(one, drawn):
             scores["density"], scores["coverage"] = found
-    return {"fid": frechet(one, two), **scores}
+    return scores
 
 
 def _variance(real: Group, fake: Group, num: int, draws: torch.Generator) -> float | None:
@@ -159,11 +163,14 @@ def _variance(real: Group, fake: Group, num: int, draws: torch.Generator) -> flo
 
 def overall(
     real: Group, fake: Group, *, judge: Judge, like: Group, usual: float
-) -> dict[str, float | None]:
+) -> dict[str, float | None] | None:
     """The distances of all labels together, at the counts of `compare`, and how near fakes are to
     real images: "nearest", the median distance in grey levels of a fake to the nearest real image,
-    and "copies", the share of fakes that are nearer than half the `usual` distance.
+    and "copies", the share of fakes that are nearer than half the `usual` distance. None without
+    fakes.
     """
+    if not len(fake):
+        return None
     draws = judge.draws("all")
     some = fake.some(MOST, draws)
     apart = nearest(some.images(), real.images())

@@ -203,7 +203,7 @@ class Windows:
 class Overall:
     """Scores of all labels together."""
 
-    fid: float
+    fid: float | None
     matched: float | None
     density: float | None
     coverage: float | None

@@ -195,7 +195,16 @@ def _rows(
                 }
             )
             show(len(rows), "")
+    _drop_parts(rows, "intra" if label.discrete else "sliding")
     return rows
+
+
+def _drop_parts(rows: list[Row], shown: str) -> None:
+    """Drops the single windows but those that are shown: there may be thousands."""
+    for row in rows:
+        for kind in ("sliding", "intra"):
+            if row[kind] and (row["row"], kind) != (RAW, shown):
+                del row[kind]["parts"]
 
 
 def _label_score(fake: Group, label: Label) -> Row | None:
@@ -333,11 +342,11 @@ def _say(rows: list[Row], unit: str, findings: list[verdict.Finding]) -> None:
 
 
 def _cells(row: Row) -> list[str]:
-    found, windows = row["overall"], row["sliding"] or row["intra"] or {}
+    found, windows = row["overall"] or {}, row["sliding"] or row["intra"] or {}
     numbers = [
         mean_of(windows.get("variance")),
         row["alone"],
-        *(found[name] for name in ("matched", "density", "coverage")),
+        *(found.get(name) for name in ("matched", "density", "coverage")),
     ]
     shown = ["-" if number is None else f"{number:.3g}" for number in numbers]
-    return [row["row"], *shown, f"{found['copies']:.0%}"]
+    return [row["row"], *shown, f"{found['copies']:.0%}" if found else "-"]
