@@ -27,6 +27,7 @@ class Overrides:
     method: str | None = None  # one in the place of the preset's
     student: str | None = None  # one of distill.pairs
     rho: str | None = None  # a number, or none
+    share: float | None = None  # of fakes in a batch
     fakes: str | None = None  # a file of fakes in the place of the pool
     ablation: bool = False
     imports: dict[str, ImportFile] = field(default_factory=dict)  # by the part to import

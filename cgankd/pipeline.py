@@ -36,11 +36,10 @@ def build_stage(name: str, job: Job) -> list[Path]:
 
 def build_chain(job: Job, *, ablation: bool = False) -> Path:
     """Makes what is missing or out of date in the whole chain, nothing else; the page."""
-    chain = plan.chain_of(job.preset)
     if not job.run.root.exists():
-        chain[0].plan(job)  # data that cannot be read are told before a folder is made
+        _first().plan(job)  # data that cannot be read are told before a folder is made
     with _writing(job):
-        for stage in chain:
+        for stage in STAGES.values():
             _build(stage, job, whole_chain=True)
         if ablation:
             _build(STAGES["distill"], job.asking(ablation=True), whole_chain=True)
@@ -51,7 +50,7 @@ def build_chain(job: Job, *, ablation: bool = False) -> Path:
 
 def states(job: Job) -> dict[str, str]:
     """For --dry-run: what each stage would do."""
-    return {stage.name: _state(stage, job) for stage in plan.chain_of(job.preset)}
+    return {stage.name: _state(stage, job) for stage in STAGES.values()}
 
 
 def _state(stage: Stage, job: Job) -> str:
@@ -71,8 +70,7 @@ def check(name: str | None, job: Job) -> None:
     anything is trained.
     """
     if name is None:
-        first = plan.chain_of(job.preset)[0]
-        first.plan(job)  # the data are read, and what follows is made by what comes before it
+        _first().plan(job)  # the data are read, and what follows is made by what comes before it
         return
     plan.check_inputs(name, job)
     for artefact in STAGES[name].plan(job):
@@ -112,6 +110,10 @@ def _is_small(job: Job) -> bool:
 
     label = known_label(job)
     return label is not None and estimate.is_small(job.preset, label)
+
+
+def _first() -> Stage:
+    return next(iter(STAGES.values()))
 
 
 # One stage

@@ -2,8 +2,6 @@
 
 from cgankd.plan.artefacts import (
     dre,
-    evaluated,
-    evaluation,
     gan,
     pool,
     pool_networks,
@@ -11,8 +9,9 @@ from cgankd.plan.artefacts import (
     teachers,
 )
 from cgankd.plan.chain import STALE, NotBuilt, check_inputs, waits
+from cgankd.plan.evaluation import RAW, REAL, evaluated, evaluation
 from cgankd.plan.imports import gan_parts, import_files, import_of
-from cgankd.plan.stages import STAGES, Stage, chain_of
+from cgankd.plan.stages import STAGES, Stage
 from cgankd.plan.students import (
     HEAD,
     Student,
@@ -26,6 +25,8 @@ from cgankd.plan.students import (
 
 __all__ = [
     "HEAD",
+    "RAW",
+    "REAL",
     "STAGES",
     "STALE",
     "NotBuilt",
@@ -34,7 +35,6 @@ __all__ = [
     "StudentPlanner",
     "StudentSpec",
     "StudentTable",
-    "chain_of",
     "check_inputs",
     "distilled",
     "dre",

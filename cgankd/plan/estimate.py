@@ -25,13 +25,13 @@ from cgankd.models import GANS, architectures, make_network
 from cgankd.models.architectures import Architecture
 from cgankd.models.autoencoder import SparseDecoder
 from cgankd.models.saved import num_parameters
-from cgankd.plan.stages import chain_of
+from cgankd.plan.evaluation import evaluated_specs
 from cgankd.plan.students import (
     StudentSpec,
     search_rows,
-    selections_of,
     steps_of,
     wanted,
+    without_search,
 )
 from cgankd.preset import METHODS, Preset, Training
 from cgankd.task import Task, make_task
@@ -81,8 +81,7 @@ def costs(job: Job, label: dict[str, Any]) -> list[Cost]:
     out as small.
     """
     preset, task = job.preset, make_task(label)
-    chain = {stage.name for stage in chain_of(preset)}
-    return [row for row in _networks(preset, task) + _students(job, task) if row.stage in chain]
+    return _networks(preset, task) + _students(job, task)
 
 
 def _networks(preset: Preset, task: Task) -> list[Cost]:
@@ -97,7 +96,7 @@ def _networks(preset: Preset, task: Task) -> list[Cost]:
     if not features.network:
         rows.append(_decoder(preset))
     rows.append(_ratio(preset, task))
-    if preset.evaluate and (types := preset.evaluate.types):
+    if types := preset.evaluate.types:
         classifier = architectures.cnn(types.network, side, TYPES, CONSTANTS)
         rows.append(_supervised("evaluate", "types", classifier, types, side))
     return rows
@@ -201,10 +200,15 @@ def _cost(
 
 def _students(job: Job, task: Task) -> list[Cost]:
     """Students alike but for their seeds are one row."""
-    if not _rho_is_known(job):
-        job = job.asking(rho=str(max(job.preset.search.grid)))
+    if not _is_known(job):
+        job = without_search(job)
     rows = []
-    for stage, specs in {"select-rho": _searched(job), "distill": wanted(job)}.items():
+    asked = {
+        "evaluate": evaluated_specs(job.preset),
+        "select-rho": _searched(job),
+        "distill": wanted(job),
+    }
+    for stage, specs in asked.items():
         before = [spec.spec_before for spec in specs if spec.spec_before]
         every = [spec for spec in dict.fromkeys([*before, *specs]) if not spec.is_head]
         num = Counter(_student(stage, replace(spec, seed=0), job, task) for spec in every)
@@ -223,7 +227,8 @@ def _student(stage: str, spec: StudentSpec, job: Job, task: Task) -> Cost:
         pool = _pool_size(preset, task)
         fakes = min(spec.selection.num or pool, round(pool * spec.selection.rho))
     real = num_real(spec, job) if distill.epochs else 0  # else they do not matter
-    suffix = "+fake" if spec.selection else ""
+    suffix = "+fake" * bool(spec.selection) + " alone" * spec.alone
+    epochs = None if spec.alone or spec.steps else distill.epochs
     return _supervised(
         stage,
         f"{spec.network} {spec.method}{suffix}",
@@ -231,7 +236,7 @@ def _student(stage: str, spec: StudentSpec, job: Job, task: Task) -> Cost:
         distill,
         preset.data.size,
         views=METHODS[spec.method].views,
-        steps=steps_of(distill, distill.epochs, real + fakes),
+        steps=spec.steps or steps_of(distill, epochs, real + fakes),
     )
 
 
@@ -247,9 +252,10 @@ def num_real(spec: StudentSpec, job: Job) -> int:
     return numbers[0] + (numbers[1] if trains_on_all else 0)
 
 
-def _rho_is_known(job: Job) -> bool:
+def _is_known(job: Job) -> bool:
+    """Whether rho and the share of fakes are those that the students will be trained with."""
     try:
-        selections_of(job)
+        wanted(job)
     except UserError:
         return False
     return True

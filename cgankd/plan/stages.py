@@ -1,4 +1,4 @@
-"""The table of stages: what each reads and makes, and whether a preset has it."""
+"""The table of stages, in their order: what each reads and makes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,16 +6,13 @@ from functools import partial
 from pathlib import Path
 
 from cgankd.job import Job
-from cgankd.plan.artefacts import dre, evaluation, gan, pool, teacher, teachers
-from cgankd.plan.students import distilled, is_selected, search, wanted
+from cgankd.plan.artefacts import dre, gan, pool, teacher, teachers
+from cgankd.plan.evaluation import evaluation
+from cgankd.plan.students import distilled, is_selected, search, wanted, without_search
 from cgankd.preset import Preset
 from cgankd.runs import Artefact, RunFolder
 
 Read = tuple[str, Callable[[], Artefact]]  # a command, and the artefact of it that is read
-
-
-def _always(preset: Preset) -> bool:
-    return True
 
 
 def _nothing(job: Job) -> list[Read]:
@@ -39,16 +36,15 @@ def _judge(job: Job) -> Read:
 
 
 def _for_students(job: Job) -> list[Read]:
-    """What the students of a call learn from; which they are is asked of a rho that stands for the
-    one that is not known yet.
+    """What the students of a call learn from; which they are is asked of a rho and a share that
+    stand for those that are not known yet.
     """
-    selected = is_selected(job)
-    specs = wanted(job.asking(rho=str(max(job.preset.search.grid))) if selected else job)
+    specs = wanted(without_search(job))
     networks = dict.fromkeys(spec.teacher for spec in specs if spec.teacher)
     read: list[Read] = [("train-teacher", partial(teacher, network, job)) for network in networks]
     if any(spec.selection and not spec.fakes_file for spec in specs):
         read.append(_pool(job))
-        if selected:
+        if is_selected(job):
             read.append(("select-rho", lambda: search(job)))
     return read
 
@@ -62,7 +58,6 @@ class Stage:
     records: Callable[[RunFolder, Preset], Sequence[Path]]  # what it makes, whoever asks
     plan: Callable[[Job], Sequence[Artefact]]  # with what it is made from; UserError without inputs
     has_students: bool = False  # whole students are shared out to processes
-    belongs: Callable[[Preset], bool] = _always  # to the chain of a preset
 
     @property
     def module(self) -> str:
@@ -102,7 +97,7 @@ STAGES = {
             reads=lambda job: [_judge(job), _dre(job), _pool(job)],
             records=lambda run, preset: [run.evaluation],
             plan=lambda job: [evaluation(job)],
-            belongs=lambda preset: preset.evaluate is not None,
+            has_students=True,
         ),
         Stage(
             "select-rho",
@@ -120,8 +115,3 @@ STAGES = {
         ),
     )
 }
-
-
-def chain_of(preset: Preset) -> list[Stage]:
-    """The stages of a preset, in their order."""
-    return [stage for stage in STAGES.values() if stage.belongs(preset)]

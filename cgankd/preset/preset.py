@@ -36,7 +36,7 @@ class Preset(Settings):
     teacher: TeacherSettings
     dre: Dre
     generate: Generate
-    evaluate: Evaluate | None = None
+    evaluate: Evaluate = Evaluate()
     search: Search = Field(alias="rho")
     distill: Distill
     report: Report = Report()
@@ -82,7 +82,9 @@ class Preset(Settings):
                 "dre.features.network: needed for class labels, absent for a continuous label"
             )
         only = {
-            "evaluate": self.evaluate is not None,
+            "evaluate.radius": self.evaluate.radius is not None,
+            "evaluate.centers": self.evaluate.centers is not None,
+            "evaluate.types": self.evaluate.types is not None,
             "dre.vicinity": self.dre.vicinity is not None,
             "distill.filter_bins": self.distill.filter_bins > 1,
             'distill.relabel = "unclipped"': self.distill.relabel == "unclipped",
@@ -130,7 +132,7 @@ def check_labels(preset: Preset, facts: dict[str, Any] | None) -> None:
         return
     label = make_label(facts)
     low, high, span = label.low, label.high, label.high - label.low
-    if preset.evaluate and 2 * preset.evaluate.radius > span:
+    if preset.evaluate.radius and 2 * preset.evaluate.radius > span:
         raise UserError(
             f"preset {preset.name}: evaluate.radius = {preset.evaluate.radius:g}, but the range "
             f"of the label is [{low:g}, {high:g}]",
