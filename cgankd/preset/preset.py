@@ -87,7 +87,8 @@ class Preset(Settings):
             "evaluate.types": self.evaluate.types is not None,
             "dre.vicinity": self.dre.vicinity is not None,
             "distill.filter_bins": self.distill.filter_bins > 1,
-            'distill.relabel = "unclipped"': self.distill.relabel == "unclipped",
+            f'distill.relabel = "{self.distill.relabel}"': self.distill.relabel
+            in ("unclipped", "mean"),
         }
         if self.gan.diversity and embedded:
             raise ValueError(f"gan.diversity is for class labels, and this one is {label.noun}")
