@@ -188,7 +188,7 @@ def test_the_batch_script_of_the_documents_requeues_what_was_stopped(tmp_path):
     text = (Path(__file__).parent.parent / "presets" / "README.md").read_text()
     script = re.search(r"    #!/bin/sh\n(?:    .*\n|\n)+", text)
     assert script, "the documents have a script"
-    lines = textwrap.dedent(script.group())
+    lines = textwrap.dedent(script.group()).replace("--num-processes 4", "")  # cores it may lack
     (tmp_path / "job.sh").write_text(lines)
     file = tmp_path / "mine.toml"
     file.write_text(preset.dump(toy.settings("digits", "gan.steps=60")))
