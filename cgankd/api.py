@@ -59,6 +59,7 @@ class Run:
         rho: float | str | None = None,
         fakes: str | Path | None = None,
         ablation: bool = False,
+        curve: str | None = None,
         imports: Sequence[str] = (),
         rebuild: bool = False,
     ) -> list[Path]:
@@ -72,6 +73,7 @@ class Run:
             rho=None if rho is None else str(rho),
             fakes=None if fakes is None else str(Path(fakes).absolute()),
             ablation=ablation,
+            curve=curve,
             imports=plan.import_files(stage or "", list(imports), self.preset) if imports else {},
         )
         if stage is None:

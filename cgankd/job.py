@@ -29,6 +29,7 @@ class Overrides:
     rho: str | None = None  # a number, or none
     fakes: str | None = None  # a file of fakes in the place of the pool
     ablation: bool = False
+    curve: str | None = None  # steps=N,N,...: students of each number of steps
     imports: dict[str, ImportFile] = field(default_factory=dict)  # by the part to import
 
 

@@ -123,7 +123,7 @@ def test_the_options_of_the_command_are_the_agreed_ones():
         "dry_run",
     }
     own = {
-        "distill": {"method", "student", "rho", "fake", "ablation"},
+        "distill": {"method", "student", "rho", "fake", "ablation", "curve"},
         "generate": {"export"},
         "run": {"ablation"},
         **{name: {"imports"} for name in ("train-gan", "train-teacher", "fit-dre")},

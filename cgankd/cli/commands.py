@@ -14,6 +14,7 @@ from cgankd.cli import tools
 from cgankd.cli.options import (
     WHERE,
     Ablation,
+    Curve,
     Export,
     FakesFile,
     Imports,
@@ -170,12 +171,14 @@ def distill(
     rho: Rho = None,
     fake: FakesFile = None,
     ablation: Ablation = False,
+    curve: Curve = None,
 ) -> None:
     """Train the students of the methods, each seed.
 
     \b
     cgankd distill --method takd+fake             # one more method
     cgankd distill --ablation                     # what each step of cGAN-KD adds
+    cgankd distill --curve steps=200,800,2400     # when do students profit?
     cgankd distill -m fake --fake theirs.h5 --rebuild
 
     Prints the path of each method's results.
@@ -195,6 +198,7 @@ def distill(
         rho=rho,
         fakes=str(fake.absolute()) if fake else None,
         ablation=ablation,
+        curve=curve,
     )
 
 

@@ -166,6 +166,14 @@ Ablation = Annotated[
         rich_help_panel=WHAT,
     ),
 ]
+Curve = Annotated[
+    str | None,
+    typer.Option(
+        "--curve",
+        help="Error on validation rows by the students' steps, e.g. steps=200,800,2400.",
+        rich_help_panel=WHAT,
+    ),
+]
 
 
 def takes_options(app: typer.Typer, name: str, panel: str) -> Callable[..., Callable[..., None]]:

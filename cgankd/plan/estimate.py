@@ -231,7 +231,7 @@ def _student(stage: str, spec: StudentSpec, job: Job, task: Task) -> Cost:
         distill,
         preset.data.size,
         views=METHODS[spec.method].views,
-        steps=steps_of(distill, distill.epochs, real + fakes),
+        steps=spec.steps or steps_of(distill, distill.epochs, real + fakes),
     )
 
 
