@@ -124,7 +124,7 @@ def test_the_options_of_the_command_are_the_agreed_ones():
     }
     own = {
         "distill": {"method", "student", "rho", "fake", "ablation", "curve"},
-        "generate": {"export"},
+        "generate": {"export", "images", "label_by_teacher"},
         "run": {"ablation"},
         **{name: {"imports"} for name in ("train-gan", "train-teacher", "fit-dre")},
     }

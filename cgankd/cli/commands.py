@@ -5,6 +5,7 @@ built.
 import sys
 import typing
 from collections.abc import Callable
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,8 +18,10 @@ from cgankd.cli.options import (
     Curve,
     Export,
     FakesFile,
+    ImagesPlace,
     Imports,
     Json,
+    LabelByTeacher,
     MethodName,
     Options,
     Quiet,
@@ -112,11 +115,17 @@ def fit_dre(options: Options, imports: Imports = []) -> None:  # noqa: B006
 
 
 @takes_options(app, "generate", CHAIN)
-def generate(options: Options, export: Export = None) -> None:
-    """Draw, subsample and score the fake pool.
+def generate(
+    options: Options,
+    images: ImagesPlace = None,
+    label_by_teacher: LabelByTeacher = False,
+    export: Export = None,
+) -> None:
+    """Draw, subsample and score the fake pool, or make it of images that others have drawn.
 
     \b
     cgankd generate --export fakes.h5
+    cgankd generate --images drawn -s dre=none    # none is subsampled: no density ratio is needed
 
     Prints the path of its record.
     """
@@ -129,6 +138,10 @@ def generate(options: Options, export: Export = None) -> None:
             fakes.export(fakes.Pool(job.run.pool), everything, export)
         return [job.run.pool]
 
+    if images:
+        options.set = [*options.set, f"generate.images={dumps(str(images.absolute()))}"]
+    if label_by_teacher:
+        options.set = [*options.set, "generate.label_by_teacher=true"]
     _stage("generate", options, result)
 
 

@@ -123,6 +123,24 @@ Imports = Annotated[
         rich_help_panel=WHAT,
     ),
 ]
+ImagesPlace = Annotated[
+    Path | None,
+    typer.Option(
+        "--images",
+        help="Images that others have drawn in the place of the GAN's: class folders, or FILE.h5 "
+        "with fake_images, fake_labels. Same as --set generate.images=PATH.",
+        rich_help_panel=WHAT,
+    ),
+]
+LabelByTeacher = Annotated[
+    bool,
+    typer.Option(
+        "--label-by-teacher",
+        help="The images have no labels: the teacher gives them. Same as --set "
+        "generate.label_by_teacher=true.",
+        rich_help_panel=WHAT,
+    ),
+]
 Export = Annotated[
     Path | None,
     typer.Option(

@@ -102,7 +102,7 @@ def features(preset: Preset, outputs: int, constants: Constants) -> Architecture
 
 def ratio(preset: Preset, num_classes: int) -> Architecture:
     """The density ratio on those features."""
-    dre, embedding = preset.dre, preset.gan.embedding
+    dre, embedding = preset.dre, preset.embedding
     return {
         "name": "ratio",
         "layers": dre.network,

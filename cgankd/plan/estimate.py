@@ -87,16 +87,12 @@ def costs(job: Job, label: dict[str, Any]) -> list[Cost]:
 
 def _networks(preset: Preset, task: Task) -> list[Cost]:
     """Those of all stages but the students'."""
-    side, features = preset.data.size, preset.dre.features
-    rows = [*_gan(preset, task)]
+    side = preset.data.size
+    rows = [*_gan(preset, task)] if preset.gan_if_any else []
     for name in preset.teacher.networks:
         teacher = architectures.cnn(name, side, task.outputs, CONSTANTS, preset.teacher.head)
         rows.append(_supervised("train-teacher", name, teacher, preset.teacher, side))
-    extractor = architectures.features(preset, task.outputs, CONSTANTS)
-    rows.append(_supervised("fit-dre", "features", extractor, features, side))
-    if not features.network:
-        rows.append(_decoder(preset))
-    rows.append(_ratio(preset, task))
+    rows += _density_ratio(preset, task) if preset.dre_if_any else []
     if preset.evaluate and (types := preset.evaluate.types):
         classifier = architectures.cnn(types.network, side, TYPES, CONSTANTS)
         rows.append(_supervised("evaluate", "types", classifier, types, side))
@@ -139,6 +135,14 @@ def _gan(preset: Preset, task: Task) -> list[Cost]:
         disk = FLOAT * size
         rows.append(Cost("train-gan", name, 1, size, steps, gan.batch, memory, disk, operations))
     return rows
+
+
+def _density_ratio(preset: Preset, task: Task) -> list[Cost]:
+    features, side = preset.dre.features, preset.data.size
+    extractor = architectures.features(preset, task.outputs, CONSTANTS)
+    rows = [_supervised("fit-dre", "features", extractor, features, side)]
+    rows += [] if features.network else [_decoder(preset)]
+    return [*rows, _ratio(preset, task)]
 
 
 def _condition(num: int, wide: int) -> Tensor:

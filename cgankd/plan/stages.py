@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from cgankd.job import Job
-from cgankd.plan.artefacts import dre, evaluation, gan, pool, teacher, teachers
+from cgankd.plan.artefacts import dre, evaluation, gan, pool, pool_networks, teacher, teachers
 from cgankd.plan.students import distilled, is_selected, search, wanted
 from cgankd.preset import Preset
 from cgankd.runs import Artefact, RunFolder
@@ -32,6 +32,19 @@ def _dre(job: Job) -> Read:
 
 def _pool(job: Job) -> Read:
     return "generate", lambda: pool(job)
+
+
+def _fakes_for_ratio(job: Job) -> list[Read]:
+    """The GAN; drawn images need none, and where they have no labels, the teacher gives them."""
+    settings = job.preset.generate
+    if settings.images is None:
+        return [_gan(job)]
+    return [_judge(job)] if settings.label_by_teacher else []
+
+
+def _for_pool(job: Job) -> list[Read]:
+    reads = {"train-gan": _gan, "train-teacher": _judge, "fit-dre": _dre}
+    return [reads[command](job) for command in pool_networks(job)]
 
 
 def _judge(job: Job) -> Read:
@@ -78,6 +91,7 @@ STAGES = {
             reads=_nothing,
             records=lambda run, preset: [run.gan],
             plan=lambda job: [gan(job)],
+            belongs=lambda preset: preset.generate.images is None,
         ),
         Stage(
             "train-teacher",
@@ -87,13 +101,14 @@ STAGES = {
         ),
         Stage(
             "fit-dre",
-            reads=lambda job: [_gan(job)],
+            reads=_fakes_for_ratio,
             records=lambda run, preset: [run.dre],
             plan=lambda job: [dre(job)],
+            belongs=lambda preset: preset.dre_if_any is not None,
         ),
         Stage(
             "generate",
-            reads=lambda job: [_gan(job), _judge(job), _dre(job)],
+            reads=_for_pool,
             records=lambda run, preset: [run.pool],
             plan=lambda job: [pool(job)],
         ),

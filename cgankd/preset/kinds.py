@@ -80,6 +80,7 @@ def check_batch(head: int | None, batch: int) -> None:
 
 
 Cnn = Annotated[str, AfterValidator(check_cnn)]
+Place = Annotated[str, Field(min_length=1), AfterValidator(check_shown)]
 Count = Annotated[int, Field(ge=1, le=10**8)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, le=10)]

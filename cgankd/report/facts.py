@@ -83,6 +83,8 @@ class FakePool(Labelled, Made):
     num_accepted: int
     labels: list[LabelHealth]
     error_unit: str
+    images: str = ""  # where others have drawn them; empty: the GAN of the run has
+    num_images: int = 0
 
     @property
     def names(self) -> list[str]:

@@ -189,9 +189,12 @@ def _opened(path: Path, facts: FakePool) -> Pool:
 def _pool_facts(summary: Summary) -> str:
     facts, ratio, bins = summary["pool"], summary["ratio"], summary["filter_bins"]
     each = f" in each of {bins} ranges of labels" if bins > 1 else ""
+    per_label = f"{facts['per_label']:,} per label"
+    if facts["images"]:
+        per_label = f"at most {per_label}, of {facts['num_images']:,} images in {facts['images']}"
     text = (
-        f"{facts['num_accepted']:,} fakes, {facts['per_label']:,} per label; {summary['filter']} "
-        f"filters, rho = {summary['rho_used']:g}{each}."
+        f"{facts['num_accepted']:,} fakes, {per_label}; {summary['filter']} filters, "
+        f"rho = {summary['rho_used']:g}{each}."
     )
     if ratio:
         share = f"effective sample share {ratio['effective_share']:.1%}"
