@@ -49,6 +49,7 @@ OWNERS = {
     "jinja2": {"report"},
     "PIL": {"data", "sources"},
     "torchvision": {"data", "models", "sources"},
+    "timm": {"models"},
     "sklearn": {"sources"},
     "scipy": {"sources"},
 }

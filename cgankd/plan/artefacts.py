@@ -53,9 +53,13 @@ def teacher(network: str, job: Job) -> Artefact:
     """One teacher, which does not depend on the others."""
     record = job.run.teacher(network)
     origin = imported(record, job, network)
-    settings = (
-        {} if origin else {"teacher": inputs.values(job.preset.teacher, without=["networks"])}
-    )
+    table = job.preset.teacher
+    ignored = ["networks", "tune", *([] if "/" in network else ["input_size"])]
+    settings: dict[str, Any] = {}
+    if not origin or table.tune:
+        settings = {"teacher": inputs.values(table, without=ignored)}
+    elif "/" in network:
+        settings = {"teacher": inputs.values(table, only=["input_size"])}
     made_from = {"network": network, **settings, **inputs.data(job), **origin}
     return Artefact(record, "train-teacher", made_from)
 

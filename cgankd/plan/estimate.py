@@ -90,7 +90,7 @@ def _networks(preset: Preset, task: Task) -> list[Cost]:
     side = preset.data.size
     rows = [*_gan(preset, task)] if preset.gan_if_any else []
     for name in preset.teacher.networks:
-        teacher = architectures.cnn(name, side, task.outputs, CONSTANTS, preset.teacher.head)
+        teacher = architectures.teacher(name, preset.teacher, side, task.outputs, CONSTANTS)
         rows.append(_supervised("train-teacher", name, teacher, preset.teacher, side))
     rows += _density_ratio(preset, task) if preset.dre_if_any else []
     if preset.evaluate and (types := preset.evaluate.types):

@@ -16,6 +16,7 @@ from cgankd.preset.kinds import (
     Fraction,
     Place,
     RatioName,
+    TeacherName,
     Weight,
 )
 
@@ -114,7 +115,7 @@ Labels = Annotated[
 class Generate(Settings):
     """The fake pool: draw, accept by the density ratio, score by the teacher."""
 
-    teacher: Cnn = Field(description="which of the teachers scores")
+    teacher: TeacherName = Field(description="which of the teachers scores")
     per_label: Count = Field(
         description="images to accept for each label; of drawn `images` at most so many"
     )
