@@ -125,6 +125,15 @@ def test_networks_that_are_none_are_refused_with_the_nearest_name(monkeypatch):
 def test_a_network_of_one_side_is_made_for_that_which_it_sees():
     network = make_network(architecture("timm/test_vit", input_size=64)).eval()
     assert network(torch.zeros(2, 3, 8, 8)).shape == (2, 3)
+    with pytest.raises(UserError, match="sees images of one side only"):
+        make_network(architecture("torchvision/maxvit_t", input_size=64))
+
+
+def test_a_network_that_looks_at_its_values_can_be_estimated():
+    with torch.device("meta"):
+        network = make_network(architecture("torchvision/regnet_y_400mf"))
+        assert network(torch.zeros(2, 3, 8, 8)).shape == (2, 3)
+    assert next(network.parameters()).is_meta
 
 
 def test_a_teacher_survives_being_saved(tmp_path):

@@ -49,7 +49,10 @@ class ForeignTrunk(nn.Module):
         known, (library, _, name) = facts(trunk), trunk.partition("/")
         sized = side if side != known.side and not known.resizable else None
         make = _make_timm if library == "timm" else _make_torchvision
-        self.model, self.num_features, self.classifier = make(name, sized)
+        wanted = torch.get_default_device()
+        with torch.device("cpu"):  # some look at values while they are made, and meta has none
+            model, self.num_features, self.classifier = make(name, sized)
+        self.model = model.to(wanted)
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.model(images)
@@ -141,12 +144,17 @@ def _torchvision_facts(name: str) -> Facts:
     if name not in known:
         raise _unknown("torchvision", name, known)
     seen = models.get_model_weights(name).DEFAULT.transforms()
-    return Facts(seen.crop_size[0], list(seen.mean), list(seen.std), not name.startswith("vit"))
+    resizable = not name.startswith(("vit", "maxvit"))
+    return Facts(seen.crop_size[0], list(seen.mean), list(seen.std), resizable)
 
 
 def _make_torchvision(name: str, side: int | None) -> tuple[nn.Module, int, str]:
     from torchvision import models
 
+    if side and not name.startswith("vit"):
+        raise UserError(
+            f"torchvision/{name} sees images of one side only", USAGE, "drop teacher.input_size"
+        )
     model = models.get_model(name, weights=None, **({"image_size": side} if side else {}))
     last, classifier = [
         (path, module)
