@@ -29,6 +29,7 @@ class Run:
         precision: str = "auto",
         num_processes: int = 1,
         deterministic: bool = False,
+        track: str | None = None,
     ) -> None:
         self._job = make_job(
             None if folder is None else Path(folder),
@@ -38,6 +39,7 @@ class Run:
             precision=precision,
             num_processes=num_processes,
             deterministic=deterministic,
+            track=track,
         )
 
     @property

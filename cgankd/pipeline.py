@@ -148,11 +148,14 @@ def _perform(name: str, job: Job) -> None:
     import torch
 
     from cgankd.training.machine import Machine
+    from cgankd.training.track import Tracker
 
     stage = STAGES[name]
     if not runs.is_written(job.run.root):  # a process that the holder of the lock has started
         runs.write_within(job.run.root)
     machine = Machine(job.device, job.precision, job.deterministic)
+    if job.track and console.is_first():
+        machine.tracker = Tracker(job.track, name, job.run.root, job.preset)
     threads = torch.get_num_threads()
     if machine.device.type == "cpu" and (stage.has_students or _is_small(job)):
         # Small networks gain nothing from a second thread, and what is made with one does not
@@ -160,8 +163,12 @@ def _perform(name: str, job: Job) -> None:
         torch.set_num_threads(1)
     try:
         importlib.import_module(stage.module).run(job, machine)
+        if job.track:
+            for artefact in stage.plan(job):
+                machine.tracker.measures(artefact.record.stem, runs.read_json(artefact.record))
     finally:
         torch.set_num_threads(threads)
+        machine.tracker.close()
 
 
 def _num_processes(stage: Stage, artefacts: Sequence[Artefact], job: Job) -> int:

@@ -118,6 +118,7 @@ def test_the_options_of_the_command_are_the_agreed_ones():
         "deterministic",
         "seed",
         "rebuild",
+        "track",
         "json",
         "quiet",
         "dry_run",

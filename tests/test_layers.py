@@ -50,6 +50,7 @@ OWNERS = {
     "PIL": {"data", "sources"},
     "torchvision": {"data", "models", "sources"},
     "timm": {"models"},
+    "trackio": {"training"},
     "sklearn": {"sources"},
     "scipy": {"sources"},
 }

@@ -5,7 +5,7 @@ import inspect
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import StrEnum, auto
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +27,13 @@ class Precision(StrEnum):
     auto = "auto"
     fp32 = "fp32"
     bf16 = "bf16"
+
+
+class Track(StrEnum):
+    tensorboard = auto()
+    trackio = auto()
+    wandb = auto()
+    mlflow = auto()
 
 
 PresetName = Annotated[
@@ -103,6 +110,12 @@ class Options:
             "--deterministic", help="Deterministic kernels on a GPU.", rich_help_panel=HOW
         ),
     ] = False
+    track: Annotated[
+        Track | None,
+        typer.Option(
+            help="Tell a tracker losses, measures and samples, too.", rich_help_panel=OUTPUT
+        ),
+    ] = None
     json: Json = False
     quiet: Quiet = False
     dry_run: Annotated[
