@@ -16,8 +16,10 @@ from cgankd import console, launch, plan, report, runs, sources
 from cgankd import preset as presets
 from cgankd.errors import UserError
 from cgankd.job import Job
+from cgankd.label import make_label
 from cgankd.plan import STAGES, Stage, StudentTable
 from cgankd.runs import Artefact
+from cgankd.sources import drawn
 
 MAX_PROCESSES = 8  # each holds torch, half a GiB
 
@@ -40,6 +42,7 @@ def build_chain(job: Job, *, ablation: bool = False) -> Path:
     if not job.run.root.exists():
         chain[0].plan(job)  # data that cannot be read are told before a folder is made
     with _writing(job):
+        _check_drawn(job)
         for stage in chain:
             _build(stage, job, whole_chain=True)
         if ablation:
@@ -47,6 +50,13 @@ def build_chain(job: Job, *, ablation: bool = False) -> Path:
         if console.is_first():
             report.build([job.run.root], job.run.report)
     return job.run.report
+
+
+def _check_drawn(job: Job) -> None:
+    """Tells images in the place of a GAN's that cannot be used before anything is trained."""
+    if job.preset.generate.images is not None:
+        known = sources.record(job.preset.data, job.preset.seed, job.run)
+        drawn.check(job.preset, make_label(known["label"]))
 
 
 def states(job: Job) -> dict[str, str]:
@@ -73,6 +83,7 @@ def check(name: str | None, job: Job) -> None:
     if name is None:
         first = plan.chain_of(job.preset)[0]
         first.plan(job)  # the data are read, and what follows is made by what comes before it
+        _check_drawn(job)
         return
     plan.check_inputs(name, job)
     for artefact in STAGES[name].plan(job):

@@ -87,9 +87,10 @@ def test_unlabelled_images_are_all_that_a_folder_holds_or_a_file_without_labels(
     ],
 )
 def test_images_that_do_not_fit_the_data_are_refused(tmp_path, make, label, words):
-    with pytest.raises(UserError, match=words) as caught:
-        drawn.read(asking(make(tmp_path)), label)
-    assert caught.value.code == 65
+    for look in (drawn.check, drawn.read):
+        with pytest.raises(UserError, match=words) as caught:
+            look(asking(make(tmp_path)), label)
+        assert caught.value.code == 65
 
 
 def test_the_same_images_in_another_place_are_the_same_and_changed_ones_are_not(tmp_path):
@@ -236,6 +237,15 @@ def test_a_command_whose_table_is_absent_says_so(finished_run, tmp_path):
         with pytest.raises(UserError, match=rf"has no table \[{table}\]: its fakes are") as caught:
             plan.STAGES[name].plan(asked)
         assert caught.value.code == 2
+
+
+def test_images_that_cannot_be_used_are_told_before_anything_is_trained(tmp_path):
+    changes = [f"generate.images={classes(tmp_path / 'd', 1)}", "dre=none"]
+    asked = Job(preset.load("digits", changes), RunFolder(tmp_path / "run"), device="cpu")
+    for build in (pipeline.build_chain, lambda job: pipeline.check(None, job)):
+        with pytest.raises(UserError, match="a is no class of the data, which has 0, 1, 2"):
+            build(asked)
+    assert not (tmp_path / "run" / "teacher").exists()
 
 
 # Whole chains

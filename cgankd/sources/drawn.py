@@ -42,6 +42,22 @@ def read(preset: Preset, label: Label) -> tuple[np.ndarray, np.ndarray | None]:
     return images, None if labels is None else labels[rows]
 
 
+def check(preset: Preset, label: Label) -> None:
+    """UserError where `read` would refuse the files for what they are or for their labels; no image
+    is read.
+    """
+    path = _place(preset)
+    with places.reading():
+        if preset.generate.label_by_teacher:
+            identify(preset)  # looks for images
+        elif path.is_file():
+            labels, names = h5.read_labels(path)
+            _check_names(names, label, path)
+            _scaled(labels, label, path)
+        else:
+            _labelled(path, label)
+
+
 def identify(preset: Preset) -> str:
     """The digest of the files, wherever they are."""
     path = _place(preset)
