@@ -27,6 +27,7 @@ class Overrides:
     method: str | None = None  # one in the place of the preset's
     student: str | None = None  # one of distill.pairs
     rho: str | None = None  # a number, or none
+    share: float | None = None  # of fakes in a batch
     fakes: str | None = None  # a file of fakes in the place of the pool
     ablation: bool = False
     curve: str | None = None  # steps=N,N,...: students of each number of steps

@@ -71,6 +71,12 @@ class Task:
         """The same where the teacher's labels are clipped to the range of the label."""
         return self.errors(outputs, labels)
 
+    def misses(self, answers: Tensor, labels: Tensor, errors: Tensor) -> Tensor:
+        """How far labels that are given (N,) are from those asked for, in the unit of the score;
+        `errors` are those of the filter.
+        """
+        return errors
+
     def answer(self, outputs: Tensor) -> Tensor:
         """What a network says of each image (N,), as it is scored."""
         return self.relabel(outputs)
@@ -108,6 +114,10 @@ class Classification(Task):
     def errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Cross entropy in fp32, in nats."""
         return F.cross_entropy(outputs.float(), labels, reduction="none")
+
+    def misses(self, answers: Tensor, labels: Tensor, errors: Tensor) -> Tensor:
+        """100 for each that is wrong: their mean is a percentage."""
+        return 100.0 * (answers != labels).double()
 
     def relabel(self, outputs: Tensor) -> Tensor:
         return outputs.argmax(1)

@@ -122,11 +122,22 @@ def make_run(
         validation=teacher,
     )
     table = [
-        {"rho": None, "mean": 43.5, "deviation": 2.12, "num": 3},
-        {"rho": 0.5, "mean": 41.25, "deviation": 1, "num": 3},
+        {"rho": None, "share": None, "mean": 43.5, "deviation": 2.12, "num": 3},
+        {
+            **{"rho": 0.5, "share": 0.25, "mean": 41.25, "deviation": 1, "num": 3},
+            **{"difference": -2.25, "standard_error": 0.577},
+        },
     ]
+    share = None if rho is None else 0.25
     finish(
-        run.search, "select-rho", rho=rho, best_rho=0.5, standard_error=0.577, table=table, rows=200
+        run.search,
+        "select-rho",
+        rho=rho,
+        share=share,
+        best_rho=0.5,
+        best_share=0.25,
+        table=table,
+        rows=200,
     )
     write_pool(run)
     finish(run.gan, "train-gan", steps=2)
@@ -146,10 +157,22 @@ def evaluated(**changes: Any) -> dict[str, Any]:
         "fake": {"min": 4, "median": 7},
         "fid": {"mean": 1.2345, "deviation": 0.5},
         "matched": None,
+        "variance": {"mean": 0.26, "deviation": 0.125},
+        "density": None,
+        "coverage": {"mean": 0.5, "deviation": None},
         "label_score": None,
         "diversity": {"mean": 2.0, "deviation": 0.25},
+        "parts": [
+            {"center": 0.25, "num": 7, "fid": 1.5, "variance": 0.3, "density": None}
+            | {"coverage": 0.5},
+            {"center": 0.75, "num": 4, "fid": 1.0, "variance": None, "density": None}
+            | {"coverage": None},
+        ],
     }
+    overall = {"fid": 3.0, "matched": 4.5, "density": 0.75, "coverage": 0.625}
     raw = {
+        "alone": 24.5,
+        "overall": {**overall, "nearest": 31.25, "copies": 0.125},
         "row": "raw fakes",
         "num": 2700,
         "label_score": {"mean": 12.346, "deviation": 9.0},
@@ -161,10 +184,16 @@ def evaluated(**changes: Any) -> dict[str, Any]:
         "fid": {"mean": 1234.4, "deviation": None},
         "matched": {"mean": 99.96, "deviation": 100.4},
     }
-    filtered = {**raw, "row": "+ filter", "label_score": None, "sliding": far}
+    filtered = {**raw, "row": "+ subsampling", "label_score": None, "sliding": far, "alone": None}
     types = {"network": "resnet20", "num": 10, "maximum": math.log(10), "validation": 12.5}
     return {
         "rows": [raw, filtered],
+        "verdict": [{"about": "variance", "is_fault": True, "text": "The GAN has lost diversity."}],
+        "alone": {
+            **{"network": "resnet8_x0_25", "steps": 800, "seed": 0, "metric": "MAE"},
+            **{"unit": "degrees", "real": 3.25, "constant": 23.0},
+        },
+        "protocol": {"seed": 0, "neighbours": 5, "most": 2000},
         "features": {"network": "sparse-autoencoder", "size": 256},
         "judge": "resnet8",
         "unit": "degrees",

@@ -68,7 +68,7 @@ def test_the_standard_error_is_the_deviation_over_the_root_of_the_number():
 
 
 def test_differences_are_paired_by_seed():
-    against = comparison.paired(FAKE, NOKD)
+    against = comparison.against(FAKE, NOKD)
     assert against["difference"] == -2.0
     assert against["standard_error"] == pytest.approx(1 / math.sqrt(3))
     assert against["pairs"] == 3
@@ -76,7 +76,7 @@ def test_differences_are_paired_by_seed():
 
 
 def test_differences_use_only_seeds_that_both_have():
-    against = comparison.paired({1: 13.0, 2: 13.0, 7: 99.0}, NOKD)
+    against = comparison.against({1: 13.0, 2: 13.0, 7: 99.0}, NOKD)
     assert (against["difference"], against["pairs"]) == (0.0, 2)
     assert against["standard_error"] == pytest.approx(
         1.0
@@ -84,7 +84,7 @@ def test_differences_use_only_seeds_that_both_have():
 
 
 def test_a_difference_inside_two_standard_errors_is_not_significant():
-    against = comparison.paired(
+    against = comparison.against(
         {0: 11.0, 1: 12.5, 2: 14.0}, NOKD
     )  # 1, 0.5, 0: mean 0.5, deviation 0.5
     assert against["standard_error"] == pytest.approx(0.5 / math.sqrt(3))
@@ -93,8 +93,8 @@ def test_a_difference_inside_two_standard_errors_is_not_significant():
 
 def test_one_pair_or_none_is_never_significant():
     one = {"difference": -9.0, "standard_error": None, "pairs": 1, "significant": False}
-    assert comparison.paired({0: 1.0}, NOKD) == one
-    assert comparison.paired({9: 1.0}, NOKD)["difference"] is None
+    assert comparison.against({0: 1.0}, NOKD) == one
+    assert comparison.against({9: 1.0}, NOKD)["difference"] is None
 
 
 def test_rows_are_compared_with_nokd_of_the_same_network():

@@ -80,6 +80,78 @@ def test_the_scores_are_those_of_the_pool_and_of_the_features(chain, tmp_path):
 
 
 @pytest.mark.slow
+def test_students_of_fakes_alone_are_scored_on_validation_rows_and_no_fake_is_left_out(chain):
+    job = toy.job(*chain)
+    record = runs.read_json(job.run.evaluation)
+    table = plan.evaluation(job)
+    raw, used = "raw fakes", "+ filter, relabel (rho = 1)"
+    assert list(table.rows) == ["real (validation)", raw, used]
+    assert [student.alone for student in table.students] == [False, True, True]
+    scores = {row["row"]: row["alone"] for row in record["rows"]}
+    for name, (student,) in table.rows.items():
+        made = runs.read_json(student.artefact.record)
+        labels = len(Pool(job.run.pool).record["labels"])
+        assert scores[name] == made["validation"]
+        assert made["fakes"] == (12 * labels if student.alone else 0), "twelve of each label"
+        assert made["steps"] == 16, "as those of real images"
+    assert scores["+ subsampling"] is None
+    alone = record["alone"]
+    assert (alone["real"], alone["steps"]) == (scores["real (validation)"], 16)
+    source = sources.load(job.preset.data, 0)
+    labels = source.labels[source.rows["validation"]]
+    if chain[0] == "digits":
+        most = np.bincount(source.labels[source.rows["train"]]).argmax()
+        assert alone["constant"] == pytest.approx(100 * np.mean(labels != most))
+    else:
+        middle = np.sort(source.labels[source.rows["train"]])[19]
+        assert alone["constant"] == pytest.approx(np.abs(labels - middle).mean(), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_the_student_of_real_images_is_the_one_that_the_search_has_trained(chain):
+    job = toy.job(*chain)
+    (real,) = plan.evaluation(job).rows["real (validation)"]
+    searched = plan.search(job).rows["none"]
+    assert real.artefact.record in {one.artefact.record for one in searched}
+    other = toy.job(*chain, "evaluate.steps=8")
+    (real,) = plan.evaluation(other).rows["real (validation)"]
+    assert real.artefact.record not in {one.artefact.record for one in searched}
+    assert real.num_steps(40, 0) == 8
+    assert plan.evaluation(toy.job(*chain, "evaluate.student=none")).students == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chain", ["digits"], indirect=True)
+def test_classes_are_scored_each_by_itself_and_together(chain, tmp_path):
+    job = toy.job(*chain)
+    record = runs.read_json(job.run.evaluation)
+    rows = {row["row"]: row for row in record["rows"]}
+    raw, real = rows["raw fakes"], rows["real (validation)"]
+    assert (raw["sliding"], record["radius"], record["unit"]) == (None, None, "%")
+    assert [part["center"] for part in raw["intra"]["parts"]] == list(range(10))
+    assert real["overall"]["copies"] <= 0.5, "half of them are nearer than the median"
+    assert real["overall"]["coverage"] > raw["overall"]["coverage"], "a GAN of 24 steps"
+    pool, source = Pool(job.run.pool), sources.load(job.preset.data, 0)
+    drawn = pool.rows(FakeSelection(subsample=False))
+    wrong = pool.columns["relabels"][drawn] != pool.columns["labels"][drawn]
+    assert raw["label_score"]["mean"] == pytest.approx(100 * wrong.mean())
+    teacher = runs.read_json(job.run.teacher("resnet8_x0_25"))
+    assert real["label_score"]["mean"] == pytest.approx(teacher["validation"])
+    train, fakes = source.images[source.rows["train"]], pool.images(drawn)
+    gaps = [((train.astype(float) - fake) ** 2).mean((1, 2, 3)).min() ** 0.5 for fake in fakes]
+    lower = sorted(gaps)[(len(gaps) - 1) // 2]
+    assert raw["overall"]["nearest"] == pytest.approx(lower)
+    shares = [row["effective"] for row in pool.record["labels"]]
+    known = runs.read_json(job.run.dre)["auc"]
+    assert record["ratio"] == {"auc": known, "effective": pytest.approx(np.mean(shares))}
+    assert any(finding["is_fault"] for finding in record["verdict"])
+
+    page = report.build([job.run.root], tmp_path / "index.html").with_name("report.md").read_text()
+    for finding in record["verdict"]:
+        assert f"> **Caution:** {finding['text'][:40]}" in page
+
+
+@pytest.mark.slow
 @only_angles
 def test_killed_while_it_trains_the_classifier_it_ends_with_the_same_content(chain, not_evaluated):
     whole = runs.read_json(RunFolder(chain[1]).evaluation)

@@ -127,3 +127,37 @@ def test_letters_are_shapes_where_the_font_has_them_and_else_text_that_the_brows
 def test_no_name_breaks_a_chart_or_hides_in_it():
     svg = drawn("\x1b[1m $a \ud800\u732b")
     assert ">\\x1b[1m $a \N{REPLACEMENT CHARACTER}\u732b</text>" in svg
+
+
+def candidates() -> list[dict]:
+    rows = [(0.5, 0.25, -1.0, 0.5), (1.0, 0.25, -2.0, 0.75), (1.0, 0.5, 1.0, None)]
+    keys = ("rho", "share", "difference", "standard_error")
+    return [dict(zip(keys, row, strict=True)) for row in rows]
+
+
+def test_the_figure_of_the_search_holds_differences_with_their_errors_and_fills_the_chosen():
+    def drawn(rho: float | None, share: float | None):
+        chosen = {"rho": rho, "share": share}
+        (axes,) = figures.search.__wrapped__(candidates(), chosen, "error").axes
+        return axes
+
+    axes = drawn(1.0, 0.25)
+    points = [container.lines[0] for container in axes.containers]
+    assert [point.get_ydata()[0] for point in points] == [-1, -2, 1]
+    ends = [container.lines[2][0].get_segments()[0][:, 1] for container in axes.containers]
+    assert [end.tolist() for end in ends] == [[-1.5, -0.5], [-2.75, -1.25], [1, 1]]
+    assert [point.get_markerfacecolor() for point in points] == ["white", figures.BLUE, "white"]
+    names = [label.get_text() for label in axes.get_xticklabels()]
+    assert names == ["0.5\n0.25", "1\n0.25", "1\n0.5"]
+    none = drawn(None, None)
+    assert {c.lines[0].get_markerfacecolor() for c in none.containers} == {"white"}
+    assert none.get_legend().get_texts()[0].get_text() == "no fakes (chosen)"
+
+
+def test_the_variety_of_fakes_is_shown_where_it_is_known():
+    windows = [{"variance": 0.25, "coverage": 0.5}, {"variance": None, "coverage": None}]
+    (axes,) = figures.variety.__wrapped__(windows, ["a", "b"], "label").axes
+    heights = [bar.get_height() for bar in axes.patches]
+    assert heights[0] == 0.25
+    assert np.isnan(heights[1])
+    assert axes.get_ylim()[1] > 1, "the line of real images is seen"

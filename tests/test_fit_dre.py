@@ -1,13 +1,22 @@
 """fit-dre: whether what was fitted is a density ratio."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+import toy
 from torch import tensor
 
+from cgankd import console, pipeline, runs
+from cgankd.data.batches import Images, outputs_of
 from cgankd.errors import UserError
+from cgankd.fakes import verdict
+from cgankd.fakes.ratio import auc
+from cgankd.models.saved import load_network
 from cgankd.stages import fit_dre
+from cgankd.stages.students import StudentInputs
+from cgankd.training.machine import Machine
 
 
 @pytest.mark.parametrize(
@@ -38,3 +47,37 @@ def test_what_is_no_density_ratio_is_refused_and_lambda_named(ratios, words):
     assert caught.value.code == 70
     assert "dre.penalty (lambda) = 0.001" in str(caught.value)
     assert "raise dre.penalty" in caught.value.hint
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chain", ["digits"], indirect=True)
+def test_a_ratio_that_has_learned_nothing_is_warned_of_and_its_auc_is_that_of_unseen_images(
+    copied, monkeypatch
+):
+    job = toy.job(*copied)
+    said: list[str] = []
+    judged: list[torch.Tensor] = []
+
+    def measured(real, fake):
+        judged.extend([real, fake])
+        return auc(real, fake)
+
+    monkeypatch.setattr(console, "warn", said.append)
+    monkeypatch.setattr(fit_dre, "auc", measured)
+    pipeline.build_stage("fit-dre", replace(job, rebuild=True))
+    record = runs.read_json(job.run.dre)
+    real, fake = judged
+    assert record["auc"] == auc(real, fake)
+    assert (len(real), len(fake)) == (200, 2000)
+    ratio, features = (
+        load_network(job.run.dre.parent, name, torch.device("cpu"))
+        for name in ("ratio", "features")
+    )
+    unseen = StudentInputs(job, Machine("cpu")).splits["validation"]
+    with torch.no_grad():
+        known = outputs_of(features, Images(unseen.pixels, unseen.labels))
+        expected = ratio(known, unseen.labels)
+    assert torch.allclose(real.sort().values, expected.sort().values, atol=1e-5)
+    why = verdict.idle(record["auc"], record["effective_share"])
+    assert why, "twenty steps"
+    assert [why in text and "subsampling is idle" in text for text in said] == [True]

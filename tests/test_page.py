@@ -173,10 +173,7 @@ def test_a_changed_result_or_a_broken_report_is_built_again(tmp_path: Path):
 def test_a_leaky_search_is_marked(tmp_path: Path):
     run = RunFolder(make_run(tmp_path))
     honest = summary_of(tmp_path)
-    facts = {
-        key: honest["rho"][key] for key in ("rho", "best_rho", "standard_error", "table", "rows")
-    }
-    finish(run.search, "select-rho", leaky=True, **facts)
+    finish(run.search, "select-rho", **{**honest["rho"], "leaky": True})
     leaky = summary_of(tmp_path)
     assert honest["cautions"] == []
     assert "The search for rho is leaky" in leaky["cautions"][0]
@@ -373,3 +370,23 @@ def test_a_pool_whose_record_names_other_labels_is_refused(tmp_path: Path):
     runs.write_json(run.pool, {**pool, "labels": pool["labels"][:1]})
     with pytest.raises(UserError, match=r"pool\.json: names 1 labels, but the fakes have 2"):
         report.build([tmp_path], tmp_path / "index.html")
+
+
+@pytest.mark.slow
+def test_the_page_says_whether_the_fakes_are_any_good_before_the_search(
+    tmp_path: Path,
+):
+    run = RunFolder(make_run(tmp_path))
+    finish(run.evaluation, "evaluate", **evaluated())
+    finish(run.dre, "fit-dre", mean_ratio=1.0, effective_share=0.999, auc=0.5)
+    pool = runs.read_json(run.pool)
+    labels = [{**label, "effective": 0.999} for label in pool["labels"]]
+    runs.write_json(run.pool, {**pool, "labels": labels})
+    page = report.build([tmp_path], tmp_path / "index.html").with_name("report.md").read_text()
+    assert "> **Caution:** The GAN has lost diversity." in page
+    order = [page.index(text) for text in ("Are the fakes any good?", "Search for rho", "# Fakes")]
+    assert order == sorted(order)
+    assert "| + subsampling (idle) |" in page
+    assert "Subsampling is idle: the ratio weighs fakes alike (effective share 99.9%)." in page
+    assert "trained on nothing but these fakes for 800 steps, seed 0" in page
+    assert "AUC 0.50" in page

@@ -142,14 +142,20 @@ def test_the_scores_of_fakes_depend_on_their_table_the_grid_and_their_inputs_alo
         "evaluate.radius=4.0",
         "evaluate.centers=8",
         "evaluate.types.steps=7",
+        "evaluate.student=none",
+        "evaluate.student=resnet8",
+        "evaluate.steps=7",
+        "distill.steps=7",
         "rho.grid=[0.6, 1.0]",
+        "rho.seeds=[5]",
         "seed=1",
     ):
         assert digest(change) != before, change
     for change in (
         "rho.grid=[1.0, 0.8, 0.7]",
-        "rho.seeds=[5]",
-        "distill.steps=7",
+        "rho.seeds=[0, 5]",
+        "distill.seeds=[7]",
+        "distill.fake_share=0.75",
         "gan.steps=7",
         "report.columns=33",
     ):

@@ -5,9 +5,11 @@ from dataclasses import asdict
 import pytest
 from planning import job
 
-from cgankd import plan
+from cgankd import plan, runs
 from cgankd.errors import UserError
 from cgankd.fakes import FakeSelection
+from cgankd.job import Job
+from cgankd.plan import STAGES
 from cgankd.plan.students import (
     ablation_rows,
     curve_rows,
@@ -141,7 +143,7 @@ def test_search_methods_and_ablation_filter_within_the_same_ranges_of_labels(fin
     changes = ["distill.filter_bins=9", "distill.relabel=unclipped"]
     asked = job(finished_run, *changes, name="digits-angle", rho="0.7", ablation=True)
     expected = FakeSelection(0.7, relabel="unclipped", bins=9, clip=False)
-    assert {one.selection for one in search_rows(asked.preset)["0.7"]} == {expected}
+    assert {one.selection for one in search_rows(asked.preset)["0.7, 0.25"]} == {expected}
     assert selections_of(asked) == [expected]
     rows = ablation_rows(asked)
     assert rows["+ relabel"][0].selection == expected
@@ -232,4 +234,57 @@ def test_the_curve_is_compared_on_rows_that_its_students_have_not_seen(finished_
 def test_a_curve_that_cannot_be_drawn_is_refused(finished_run, curve, changes, overrides, words):
     with pytest.raises(UserError, match=words) as caught:
         plan.distilled(job(finished_run, *changes, curve=curve, **overrides))
+    assert caught.value.code == 2
+
+
+# The share of fakes in a batch
+
+
+SHARES = ("distill.rho=selected", "rho.shares=[0.25, 0.5]")
+
+
+def shares(job: Job) -> set[float | str | None]:
+    """The shares of fakes of the students that learn from any."""
+    planned = [one for table in plan.distilled(job) for one in table.students if one.selection]
+    assert planned
+    return {one.share for one in planned}
+
+
+def test_every_rho_is_searched_with_every_share_and_equal_students_are_one(finished_run):
+    rows = plan.search(job(finished_run, *SHARES)).rows
+    found = [row[0].share for row in rows.values()]
+    assert found == [None, 0.25, 0.5, 0.25, 0.5]
+    other = plan.search(job(finished_run, "distill.fake_share=0.5")).rows["0.5, 0.5"]
+    assert [one.artefact.digest for one in other] == [
+        one.artefact.digest for one in rows["0.5, 0.5"]
+    ], "whoever asks for a share"
+
+
+def test_the_share_is_the_one_that_was_chosen_unless_the_call_names_it(finished_run):
+    record = runs.read_json(finished_run.search)
+    runs.write_json(finished_run.search, {**record, "best_share": 0.5})
+    asked = job(finished_run, *SHARES)
+    assert shares(asked) == {0.5}
+    assert shares(asked.asking(rho="0.7")) == {0.5}, "select-rho prints rho alone"
+    assert shares(asked.asking(share=0.3)) == {0.3}
+    assert shares(job(finished_run, *SHARES[1:])) == {0.25}, "rho is that of the preset"
+    assert shares(job(finished_run)) == {0.25}
+    assert shares(asked.asking(ablation=True)) == {0.5}
+
+
+def test_a_share_that_is_still_to_be_chosen_waits_for_the_search(finished_run):
+    finished_run.search.unlink()
+    asked = job(finished_run, *SHARES, rho="0.7")
+    read = [command for command, _ in STAGES["distill"].reads(asked)]
+    assert "select-rho" in read
+    named = [command for command, _ in STAGES["distill"].reads(asked.asking(share=0.5))]
+    assert "select-rho" not in named
+    without = [command for command, _ in STAGES["distill"].reads(job(finished_run, *SHARES))]
+    assert "select-rho" in without
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.5])
+def test_a_share_that_is_none_is_refused(finished_run, share):
+    with pytest.raises(UserError, match=r"--share .* expected a number between 0 and 1") as caught:
+        plan.distilled(job(finished_run, share=share))
     assert caught.value.code == 2

@@ -1,4 +1,4 @@
-"""The table of stages: their order, their modules and commands, and which a preset has."""
+"""The table of stages: their order, their modules and commands."""
 
 import importlib
 import inspect
@@ -6,11 +6,8 @@ import inspect
 import pytest
 from planning import job
 
-from cgankd import plan, preset
 from cgankd.cli import commands
-from cgankd.errors import UserError
 from cgankd.plan import STAGES
-from cgankd.runs import RunFolder
 
 
 def test_every_input_of_a_stage_is_made_before_it(finished_run):
@@ -34,12 +31,3 @@ def test_every_artefact_of_a_stage_is_named_after_its_command(finished_run):
     for stage in STAGES.values():
         asked = job(finished_run, name="digits-angle")
         assert {artefact.command for artefact in stage.plan(asked)} == {stage.name}
-
-
-def test_a_preset_without_the_table_evaluate_has_one_stage_less_and_the_command_says_so(tmp_path):
-    everything, plain = list(STAGES.values()), preset.load("digits")
-    assert plan.chain_of(preset.load("digits-angle")) == everything
-    assert plan.chain_of(plain) == [stage for stage in everything if stage.name != "evaluate"]
-    with pytest.raises(UserError, match=r"digits has no table \[evaluate\]") as caught:
-        STAGES["evaluate"].plan(job(RunFolder(tmp_path)))
-    assert (caught.value.code, "continuous label" in caught.value.hint) == (2, True)

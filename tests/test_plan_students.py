@@ -233,7 +233,9 @@ def test_the_assistant_of_takd_is_a_blkd_student_of_the_same_seed_and_selection(
     students = of_method("takd+fake", asked)
     assert [one.seed for one in students] == [0, 1]
     for one in students:
-        before = StudentSpec("resnet8_x0_5", "blkd", one.seed, "resnet8", selection=HALF)
+        before = StudentSpec(
+            "resnet8_x0_5", "blkd", one.seed, "resnet8", selection=HALF, share=0.25
+        )
         assert one.spec_before == before
         assert before.spec_before is None
         made = StudentPlanner(asked).plan(one)

@@ -50,8 +50,8 @@ def test_other_values_are_toml():
 
 
 def test_what_is_inherited_is_dropped_by_the_word_none(tmp_path):
-    assert preset.load("digits-angle").evaluate
-    assert preset.load("digits-angle", ["evaluate=none"]).evaluate is None
+    assert preset.load("digits-angle").evaluate.radius
+    assert preset.load("digits-angle", ["evaluate=none"]).evaluate == preset.Evaluate()
     file = tmp_path / "mine.toml"
     file.write_text(
         'extends = "digits-angle"\nevaluate = "none"\n'
@@ -60,7 +60,8 @@ def test_what_is_inherited_is_dropped_by_the_word_none(tmp_path):
         '[dre.features]\nnetwork = "resnet8"\n[generate]\nlabels = "none"\n'
     )
     loaded = preset.load(file)
-    assert (loaded.gan.embedding, loaded.generate.labels, loaded.evaluate) == (None, None, None)
+    assert (loaded.gan.embedding, loaded.generate.labels) == (None, None)
+    assert loaded.evaluate == preset.Evaluate()
 
 
 def test_none_stays_a_value_where_it_is_one():

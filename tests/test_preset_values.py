@@ -67,7 +67,7 @@ def test_a_wrong_value_is_refused_with_its_key_and_what_was_found(write_preset, 
         ("[generate]\nlabels = 5", "generate.labels must be absent for a class label"),
         ("[gan.vicinity]\nkind = 'soft'", "gan.vicinity must be absent for a class label"),
         ("[dre.vicinity]\nkind = 'soft'", "dre.vicinity is for a continuous label"),
-        ("[evaluate]\nradius = 1.0\ncenters = 3", "evaluate is for a continuous label"),
+        ("[evaluate]\nradius = 1.0\ncenters = 3", "evaluate.radius is for a continuous label"),
         ("[distill]\nfilter_bins = 2", "distill.filter_bins is for a continuous label"),
         (
             "[distill]\nrelabel = 'unclipped'",

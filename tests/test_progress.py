@@ -4,7 +4,7 @@ from pathlib import Path
 
 from handmade import NOKD, begun, distilled, finish, make_run, members
 
-from cgankd import preset, report, runs
+from cgankd import report, runs
 from cgankd.report import progress
 from cgankd.runs import Artefact
 
@@ -22,6 +22,7 @@ def test_a_stage_is_done_begun_or_missing_by_its_records(tmp_path: Path):
         "train-teacher": "done",
         "fit-dre": "missing",
         "generate": "missing",
+        "evaluate": "missing",
         "select-rho": "missing",
         "distill": "begun",
     }
@@ -29,15 +30,6 @@ def test_a_stage_is_done_begun_or_missing_by_its_records(tmp_path: Path):
     undone = ["distill/nokd+fake.json", "distill/blkd.json", "distill/blkd+fake.json"]
     assert rows["distill"]["not_done"] == dict.fromkeys(undone)
     assert rows["train-teacher"]["not_done"] == {}
-
-
-def test_evaluate_is_a_stage_where_the_preset_has_its_table(tmp_path: Path):
-    stages = [row["stage"] for row in progress.stages(report.read(begun(tmp_path).root))]
-    assert "evaluate" not in stages
-    other = begun(tmp_path / "angles")
-    runs.write_bytes(other.preset, preset.dump(preset.load("digits-angle")).encode())
-    stages = [row["stage"] for row in progress.stages(report.read(other.root))]
-    assert stages[3:5] == ["generate", "evaluate"]
 
 
 def test_students_are_counted_whoever_asked_for_them(tmp_path: Path):

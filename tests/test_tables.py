@@ -129,20 +129,54 @@ def test_the_head_of_a_teacher_is_no_row(tmp_path: Path):
     )
 
 
-def test_the_table_of_fakes_leaves_out_what_is_not_known():
-    table = tables.evaluation(evaluated())
+def test_the_tables_of_fakes_leave_out_what_is_not_known():
+    table = tables.evaluation(evaluated(), idle="")
     raw, filtered = (dict(zip(table.header, row, strict=True)) for row in table.rows)
     assert raw == {
         "fakes": "raw fakes",
         "images": "2,700",
+        "variance (fakes / real)": "0.260 ± 0.125",
+        "students of them alone, MAE (degrees)": "24.5",
+        "coverage": "0.625",
+        "density": "0.750",
+        "FID": "3.00",
+        "FID at equal counts": "4.50",
+        "nearest training image": "31.2",
+        "copies": "12%",
+        "label score (degrees)": "12.3 ± 9.00",
+    }
+    assert filtered["students of them alone, MAE (degrees)"] == tables.NONE
+    assert filtered["label score (degrees)"] == tables.NONE
+    windows = tables.windows(evaluated(), idle="")
+    raw, filtered = (dict(zip(windows.header, row, strict=True)) for row in windows.rows)
+    assert raw == {
+        "fakes": "raw fakes",
         "SFID": "1.23 ± 0.500",
         "at equal counts": tables.NONE,
         "windows": "8 of 9",
         "real in each": "33.5 (min 20)",
         "fakes in each": "7 (min 4)",
-        "label score (degrees)": "12.3 ± 9.00",
         "diversity": "2.00 ± 0.250",
     }
     assert filtered["SFID"] == "1,234"
     assert filtered["at equal counts"] == "100 ± 100"
-    assert filtered["label score (degrees)"] == tables.NONE
+
+
+def test_subsampling_is_marked_where_it_is_idle():
+    marked = tables.evaluation(evaluated(), idle="weighs fakes alike")
+    assert marked.columns["fakes"] == ["raw fakes", "+ subsampling (idle)"]
+
+
+def test_the_windows_of_raw_fakes_are_listed_with_what_is_known():
+    parts = evaluated()["rows"][0]["sliding"]["parts"]
+    assert tables.parts(parts, ["22.5", "67.5"], "angle").rows == [
+        ["22.5", "7", "0.300", "0.500", "1.50"],
+        ["67.5", "4", tables.NONE, tables.NONE, "1.00"],
+    ]
+
+
+def test_the_search_shows_paired_differences_and_marks_what_was_chosen(tmp_path: Path):
+    table = tables.search(summary_of(make_run(tmp_path)))
+    assert table.columns["vs no fakes"] == [tables.NONE, f"{tables.MINUS}2.25 ± 0.58"]
+    assert table.columns["share of fakes"] == [tables.NONE, "0.25"]
+    assert [bool(mark) for mark in table.marks] == [False, True]

@@ -151,5 +151,5 @@ def test_a_student_of_grades_names_them_and_is_scored_by_its_predictions(grades)
 def test_what_only_distributions_have_is_refused_of_grades_by_its_name():
     with pytest.raises(cgankd.UserError, match="sskd is for class labels; for a grade there are"):
         preset.load("digits", [*SETTINGS, "distill.methods=['sskd']"])
-    with pytest.raises(cgankd.UserError, match="evaluate is for a continuous label"):
+    with pytest.raises(cgankd.UserError, match=r"evaluate\.radius is for a continuous label"):
         preset.load("digits", [*SETTINGS, "evaluate={radius=1.0, centers=2}"])

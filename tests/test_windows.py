@@ -1,14 +1,12 @@
-"""Windows of a continuous label, by hand."""
+"""Windows of a label, by hand."""
 
 import math
 
-import numpy as np
 import pytest
 import torch
-from scipy import linalg
 from torch import Tensor, tensor
 
-from cgankd.fakes.windows import Group, compare, entropy, evenly, frechet
+from cgankd.fakes.windows import Group, Judge, compare, evenly, overall
 
 
 def group(labels: list[float], values: list[int], **judged: Tensor) -> Group:
@@ -19,6 +17,9 @@ def group(labels: list[float], values: list[int], **judged: Tensor) -> Group:
 
 def features(images: Tensor) -> Tensor:
     return images.flatten(1)[:, :1].float()
+
+
+JUDGE = Judge(features, seed=0)
 
 
 def test_centres_are_evenly_spaced_and_the_outer_windows_end_with_the_range():
@@ -55,7 +56,7 @@ def test_scores_are_means_and_sample_deviations_over_windows_with_two_of_each():
         errors=tensor([1.0, 3.0, 5.0, 5.0, 99, 99]),
         types=tensor([0, 1, 2, 2, 3, 4]),
     )
-    found = compare(real, fake, [0.1, 0.5, 0.9], 0, features=features, like=real, seed=0)
+    found = compare(real, fake, [0.1, 0.5, 0.9], 0, judge=JUDGE, like=real)
     assert (found["windows"], found["left_out"]) == (2, 1), "at 0.9 there is one real image"
     assert (found["real"], found["fake"]) == ({"min": 2, "median": 2.5}, {"min": 2, "median": 2})
     # 3^2 for a shift by three; means 40 and 41, variances 100 and 200
@@ -70,14 +71,14 @@ def test_scores_are_means_and_sample_deviations_over_windows_with_two_of_each():
 
 def test_what_no_judge_has_seen_has_no_score_and_one_window_no_deviation():
     one = group([0.5, 0.5], [1, 2])
-    found = compare(one, one, [0.5], 0.1, features=features, like=one, seed=0)
+    found = compare(one, one, [0.5], 0.1, judge=JUDGE, like=one)
     assert found["fid"] == {"mean": pytest.approx(0, abs=1e-12), "deviation": None}
     assert (found["label_score"], found["diversity"]) == (None, None)
 
 
 def test_where_no_label_is_repeated_there_is_nothing_to_compare():
     one = group([0.1, 0.2], [1, 2])
-    assert compare(one, one, [0.1, 0.2], 0, features=features, like=one, seed=0) is None
+    assert compare(one, one, [0.1, 0.2], 0, judge=JUDGE, like=one) is None
 
 
 def test_matched_distances_are_of_as_many_fakes_as_there_are_images_to_match():
@@ -90,7 +91,7 @@ def test_matched_distances_are_of_as_many_fakes_as_there_are_images_to_match():
     )
 
     def found(like: Group, seed: int = 0) -> dict:
-        return compare(real, fake, [0.5], 0.1, features=features, like=like, seed=seed)
+        return compare(real, fake, [0.5], 0.1, judge=Judge(features, seed), like=like)
 
     assert found(few)["fid"] == found(fake)["fid"] == found(real)["fid"]
     assert found(fake)["matched"]["mean"] == pytest.approx(found(fake)["fid"]["mean"]), (
@@ -102,67 +103,68 @@ def test_matched_distances_are_of_as_many_fakes_as_there_are_images_to_match():
     assert found(group([0.9], [1]))["matched"] is None
 
 
-# The Frechet distance and entropy
-
-
-def normals(num: int, size: int, seed: int) -> torch.Tensor:
-    draws = torch.Generator().manual_seed(seed)
-    return torch.randn(num, size, generator=draws, dtype=torch.float64) @ torch.randn(
-        size, size, generator=draws, dtype=torch.float64
+def test_the_variance_of_a_window_is_that_of_as_many_fakes_as_real_images():
+    real = group([0.5] * 2 + [0.9] * 3, [100, 102, 10, 20, 30])
+    fake = group([0.5] * 2 + [0.9] * 3, [50, 51, 10, 10, 10])
+    found = compare(real, fake, [0.5, 0.9], 0, judge=JUDGE, like=real)
+    assert [part["variance"] for part in found["parts"]] == pytest.approx([0.25, 0])
+    assert found["variance"]["mean"] == pytest.approx(0.125)
+    many = group([0.5] * 1000, list(range(200, 220)) * 50)
+    few = compare(real, many, [0.5], 0, judge=JUDGE, like=group([0.5, 0.5], [0, 9]))
+    assert few["parts"][0]["num"] == 1000
+    mean = (
+        sum(
+            compare(real, many, [0.5], 0, judge=Judge(features, seed), like=real)["variance"][
+                "mean"
+            ]
+            for seed in range(200)
+        )
+        / 200
     )
+    # two numbers of twenty: half of 20^2 / 12 on average, and one of real images
+    assert mean == pytest.approx(399 / 12 * 20 / 19 / 2, rel=0.15)
+    same = compare(group([0.5] * 2, [7, 7]), fake, [0.5], 0, judge=JUDGE, like=real)
+    assert same["variance"] is None, "real images that are all alike tell nothing"
 
 
-@pytest.mark.parametrize(("num", "other", "size"), [(40, 60, 5), (4, 30, 8), (3, 2, 6), (7, 7, 1)])
-def test_the_frechet_distance_is_that_of_the_dense_formula(num, other, size):
-    one, two = normals(num, size, 1), 2 * normals(other, size, 2) + 1
-    first, second = (
-        np.atleast_2d(np.cov(features.numpy(), rowvar=False)) for features in (one, two)
-    )
-    root = linalg.sqrtm(first @ second + 1e-13 * np.eye(size)).real.trace()
-    expected = (
-        ((one.mean(0) - two.mean(0)) ** 2).sum().item() + first.trace() + second.trace() - 2 * root
-    )
-    assert frechet(one, two) == pytest.approx(expected, rel=1e-5)
-    assert frechet(two, one) == pytest.approx(frechet(one, two), rel=1e-10), "symmetric"
+def test_a_class_is_a_window_without_radius():
+    real = group([0, 0, 1, 1, 1], [10, 12, 50, 60, 70])
+    real = Group(real.pixels, real.rows, tensor([0, 0, 1, 1, 1]))
+    found = compare(real, real, [0, 1, 2], 0.0, judge=JUDGE, like=real)
+    assert (found["windows"], found["left_out"]) == (2, 1)
+    assert [(part["center"], part["num"]) for part in found["parts"]] == [(0, 2), (1, 3)]
+    assert found["variance"] == pytest.approx({"mean": 1, "deviation": 0})
 
 
-def test_the_frechet_distance_of_a_set_to_itself_in_any_order_is_zero():
-    images = normals(20, 50, 3)
-    assert frechet(images, images[torch.randperm(20)]) == pytest.approx(
-        0, abs=1e-9 * images.square().sum().item()
-    )
-    assert frechet(images, images) >= 0
+def test_density_and_coverage_need_more_real_images_than_neighbours():
+    values = list(range(0, 60, 10))
+    six, five = group([0.5] * 6, values), group([0.5] * 5, values[:5])
+    assert compare(six, six, [0.5], 0, judge=JUDGE, like=six)["coverage"]["mean"] == 1
+    assert compare(five, five, [0.5], 0, judge=JUDGE, like=five)["coverage"] is None
 
 
-def test_the_frechet_distance_of_a_shifted_copy_is_the_squared_shift():
-    images, shift = normals(20, 6, 4), torch.arange(6.0)
-    assert frechet(images, images + shift) == pytest.approx(55.0, rel=1e-9)
+def test_copies_are_nearer_to_a_real_image_than_half_of_what_is_usual():
+    real = group([0.0, 1.0, 0.5], [100, 150, 200])
+    fake = group([0.0] * 4, [101, 104, 106, 125])
+    found = overall(real, fake, judge=JUDGE, like=real, usual=10.0)
+    assert found["copies"] == pytest.approx(0.5), "at 1 and 4, and not at 6 and 25"
+    assert found["nearest"] == pytest.approx(4), "the lower of the two in the middle"
+    assert found["fid"] > 0
+    assert "variance" not in found, "of labels together it says nothing"
 
 
-def test_the_frechet_distance_of_a_scaled_copy_is_that_of_its_deviations():
-    images = normals(20, 6, 4)
-    images = images - images.mean(0)
-    variance = images.square().sum().item() / 19
-    assert frechet(images, 3 * images) == pytest.approx((3 - 1) ** 2 * variance, rel=1e-9)
+def test_one_image_has_no_distance_and_no_image_nothing():
+    real, one = group([0.0, 1.0, 0.5], [100, 150, 200]), group([0.5], [120])
+    alone = overall(real, one, judge=JUDGE, like=one, usual=10.0)
+    assert (alone["fid"], alone["matched"], alone["nearest"]) == (None, None, 20)
+    none = Group(one.pixels, one.rows[:0], one.labels[:0])
+    assert overall(real, none, judge=JUDGE, like=one, usual=10.0) is None
 
 
-def test_a_rotation_of_all_features_leaves_the_frechet_distance():
-    one, two = normals(30, 7, 5), normals(20, 7, 6) - 2
-    turn = torch.linalg.qr(normals(7, 7, 7))[0]
-    assert frechet(one @ turn, two @ turn) == pytest.approx(frechet(one, two), rel=1e-9)
-
-
-def test_many_features_cost_no_square_matrix_and_empty_ones_nothing():
-    one, two = normals(6, 4, 8), normals(9, 4, 9)
-    wide = [
-        torch.cat([features, torch.zeros(len(features), 100_000)], 1) for features in (one, two)
-    ]
-    assert frechet(*wide) == pytest.approx(frechet(one, two), rel=1e-9)
-
-
-def test_the_entropy_is_that_of_the_shares():
-    assert entropy(torch.tensor([3, 3, 3])) == 0
-    assert entropy(torch.arange(49).repeat(2)) == pytest.approx(math.log(49))
-    assert entropy(torch.tensor([0, 0, 0, 7])) == pytest.approx(
-        0.75 * math.log(4 / 3) + 0.25 * math.log(4)
-    )
+def test_of_very_many_images_some_are_drawn_by_the_seed():
+    whole = group([0.5] * 100, list(range(100)))
+    some = whole.some(10, torch.Generator().manual_seed(3))
+    again = whole.some(10, torch.Generator().manual_seed(3))
+    assert some.rows.tolist() == again.rows.tolist() != list(range(10))
+    assert len(set(some.rows.tolist())) == 10
+    assert whole.some(100, torch.Generator()) is whole

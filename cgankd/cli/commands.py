@@ -26,6 +26,7 @@ from cgankd.cli.options import (
     Options,
     Quiet,
     Rho,
+    Share,
     StudentName,
     be_quiet,
     changes_of,
@@ -147,24 +148,26 @@ def generate(
 
 @takes_options(app, "evaluate", CHAIN)
 def evaluate(options: Options) -> None:
-    """Score the fakes of a continuous label in windows of it.
+    """Score the fakes: are they any good, and which setting to change where they are not.
 
     \b
-    cgankd evaluate -p digits-angle
+    cgankd evaluate
+    cgankd evaluate -s evaluate.student=none      # without students of fakes alone
 
-    Prints the path of the record.
+    Says it in words, and prints the path of the record.
     """
     _stage("evaluate", options, lambda job: [job.run.evaluation])
 
 
 @takes_options(app, "select-rho", CHAIN)
 def select_rho(options: Options) -> None:
-    """Choose rho, the share of fakes to keep, on validation rows.
+    """Choose rho, the share of fakes to keep, on validation rows; or no fakes.
 
     \b
     rho=$(cgankd select-rho)
+    cgankd select-rho -s 'rho.shares=\\[0.25,0.5]'  # and the share of fakes in a batch
 
-    Prints it: a number, or none.
+    Prints rho: a number, or none. The share is kept in the record, where distill finds it.
     """
 
     def result(job: Any) -> list[str]:
@@ -182,6 +185,7 @@ def distill(
     method: MethodName = None,
     student: StudentName = None,
     rho: Rho = None,
+    share: Share = None,
     fake: FakesFile = None,
     ablation: Ablation = False,
     curve: Curve = None,
@@ -209,6 +213,7 @@ def distill(
         method=method,
         student=student,
         rho=rho,
+        share=share,
         fakes=str(fake.absolute()) if fake else None,
         ablation=ablation,
         curve=curve,

@@ -181,6 +181,15 @@ Rho = Annotated[
         "--rho", help="Share of fakes to keep, or none for no fakes.", rich_help_panel=WHAT
     ),
 ]
+Share = Annotated[
+    float | None,
+    typer.Option(
+        "--share",
+        help="Share of fakes in a batch.",
+        show_default="the one chosen among rho.shares, else distill.fake_share",
+        rich_help_panel=WHAT,
+    ),
+]
 FakesFile = Annotated[
     Path | None,
     typer.Option(

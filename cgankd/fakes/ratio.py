@@ -59,6 +59,17 @@ def effective_share(ratio: Tensor) -> float:
     return ratio.mean().item() ** 2 / square if square > 0 else 0.0
 
 
+def auc(real: Tensor, fake: Tensor) -> float:
+    """How often a real image has a larger ratio (n,) than a fake (m,), ties half: 0.5 where ratios
+    cannot tell them apart, 1 where they always do.
+    """
+    _, place, counts = torch.cat([real, fake]).unique(return_inverse=True, return_counts=True)
+    last = counts.cumsum(0).double()  # the rank of the last of those that tie
+    ranks = (last - (counts - 1) / 2)[place]
+    num = len(real)
+    return (ranks[:num].sum().item() - num * (num + 1) / 2) / (num * len(fake))
+
+
 def bounds(ratio: Tensor, quantile: float) -> Tensor:
     """The bound of rejection sampling for each row of ratios (L, M): a high quantile; larger ratios
     are clipped.

@@ -1,11 +1,11 @@
-"""Images of a continuous label within windows of it: what sliding and intra-label FID, label score
-and diversity are means of (CcGAN, Ding et al. 2021).
+"""Images compared within windows of their label, and all together: what sliding and intra-label
+FID, label score and diversity are means of (CcGAN, Ding et al. 2021), and what was measured since.
 
-A window holds the images whose labels lie within a radius of its centre. Labels, centres and radii
-are scaled to [0, 1]; N images are those of one group.
+A window holds the images whose labels lie within a radius of its centre; of a class, with radius 0,
+all of that class. Continuous labels, centres and radii are scaled to [0, 1]; N images are those of
+one group. Many images are drawn from, by a seed, and so is what has to be compared at equal counts.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,11 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cgankd.fakes.measures import density_and_coverage, entropy, frechet, nearest
 from cgankd.randomness import generator
 from cgankd.statistics import spread
+from cgankd.training.collapse import variance
 
 TOLERANCE = 1e-5  # labels are fp32, and equal ones may differ by rounding
+SCORES = ("fid", "matched", "variance", "density", "coverage", "label_score", "diversity")
 FEWEST = 2  # images of a kind in a window: fewer have no covariance
+MOST = 2000  # images of a kind that are compared together: more cost minutes and change little
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,19 @@ class Group:
         """The group's images (N, 3, S, S), uint8."""
         return self.pixels[self.rows]
 
+    def some(self, num: int, draws: torch.Generator) -> "Group":
+        """So many of them, drawn at random; all where there are no more."""
+        if num >= len(self):
+            return self
+        return self._part(torch.randperm(len(self), generator=draws)[:num].to(self.rows.device))
+
     def within(self, center: float, radius: float) -> "Group":
         """The part of the group that lies in a window."""
-        here = torch.nonzero((self.labels - center).abs() <= radius + TOLERANCE).flatten()
+        return self._part(
+            torch.nonzero((self.labels - center).abs() <= radius + TOLERANCE).flatten()
+        )
+
+    def _part(self, here: Tensor) -> "Group":
         errors, types = (
             None if column is None else column[here] for column in (self.errors, self.types)
         )
@@ -56,52 +70,114 @@ def evenly(num: int, radius: float) -> list[float]:
     return np.linspace(radius, 1 - radius, num).tolist() if num > 1 else [0.5]
 
 
+@dataclass(frozen=True)
+class Judge:
+    """How images are compared: by features, images (n, 3, S, S) -> (n, D), with draws of a seed."""
+
+    features: Callable[[Tensor], Tensor]
+    seed: int
+
+    def draws(self, *name: str | int) -> torch.Generator:
+        """The draws of that name."""
+        return generator(self.seed, *name)
+
+
 def compare(
-    real: Group,
-    fake: Group,
-    centers: list[float],
-    radius: float,
-    *,
-    features: Callable[[Tensor], Tensor],
-    like: Group,
-    seed: int,
+    real: Group, fake: Group, centers: list[float], radius: float, *, judge: Judge, like: Group
 ) -> dict[str, Any] | None:
     """Means and sample deviations over the windows that hold two images of each kind; None where
     there is none.
 
-    `features` maps images to (n, D). Under "fid", "matched", "label_score" and "diversity" (where
-    errors and types are known) stand `mean` and `deviation`; "real" and "fake" are the fewest and
-    the median images of a window. Since few images raise the distance, "matched" is that of as many
-    fakes, drawn by `seed`, as `like` has images there.
+    Under "fid", "matched", "variance", "density", "coverage", "label_score" and "diversity" stand
+    `mean` and `deviation`, where they are known; "real" and "fake" are the fewest and the median
+    images of a window; "parts" are the single windows. Since few images raise the distance,
+    "matched" is that of as many fakes as `like` has images there, and so are density and coverage.
+    Variance is that of fakes over that of equally many real images.
     """
     found = [
-        (real.within(center, radius), fake.within(center, radius), len(like.within(center, radius)))
-        for center in centers
+        (center, real.within(center, radius), fake.within(center, radius)) for center in centers
     ]
-    found = [
-        (ours, theirs, num) for ours, theirs, num in found if min(len(ours), len(theirs)) >= FEWEST
-    ]
+    found = [window for window in found if min(len(window[1]), len(window[2])) >= FEWEST]
     if not found:
         return None
-    inside = [theirs for _, theirs, _ in found]
-    distances, matched = [], []
-    for index, (ours, theirs, num) in enumerate(found):
-        one, two = features(ours.images()), features(theirs.images())
-        distances.append(frechet(one, two))
-        if num >= FEWEST:
-            drawn = torch.randperm(len(two), generator=generator(seed, "windows", index))[:num]
-            matched.append(frechet(one, two[drawn.to(two.device)]))
+    parts = [
+        {"center": center, **_scores(ours, theirs, len(like.within(center, radius)), judge, index)}
+        for index, (center, ours, theirs) in enumerate(found)
+    ]
     return {
         "windows": len(found),
         "left_out": len(centers) - len(found),
-        "real": _counts([ours for ours, _, _ in found]),
-        "fake": _counts(inside),
-        "fid": over(distances),
-        "matched": over(matched),
-        "label_score": over(
-            [part.errors.double().mean().item() for part in inside if part.errors is not None]
-        ),
-        "diversity": over([entropy(part.types) for part in inside if part.types is not None]),
+        "real": _counts([ours for _, ours, _ in found]),
+        "fake": _counts([theirs for _, _, theirs in found]),
+        **{
+            name: over([score for part in parts if (score := part[name]) is not None])
+            for name in SCORES
+        },
+        "parts": parts,
+    }
+
+
+def _scores(
+    real: Group, fake: Group, num: int, judge: Judge, window: int
+) -> dict[str, float | None]:
+    """The scores of one window, in which there are `num` images to match."""
+    draws = judge.draws("windows", window)
+    real, fake = real.some(MOST, draws), fake.some(MOST, draws)
+    return {
+        "num": len(fake),
+        **_distances(real, fake, num, judge, draws),
+        "variance": _variance(real, fake, num, draws),
+        "label_score": None if fake.errors is None else fake.errors.double().mean().item(),
+        "diversity": None if fake.types is None else entropy(fake.types),
+    }
+
+
+def _distances(
+    real: Group, fake: Group, num: int, judge: Judge, draws: torch.Generator
+) -> dict[str, float | None]:
+    """What features say: of all images, and of `num` fakes."""
+    one, two = judge.features(real.images()), judge.features(fake.images())
+    names = ("fid", "matched", "density", "coverage")
+    scores: dict[str, float | None] = dict.fromkeys(names)
+    if min(len(one), len(two)) < FEWEST:
+        return scores
+    scores["fid"] = frechet(one, two)
+    if num >= FEWEST:
+        drawn = two[torch.randperm(len(two), generator=draws)[:num].to(two.device)]
+        scores["matched"] = frechet(one, drawn)
+        if found := density_and_coverage(one, drawn):
+            scores["density"], scores["coverage"] = found
+    return scores
+
+
+def _variance(real: Group, fake: Group, num: int, draws: torch.Generator) -> float | None:
+    """How much fakes vary, over how much real images do: of equally many, since few vary less."""
+    num = min(num, len(real), len(fake))
+    if num < FEWEST:
+        return None
+    ours, theirs = (group.some(num, draws).images() for group in (real, fake))
+    alike = torch.zeros(num, device=ours.device)  # one group
+    in_real = variance(ours, alike)
+    return variance(theirs, alike) / in_real if in_real else None
+
+
+def overall(
+    real: Group, fake: Group, *, judge: Judge, like: Group, usual: float
+) -> dict[str, float | None] | None:
+    """The distances of all labels together, at the counts of `compare`, and how near fakes are to
+    real images: "nearest", the median distance in grey levels of a fake to the nearest real image,
+    and "copies", the share of fakes that are nearer than half the `usual` distance. None without
+    fakes.
+    """
+    if not len(fake):
+        return None
+    draws = judge.draws("all")
+    some = fake.some(MOST, draws)
+    apart = nearest(some.images(), real.images())
+    return {
+        **_distances(real.some(MOST, draws), some, len(like), judge, draws),
+        "nearest": apart.median().item(),
+        "copies": (apart < usual / 2).double().mean().item(),
     }
 
 
@@ -113,27 +189,3 @@ def _counts(parts: list[Group]) -> dict[str, float]:
 def over(values: list[float]) -> dict[str, float | None] | None:
     """None where there are no values, and no deviation where there is one."""
     return dict(zip(("mean", "deviation"), spread(values), strict=True)) if values else None
-
-
-def frechet(real: Tensor, fake: Tensor) -> float:
-    """The Frechet distance of the normal distributions fitted to features (n, D) and (m, D), with
-    n, m > 1.
-
-    |difference of means|^2 + tr(S) + tr(T) - 2 tr((S T)^(1/2)) (Heusel et al. 2017), exact without
-    D x D matrices.
-    """
-    real, fake = real.double(), fake.double()
-    shift = (real.mean(0) - fake.mean(0)).square().sum()
-    left, right = (
-        (features - features.mean(0)) / math.sqrt(len(features) - 1) for features in (real, fake)
-    )
-    # S = L'L and T = R'R: beside zeros, ST has the eigenvalues of (LR')(LR')', so the root of ST
-    # has the trace that is the sum of the singular values of LR' (n, m).
-    common = torch.linalg.svdvals(left @ right.T).sum()
-    return float((shift + left.square().sum() + right.square().sum() - 2 * common).clamp(min=0))
-
-
-def entropy(labels: Tensor) -> float:
-    """The entropy, in nats, of the labels (N,) that occur."""
-    shares = labels.unique(return_counts=True)[1].double() / len(labels)
-    return float(-(shares * shares.log()).sum()) + 0.0  # of one label alone it is 0 and not -0

@@ -2,8 +2,6 @@
 
 from cgankd.plan.artefacts import (
     dre,
-    evaluated,
-    evaluation,
     gan,
     pool,
     pool_networks,
@@ -11,6 +9,7 @@ from cgankd.plan.artefacts import (
     teachers,
 )
 from cgankd.plan.chain import STALE, NotBuilt, check_inputs, waits
+from cgankd.plan.evaluation import RAW, REAL, evaluated, evaluation
 from cgankd.plan.imports import gan_parts, import_files, import_of
 from cgankd.plan.stages import STAGES, Stage, chain_of
 from cgankd.plan.students import (
@@ -26,6 +25,8 @@ from cgankd.plan.students import (
 
 __all__ = [
     "HEAD",
+    "RAW",
+    "REAL",
     "STAGES",
     "STALE",
     "NotBuilt",

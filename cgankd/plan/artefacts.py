@@ -4,12 +4,10 @@ Nothing here imports torch, so that whatever is missing, refused or already done
 """
 
 from collections.abc import Collection
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from cgankd.errors import USAGE, UserError
-from cgankd.fakes import FakeSelection
 from cgankd.job import Job
 from cgankd.plan import inputs
 from cgankd.plan.imports import gan_parts, imported
@@ -140,37 +138,3 @@ def pool(job: Job) -> Artefact:
     if preset.generate.images is not None:
         made_from |= inputs.data(job)  # whose validation and test images may not be among them
     return Artefact(run.pool, "generate", made_from)
-
-
-def evaluation(job: Job) -> Artefact:
-    """The scores of the fakes."""
-    preset, run = job.preset, job.run
-    if preset.evaluate is None:
-        raise UserError(
-            f"preset {preset.name} has no table [evaluate], so there is nothing to evaluate",
-            USAGE,
-            "it is for a continuous label; metrics within classes are not there"
-            if preset.data.label_kind.discrete
-            else "add it with its radius and centers",
-        )
-    made_from = {
-        "evaluate": inputs.values(preset.evaluate),
-        "selections": {row: asdict(chosen) for row, chosen in evaluated(preset).items()},
-        **inputs.data(job),
-        "fit-dre": content_of(run.dre, "fit-dre"),
-        "train-teacher": content_of(run.teacher(preset.generate.teacher), "train-teacher"),
-        "generate": content_of(run.pool, "generate"),
-    }
-    return Artefact(run.evaluation, "evaluate", made_from)
-
-
-def evaluated(preset: Preset) -> dict[str, FakeSelection]:
-    """The fakes that are evaluated: step by step, with the ends of the grid, since rho is chosen
-    later.
-    """
-    ends = dict.fromkeys([max(preset.search.grid), min(preset.search.grid)])
-    return {
-        "raw fakes": FakeSelection(subsample=False, relabel="keep"),
-        "+ subsampling": FakeSelection(relabel="keep"),
-        **{f"+ filter, relabel (rho = {rho:g})": FakeSelection(rho=rho) for rho in ends},
-    }

@@ -25,13 +25,14 @@ from cgankd.models import GANS, architectures, make_network
 from cgankd.models.architectures import Architecture
 from cgankd.models.autoencoder import SparseDecoder
 from cgankd.models.saved import num_parameters
+from cgankd.plan.evaluation import evaluated_specs
 from cgankd.plan.stages import chain_of
 from cgankd.plan.students import (
     StudentSpec,
     search_rows,
-    selections_of,
     steps_of,
     wanted,
+    without_search,
 )
 from cgankd.preset import METHODS, Preset, Training
 from cgankd.task import Task, make_task
@@ -93,7 +94,7 @@ def _networks(preset: Preset, task: Task) -> list[Cost]:
         teacher = architectures.teacher(name, preset.teacher, side, task.outputs, CONSTANTS)
         rows.append(_supervised("train-teacher", name, teacher, preset.teacher, side))
     rows += _density_ratio(preset, task) if preset.dre_if_any else []
-    if preset.evaluate and (types := preset.evaluate.types):
+    if types := preset.evaluate.types:
         classifier = architectures.cnn(types.network, side, TYPES, CONSTANTS)
         rows.append(_supervised("evaluate", "types", classifier, types, side))
     return rows
@@ -205,10 +206,15 @@ def _cost(
 
 def _students(job: Job, task: Task) -> list[Cost]:
     """Students alike but for their seeds are one row."""
-    if not _rho_is_known(job):
-        job = job.asking(rho=str(max(job.preset.search.grid)))
+    if not _is_known(job):
+        job = without_search(job)
     rows = []
-    for stage, specs in {"select-rho": _searched(job), "distill": wanted(job)}.items():
+    asked = {
+        "evaluate": evaluated_specs(job.preset),
+        "select-rho": _searched(job),
+        "distill": wanted(job),
+    }
+    for stage, specs in asked.items():
         before = [spec.spec_before for spec in specs if spec.spec_before]
         every = [spec for spec in dict.fromkeys([*before, *specs]) if not spec.is_head]
         num = Counter(_student(stage, replace(spec, seed=0), job, task) for spec in every)
@@ -227,7 +233,8 @@ def _student(stage: str, spec: StudentSpec, job: Job, task: Task) -> Cost:
         pool = _pool_size(preset, task)
         fakes = min(spec.selection.num or pool, round(pool * spec.selection.rho))
     real = num_real(spec, job) if distill.epochs else 0  # else they do not matter
-    suffix = "+fake" if spec.selection else ""
+    suffix = "+fake" * bool(spec.selection) + " alone" * spec.alone
+    epochs = None if spec.alone or spec.steps else distill.epochs
     return _supervised(
         stage,
         f"{spec.network} {spec.method}{suffix}",
@@ -235,7 +242,7 @@ def _student(stage: str, spec: StudentSpec, job: Job, task: Task) -> Cost:
         distill,
         preset.data.size,
         views=METHODS[spec.method].views,
-        steps=spec.steps or steps_of(distill, distill.epochs, real + fakes),
+        steps=spec.steps or steps_of(distill, epochs, real + fakes),
     )
 
 
@@ -251,9 +258,10 @@ def num_real(spec: StudentSpec, job: Job) -> int:
     return numbers[0] + (numbers[1] if trains_on_all else 0)
 
 
-def _rho_is_known(job: Job) -> bool:
+def _is_known(job: Job) -> bool:
+    """Whether rho and the share of fakes are those that the students will be trained with."""
     try:
-        selections_of(job)
+        wanted(job)
     except UserError:
         return False
     return True

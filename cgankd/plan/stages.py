@@ -1,4 +1,4 @@
-"""The table of stages: what each reads and makes, and whether a preset has it."""
+"""The table of stages, in their order: what each reads and makes, and whether a preset has it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from cgankd.job import Job
-from cgankd.plan.artefacts import dre, evaluation, gan, pool, pool_networks, teacher, teachers
-from cgankd.plan.students import distilled, is_selected, search, wanted
+from cgankd.plan.artefacts import dre, gan, pool, pool_networks, teacher, teachers
+from cgankd.plan.evaluation import evaluation
+from cgankd.plan.students import distilled, is_selected, search, wanted, without_search
 from cgankd.preset import Preset
 from cgankd.runs import Artefact, RunFolder
 
@@ -52,16 +53,15 @@ def _judge(job: Job) -> Read:
 
 
 def _for_students(job: Job) -> list[Read]:
-    """What the students of a call learn from; which they are is asked of a rho that stands for the
-    one that is not known yet.
+    """What the students of a call learn from; which they are is asked of a rho and a share that
+    stand for those that are not known yet.
     """
-    selected = is_selected(job)
-    specs = wanted(job.asking(rho=str(max(job.preset.search.grid))) if selected else job)
+    specs = wanted(without_search(job))
     networks = dict.fromkeys(spec.teacher for spec in specs if spec.teacher)
     read: list[Read] = [("train-teacher", partial(teacher, network, job)) for network in networks]
     if any(spec.selection and not spec.fakes_file for spec in specs):
         read.append(_pool(job))
-        if selected:
+        if is_selected(job):
             read.append(("select-rho", lambda: search(job)))
     return read
 
@@ -117,7 +117,8 @@ STAGES = {
             reads=lambda job: [_judge(job), _dre(job), _pool(job)],
             records=lambda run, preset: [run.evaluation],
             plan=lambda job: [evaluation(job)],
-            belongs=lambda preset: preset.evaluate is not None,
+            has_students=True,
+            belongs=lambda preset: preset.dre_if_any is not None,
         ),
         Stage(
             "select-rho",

@@ -27,6 +27,7 @@ from cgankd.preset import (
 from cgankd.runs import Artefact, content_of, fact, read_json
 
 MAX_STEPS = 10**8  # as of any training
+BatchShare = float | str  # a number in (0, 1), or "proportional"
 HEAD = "sskd-head"  # not a network of its own, but trained, kept and shared like one
 
 # Each row adds one step of the method, whose whole is `full`.
@@ -49,9 +50,11 @@ class StudentSpec:
     teacher: str = ""
     assistant: str = ""
     selection: FakeSelection | None = None
+    share: BatchShare | None = None  # of fakes in a batch; None: distill.fake_share
     fakes_file: str = ""  # in the place of the pool
     held_out: bool = False  # without the validation rows where the protocol trains on them
-    steps: int | None = None  # in the place of those of the settings
+    alone: bool = False  # from fakes without real images; for the steps of real images alone
+    steps: int | None = None  # in the place of those of the budget
 
     @property
     def is_head(self) -> bool:
@@ -140,15 +143,22 @@ class StudentPlanner:
         made_from = self._inputs(spec, training, previous)
         # The name holds the digest, so other settings are another folder and nothing is replaced.
         digest = Artefact(self.job.run.root, "distill", made_from).digest
-        suffix = "+fake" if spec.selection else ""
+        suffix = "+fake" * bool(spec.selection) + "-alone" * spec.alone
         name = f"{spec.network}-{spec.method}{suffix}-seed{spec.seed}-{digest[:8]}"
+        known = {one.name: getattr(spec, one.name) for one in fields(StudentSpec)}
         return Student(
-            **{one.name: getattr(spec, one.name) for one in fields(StudentSpec)},
+            **{**known, "share": self._share(spec) if spec.selection else None},
             artefact=Artefact(self.job.run.student(name), "distill", made_from),
             training=training,
-            epochs=self.settings.epochs,
+            epochs=self._epochs(spec),
             previous=previous,
         )
+
+    def _epochs(self, spec: StudentSpec) -> int | None:
+        return None if spec.alone or spec.steps else self.settings.epochs
+
+    def _share(self, spec: StudentSpec) -> BatchShare:
+        return self.settings.fake_share if spec.share is None else spec.share
 
     def plan_rows(self, rows: dict[str, list[StudentSpec]]) -> dict[str, list[Student]]:
         """The students of rows of specs."""
@@ -161,8 +171,8 @@ class StudentPlanner:
 
     def _training(self, spec: StudentSpec) -> Training:
         if not spec.is_head:
-            steps = {"steps": spec.steps} if spec.steps else {}
-            return self.settings.model_copy(update=steps)
+            changed = {} if spec.steps is None else {"steps": spec.steps}
+            return self.settings.model_copy(update=changed)
         assert self.settings.sskd, "the preset has been checked for distill.sskd"
         return self.settings.sskd.head
 
@@ -184,8 +194,8 @@ class StudentPlanner:
             made_from |= inputs.values(self.job.preset.data, only=["min_per_label"])
         if settings.head and not spec.is_head:
             made_from["head"] = settings.head
-        if settings.epochs is not None:
-            made_from["epochs"] = settings.epochs
+        if (epochs := self._epochs(spec)) is not None:
+            made_from["epochs"] = epochs
         if spec.teacher:
             made_from["settings"] = self._method_settings(spec)
             made_from["train-teacher"] = self._teacher(spec.teacher)
@@ -193,7 +203,7 @@ class StudentPlanner:
             made_from["assistant"] = previous.artefact.digest
         if spec.selection:
             made_from["selection"] = asdict(spec.selection)
-            made_from["fake_share"] = settings.fake_share
+            made_from["fake_share"] = "all" if spec.alone else self._share(spec)
             made_from["generate"] = self._fakes(spec.fakes_file)
         return made_from
 
@@ -230,6 +240,7 @@ def search(job: Job) -> StudentTable:
     rows = planner.plan_rows(search_rows(job.preset))
     made_from = {
         "rho": inputs.values(job.preset.search),
+        "rule": "paired differences to no fakes",  # the same students were once judged by another
         "students": _digests(rows),
         "generate": content_of(run.pool, "generate"),
     }
@@ -295,18 +306,22 @@ def to_train(students: Iterable[Student]) -> tuple[list[Student], list[Student]]
 
 
 def search_rows(preset: Preset) -> dict[str, list[StudentSpec]]:
-    """The students of each candidate: no fakes and each rho, each network, each seed; none sees the
-    rows that choose.
+    """The students of each candidate: no fakes and each rho with each share, each network, each
+    seed; none sees the rows that choose.
     """
     paper = preset.data.protocol == "paper"
     networks = dict.fromkeys(pair[2] for pair in preset.distill.pairs)
-    candidates = [None, *(full_selection(preset, value) for value in preset.search.grid)]
+    shares: list[Any] = preset.search.shares or [preset.distill.fake_share]
+    candidates: dict[str, dict[str, Any]] = {"none": {}}
+    for rho, share in product(preset.search.grid, shares):
+        fakes = {"selection": full_selection(preset, rho), "share": share}
+        candidates[f"{rho:g}, {share}"] = fakes
     return {
-        "none" if selection is None else f"{selection.rho:g}": [
-            StudentSpec(network, "nokd", seed, selection=selection, held_out=paper)
+        name: [
+            StudentSpec(network, "nokd", seed, held_out=paper, **fakes)
             for network, seed in product(networks, preset.search.seeds)
         ]
-        for selection in candidates
+        for name, fakes in candidates.items()
     }
 
 
@@ -327,15 +342,23 @@ def method_rows(method: str, job: Job) -> dict[str, list[StudentSpec]]:
     """The students of a method, each pair and each seed: one row, or with fakes one for each of
     distill.nfake.
     """
-    base, distill, file = base_of(method), job.preset.distill, job.overrides.fakes or ""
+    base, distill = base_of(method), job.preset.distill
     selections: list[FakeSelection | None] = selections_of(job) if uses_fakes(method) else [None]
     numbers = [selection.num if selection else 0 for selection in selections]
     names = [f"{method} ({num})" for num in numbers] if len(numbers) > 1 else [method]
     chains = dict.fromkeys(_chain(base, *pair) for pair in _pairs(job))
+    share = share_of(job) if any(selections) else None
     return {
         name: [
             StudentSpec(
-                network, base, seed, teacher, assistant, selection, file if selection else ""
+                network,
+                base,
+                seed,
+                teacher,
+                assistant,
+                selection,
+                share if selection else None,
+                job.overrides.fakes or "" if selection else "",
             )
             for (teacher, assistant, network), seed in product(chains, distill.seeds)
         ]
@@ -361,10 +384,10 @@ def ablation_rows(job: Job) -> dict[str, list[StudentSpec]]:
     full = full_selection(preset, rho_of(job))
     if full.relabel == "keep":
         full = replace(full, relabel="hard")
-    network = overrides.student or preset.distill.pairs[0][2]
+    network, share = overrides.student or preset.distill.pairs[0][2], share_of(job)
     return {
         name: [
-            StudentSpec(network, "nokd", seed, selection=part_of(full))
+            StudentSpec(network, "nokd", seed, selection=part_of(full), share=share)
             for seed in preset.distill.seeds
         ]
         for name, part_of in ABLATION.items()
@@ -460,14 +483,51 @@ def full_selection(preset: Preset, rho: float) -> FakeSelection:
 
 
 def is_selected(job: Job) -> bool:
-    """Whether rho is the one that select-rho chooses."""
+    """Whether rho, or the share of fakes in a batch, is the one that select-rho chooses."""
+    return _selects_rho(job) or _selects_share(job)
+
+
+def without_search(job: Job) -> Job:
+    """The same job with a rho and a share in the place of those that select-rho has yet to choose:
+    who they teach and what they read is the same with any.
+    """
+    search = job.preset.search
+    known: dict[str, Any] = {}
+    if _selects_rho(job):
+        known["rho"] = str(max(search.grid))
+    if _selects_share(job):
+        known["share"] = max(search.shares or [])
+    return job.asking(**known)
+
+
+def _selects_rho(job: Job) -> bool:
     return (job.overrides.rho or job.preset.distill.rho) == "selected"
+
+
+def _selects_share(job: Job) -> bool:
+    """The share that was chosen stays with a rho that is named, such as the one that select-rho
+    has printed; fakes of others were not searched.
+    """
+    preset, overrides = job.preset, job.overrides
+    searched = preset.search.shares is not None and preset.distill.rho == "selected"
+    with_fakes = overrides.rho != "none" and not overrides.fakes
+    return searched and with_fakes and overrides.share is None
+
+
+def share_of(job: Job) -> BatchShare:
+    """The share of fakes in a batch: of the call, of the preset, or the selected one."""
+    asked = job.overrides.share
+    if asked is not None and not 0 < asked < 1:
+        raise UserError(f"--share {asked:g}: expected a number between 0 and 1", USAGE)
+    if _selects_share(job):
+        return float(fact(job.run.search, "select-rho", "best_share", float))
+    return job.preset.distill.fake_share if asked is None else asked
 
 
 def rho_of(job: Job) -> float:
     """The rho of the call, of the preset, or the selected one."""
     asked = job.overrides.rho or job.preset.distill.rho
-    if is_selected(job):
+    if _selects_rho(job):
         return float(fact(job.run.search, "select-rho", "best_rho", (int, float)))
     try:
         value = float(asked)

@@ -184,16 +184,27 @@ class Types(Training):
 
 
 class Evaluate(Settings):
-    """Scores of the fakes of a continuous label in windows of it: distance to real images, label
-    score, diversity.
+    """Scores of the fakes: distances to real images, variance, copies, and students of fakes alone;
+    of a continuous label in windows of it.
     """
 
-    radius: Annotated[float, Field(gt=0, le=10**6)] = Field(
-        description="of a window, in the label's unit"
+    radius: Annotated[float, Field(gt=0, le=10**6)] | None = Field(
+        default=None,
+        description="for a continuous label: of a window, in the label's unit; default: an "
+        "eighteenth of its range",
     )
-    centers: Annotated[int, Field(ge=1, le=10**5)] = Field(
-        description="windows, evenly spaced over the label's range"
+    centers: Annotated[int, Field(ge=1, le=10**5)] | None = Field(
+        default=None,
+        description="for a continuous label: windows, evenly spaced over its range; default: 9",
     )
     types: Types | None = Field(
-        default=None, description="for diversity, where the data have types"
+        default=None, description="for a continuous label: for diversity, where the data have types"
+    )
+    student: Cnn | Literal["none"] | None = Field(
+        default=None,
+        description="network that is trained on fakes alone, or none; default: the student of the "
+        "first of distill.pairs",
+    )
+    steps: Count | None = Field(
+        default=None, description="optimiser steps of that student; default: distill.steps"
     )

@@ -36,7 +36,7 @@ class Preset(Settings):
     teacher: TeacherSettings
     dre_if_any: Dre | None = Field(default=None, alias="dre")
     generate: Generate
-    evaluate: Evaluate | None = None
+    evaluate: Evaluate = Evaluate()
     search: Search = Field(alias="rho")
     distill: Distill
     report: Report = Report()
@@ -67,7 +67,7 @@ class Preset(Settings):
                 raise ValueError(
                     f"{key} is missing: only generate.images, drawn by others, spare the table"
                 )
-        if self.evaluate and not self.dre_if_any:
+        if self.evaluate != Evaluate() and not self.dre_if_any:
             raise ValueError("evaluate must be absent without dre, in whose features it measures")
         if self.dre_if_any and not self.gan_if_any and not self.data.label_kind.discrete:
             raise ValueError(
@@ -116,7 +116,9 @@ class Preset(Settings):
                 "dre.features.network: needed for class labels, absent for a continuous label"
             )
         only = {
-            "evaluate": self.evaluate is not None,
+            "evaluate.radius": self.evaluate.radius is not None,
+            "evaluate.centers": self.evaluate.centers is not None,
+            "evaluate.types": self.evaluate.types is not None,
             "dre.vicinity": dre is not None and dre.vicinity is not None,
             "distill.filter_bins": self.distill.filter_bins > 1,
             'distill.relabel = "unclipped"': self.distill.relabel == "unclipped",
@@ -166,7 +168,7 @@ def check_labels(preset: Preset, facts: dict[str, Any] | None) -> None:
         return
     label = make_label(facts)
     low, high, span = label.low, label.high, label.high - label.low
-    if preset.evaluate and 2 * preset.evaluate.radius > span:
+    if preset.evaluate.radius and 2 * preset.evaluate.radius > span:
         raise UserError(
             f"preset {preset.name}: evaluate.radius = {preset.evaluate.radius:g}, but the range "
             f"of the label is [{low:g}, {high:g}]",

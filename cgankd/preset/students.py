@@ -41,11 +41,24 @@ class TeacherSettings(Training):
         return self
 
 
+BatchShare = Annotated[float, Field(gt=0, lt=1)]
+
+
 class Search(Settings):
-    """The search for rho: the share of fakes that the teacher's error keeps."""
+    """The search for rho, the share of fakes that the teacher's error keeps, and for the share of
+    fakes in a batch.
+    """
 
     grid: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1), Distinct]
-    seeds: Seeds
+    shares: Annotated[list[BatchShare], Field(min_length=1), Distinct] | None = Field(
+        default=None,
+        description="shares of fakes in a batch to try with every rho; default: "
+        "distill.fake_share alone",
+    )
+    seeds: Seeds = Field(
+        default=[0, 1, 2, 3, 4],
+        description="of the students, by which no fakes and each candidate are paired",
+    )
 
 
 class Distill(MethodSettings):
@@ -74,8 +87,10 @@ class Distill(MethodSettings):
         description="fakes to draw, for classes balanced by label; a list: one row each; default: "
         "all",
     )
-    fake_share: Annotated[float, Field(gt=0, lt=1)] | Literal["proportional"] = Field(
-        default=0.5, description="share of fakes in a batch"
+    fake_share: BatchShare | Literal["proportional"] = Field(
+        default=0.5,
+        description="share of fakes in a batch; where rho is selected and rho.shares are given, "
+        "the search chooses among those",
     )
     head: Head = None
     budget: Literal["steps", "epochs"] = Field(

@@ -2,11 +2,12 @@
 against a dataclass.
 
 A dataclass names facts and types: numbers, words, truth values, lists, dicts, other dataclasses,
-`X | None` and Literal. Other facts are nobody's concern. Its __post_init__ may raise a ValueError
-for what types cannot say.
+`X | Y | None` and Literal. Other facts are nobody's concern. Its __post_init__ may raise a
+ValueError for what types cannot say.
 """
 
 import dataclasses
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -42,8 +43,11 @@ def fitted(kind: Any, value: Any, place: str = "") -> Any:
     if dataclasses.is_dataclass(kind):
         return _facts(kind, value, place)
     if form in (Union, UnionType):
-        (other,) = set(parts) - {NoneType}
-        return None if value is None else fitted(other, value, place)
+        *others, last = [part for part in parts if part is not NoneType]
+        for other in others:
+            with suppress(ValueError):
+                return fitted(other, value, place)
+        return None if value is None and NoneType in parts else fitted(last, value, place)
     if form is Literal:
         return value if value in parts else _refuse(value, place, " or ".join(map(repr, parts)))
     if not _is(form, value):

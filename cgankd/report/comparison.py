@@ -11,24 +11,32 @@ from typing import Any
 
 from cgankd.preset import Paper
 from cgankd.report.facts import Member, Trained
-from cgankd.statistics import spread, standard_error
+from cgankd.statistics import paired, spread, standard_error
 
 Row = dict[str, Any]  # of the method table, the ablation or a curve
 
 CHAIN = ("teacher", "assistant", "student")
-SHARED = ("parameters", "steps", "fakes", "rho", "nfake", "file")  # by the students of a row
+SHARED = (
+    "parameters",
+    "steps",
+    "fakes",
+    "rho",
+    "share",
+    "nfake",
+    "file",
+)  # by the students of a row
 
 
-def paired(scores: dict[int, float], baseline: dict[int, float]) -> Row:
+def against(scores: dict[int, float], baseline: dict[int, float]) -> Row:
     """The mean difference over the seeds that both have, and its standard error."""
-    differences = [score - baseline[seed] for seed, score in scores.items() if seed in baseline]
-    if not differences:
+    pairs = len(scores.keys() & baseline.keys())
+    if not pairs:
         return {"difference": None, "standard_error": None, "pairs": 0, "significant": False}
-    mean, error = statistics.fmean(differences), standard_error(differences)
+    mean, error = paired(scores, baseline)
     return {
         "difference": mean,
         "standard_error": error,
-        "pairs": len(differences),
+        "pairs": pairs,
         "significant": error is not None and abs(mean) > 2 * error,
     }
 
@@ -45,14 +53,14 @@ def compare(members: Sequence[Trained]) -> list[Row]:
 def _row(key: tuple[str, ...], group: list[Trained], baseline: dict[int, float]) -> Row:
     scores, first = _scores(group), group[0]
     mean, deviation = spread(list(scores.values()))
-    against = {} if key[0] == "nokd" else baseline
+    compared = {} if key[0] == "nokd" else baseline
     return {
         **dict(zip(("method", *CHAIN), key, strict=True)),
         "mean": mean,
         "deviation": deviation,
         "seeds": len(scores),
         **{name: getattr(first, name) for name in SHARED},
-        **paired(scores, against),
+        **against(scores, compared),
         "scores": {str(seed): score for seed, score in scores.items()},
     }
 

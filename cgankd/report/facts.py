@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from cgankd.label import Label, make_label
 
+Share = Literal["proportional"] | float | None  # of fakes in a batch
+
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
@@ -59,10 +61,13 @@ class Teacher(Made):
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio(Made):
-    """The density ratio on fakes: its mean, and the share that a weighted sample is worth."""
+    """The density ratio on fakes: its mean, the share that a weighted sample is worth, and how well
+    it tells unseen real images from fakes.
+    """
 
     mean_ratio: float
     effective_share: float
+    auc: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,21 +99,27 @@ class FakePool(Labelled, Made):
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """The students of one rho; None is no fakes."""
+    """The students of one rho and one share of fakes in a batch, None is no fakes; with their
+    paired difference to no fakes.
+    """
 
     rho: float | None
+    share: Share = None
     mean: float
     deviation: float | None
     num: int
+    difference: float | None = None
+    standard_error: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search(Made):
-    """The search for rho; its rho is None where no fakes won."""
+    """The search for rho and the share of fakes; its rho is None where no fakes won."""
 
     rho: float | None
+    share: Share = None
     best_rho: float
-    standard_error: float | None
+    best_share: Share = None
     table: list[Candidate]
     rows: int
     leaky: bool = False
@@ -123,6 +134,7 @@ class Trained:
     teacher: str
     assistant: str
     rho: float | None
+    share: Share = None
     nfake: int | None = None
     file: str = ""
     network: str
@@ -183,6 +195,18 @@ class Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Window:
+    """Some scores of one window, or of one label."""
+
+    center: float
+    num: int
+    fid: float
+    variance: float | None
+    density: float | None
+    coverage: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Windows:
     """Scores over windows of the label."""
 
@@ -192,8 +216,24 @@ class Windows:
     fake: Counts
     fid: Spread | None
     matched: Spread | None
+    variance: Spread | None = None
+    density: Spread | None = None
+    coverage: Spread | None = None
     label_score: Spread | None
     diversity: Spread | None
+    parts: list[Window] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overall:
+    """Scores of all labels together."""
+
+    fid: float | None
+    matched: float | None
+    density: float | None
+    coverage: float | None
+    nearest: float
+    copies: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +245,8 @@ class Evaluated:
     label_score: Spread | None
     sliding: Windows | None
     intra: Windows | None
+    overall: Overall | None = None
+    alone: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,13 +266,49 @@ class Types:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What the scores mean, in words."""
+
+    about: str
+    is_fault: bool
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alone:
+    """The students that learned from fakes alone, and what theirs is compared with."""
+
+    network: str
+    steps: int
+    seed: int
+    metric: str
+    unit: str
+    real: float
+    constant: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """Of the scores: the seed of draws, neighbours, the most images that are compared together."""
+
+    seed: int
+    neighbours: int
+    most: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation(Made):
+    """The scores of the fakes, with radius and centers of windows of a continuous label."""
+
     rows: list[Evaluated]
+    verdict: list[Finding] | None = None
+    alone: Alone | None = None
     features: Features
     judge: str
     unit: str
-    radius: float
-    centers: int
+    radius: float | None
+    centers: int | None
+    protocol: Protocol | None = None
     leaky: bool
     types: Types | None
     missing: dict[Literal["intra", "diversity"], str] = field(default_factory=dict)

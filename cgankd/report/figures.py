@@ -141,29 +141,35 @@ def students(rows: list[dict[str, Any]], axis: str) -> "Figure":
 
 
 @chart
-def search(table: list[dict[str, Any]], rho: float | None, axis: str) -> "Figure":
-    """The search for rho: mean and deviation per candidate, the chosen one filled."""
-    figure, (axes,) = _panels(1, 2.6, width=2.0 + 0.5 * len(table))
-    for place, row in enumerate(table):
-        chosen = row["rho"] == rho
-        deviation = row["deviation"] or 0  # one student has none
+def search(rows: list[dict[str, Any]], chosen: dict[str, Any], axis: str) -> "Figure":
+    """The search for rho and the share of fakes: the paired difference to no fakes and its standard
+    error per candidate, the chosen one filled, the line no fakes.
+    """
+    figure, (axes,) = _panels(1, 3.0, width=2.6 + 0.75 * len(rows))
+    none_won = chosen["rho"] is None
+    name = "no fakes (chosen)" if none_won else "no fakes"
+    line = BLUE if none_won else GREY
+    axes.axhline(0, color=line, linestyle="-" if none_won else "--", label=name)
+    for place, row in enumerate(rows):
+        is_chosen = (row["rho"], row["share"]) == (chosen["rho"], chosen["share"])
         axes.errorbar(
             [place],
-            [row["mean"]],
-            [deviation],
+            [row["difference"]],
+            [row["standard_error"] or 0],  # one seed has none
             fmt="o",
-            color=BLUE if chosen else GREY,
+            color=BLUE if is_chosen else GREY,
             capsize=3,
             markersize=7,
-            markerfacecolor=BLUE if chosen else "white",
+            markerfacecolor=BLUE if is_chosen else "white",
         )
-    axes.set_xticks(
-        range(len(table)),
-        ["no fakes" if row["rho"] is None else f"{row['rho']:g}" for row in table],
-    )
-    axes.set_xlim(-0.5, len(table) - 0.5)
-    axes.set_xlabel("rho")
+    shares = [row["share"] for row in rows]
+    several = len(set(shares)) > 1
+    names = [f"{row['rho']:g}" + (f"\n{row['share']}" if several else "") for row in rows]
+    axes.set_xticks(range(len(rows)), names)
+    axes.set_xlim(-0.6, len(rows) - 0.4)
+    axes.set_xlabel("rho, and below it the share of fakes in a batch" if several else "rho")
     axes.set_ylabel(axis)
+    axes.legend(fontsize=7)
     return figure
 
 
@@ -329,6 +335,26 @@ def errors(pool: Pool, selection: FakeSelection, unit: str) -> "Figure":
     axes.hist(kept, bins=list(bins), color=BLUE, label="kept by the filter")
     axes.set_xlabel(f"error of the teacher{_in(unit)}")
     axes.set_ylabel("fakes")
+    figure.legend(loc="outside upper right", ncols=3)
+    return figure
+
+
+@chart
+def variety(windows: list[dict[str, Any]], names: list[str], label: str) -> "Figure":
+    """How much fakes vary and how much of the real images they cover, within each label or window;
+    the line is as much as real images.
+    """
+    figure, (axes,) = _panels(1, 2.4 + _tall(names))
+    places = range(len(windows))
+    varied = [np.nan if part["variance"] is None else part["variance"] for part in windows]
+    axes.bar(places, varied, color=BLUE, alpha=0.6, width=0.85, label="variance, fakes / real")
+    if any(part["coverage"] is not None for part in windows):
+        covered = [np.nan if part["coverage"] is None else part["coverage"] for part in windows]
+        axes.plot(places, covered, "o", color=GREEN, markersize=4, label="coverage")
+    axes.axhline(1, color=GREY, linestyle="--", zorder=1, label="as real images")
+    axes.set_ylim(0, max(1.15, *(1.05 * value for value in varied if value == value)))
+    axes.set_xlabel(label)
+    _name_ticks(axes, names)
     figure.legend(loc="outside upper right", ncols=3)
     return figure
 

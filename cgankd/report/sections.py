@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from cgankd.errors import DATA, UserError
 from cgankd.fakes import FakeSelection, Pool
+from cgankd.label import make_label
+from cgankd.plan import RAW
 from cgankd.report import figures, logs, tables
 from cgankd.report.blocks import Block, Caution, Code, Folded, Heading, Picture, Sheet, Sheets, Text
 from cgankd.report.comparison import Row
@@ -23,6 +27,7 @@ def section(records: RunRecords, summary: Summary) -> list[Block]:
         "steps": _steps,
         "ablation": _ablation,
         "published": _published,
+        "evaluation": _evaluation,
         "rho": _search,
         "teachers": _teachers,
     }
@@ -111,34 +116,53 @@ def _search(summary: Summary) -> list[Block]:
     search = summary["rho"]
     leaky = " (leaky: see the caution above)" if search["leaky"] else ""
     text = (
-        f"The share of fakes to keep, chosen on {search['rows']:,} validation rows{leaky}, never "
-        f"on test rows. {_outcome(summary)}"
+        f"Whether to use fakes, which share of them to keep (rho) and how many in a batch, chosen "
+        f"on {search['rows']:,} validation rows{leaky}, never on test rows. {_outcome(summary)}"
     )
     if summary["budget"] == "epochs":
         text += (
             " Budget: equal epochs, so that a candidate with more fakes took more optimiser steps."
         )
-    figure = figures.search(search["table"], search["rho"], metric(summary, "validation"))
-    caption = (
-        "Mean ± deviation of the students of each candidate on the validation rows; the "
-        "chosen one is filled."
-    )
-    picture = Picture(figure, caption)
-    return [Heading("Search for rho"), Text(text), tables.search(summary), picture]
+    return [Heading("Search for rho"), Text(text), tables.search(summary), *_differences(summary)]
 
 
 def _outcome(summary: Summary) -> str:
-    """Which rho was chosen, and why."""
+    """What was chosen, and why."""
+    rows = {_candidate(row): row for row in summary["rho"]["table"]}
+    best = rows[summary["rho"]["best_rho"], summary["rho"]["best_share"]]
+    found = f"rho {best['rho']:g}, {tables.difference(summary, best)} against none"
+    if best["share"] is not None:
+        found = f"share {tables.share(best['share'])}, {found}"
+    if summary["rho"]["rho"] is None:
+        return (
+            "No fakes won: with fakes nothing was better than without by more than one standard "
+            f"error. The best: {found}; +fake methods are trained with it nevertheless."
+        )
+    return (
+        f"Chosen: {found}. With fakes something was better than without by more than one standard "
+        "error; this is the best, or of what is within one standard error of the best the largest "
+        "rho."
+    )
+
+
+def _candidate(row: Row) -> tuple[float | None, float | str | None]:
+    return row["rho"], row["share"]
+
+
+def _differences(summary: Summary) -> list[Block]:
+    """The figure of the search; a record of an older version has no differences."""
     search = summary["rho"]
-    if search["standard_error"] is None:
-        why = "the lowest, of one student each"
-    else:
-        error = tables.number(summary, search["standard_error"])
-        why = f"the largest within one standard error ({error}) of the lowest"
-    best = f"{search['best_rho']:g}, {why}"
-    if search["rho"] is None:
-        return f"No fakes won: no rho reaches the error without fakes. Best with fakes: {best}."
-    return f"Chosen: {best}."
+    rows = [row for row in search["table"] if row["difference"] is not None]
+    if not rows:
+        return []
+    axis = f"{metric(summary, 'validation')}\nagainst no fakes"
+    chosen = {key: search[key] for key in ("rho", "share")}
+    caption = (
+        "Paired difference to students of the same seeds without fakes on the validation rows, "
+        "mean ± standard error over the seeds; below the line fakes help. What was chosen is "
+        "filled."
+    )
+    return [Picture(figures.search(rows, chosen, axis), caption)]
 
 
 def _teachers(summary: Summary) -> list[Block]:
@@ -156,11 +180,9 @@ def _fakes(records: RunRecords, facts: FakePool, summary: Summary) -> list[Block
         relabel="hard" if relabel == "keep" else relabel,  # shown where it is off, too
     )
     columns = records.preset.report.columns
-    evaluation = _evaluation(summary["evaluation"]) if summary["evaluation"] else []
     return [
         Heading("Fakes"),
         Text(_pool_facts(summary)),
-        *evaluation,
         Sheets(
             figures.sheets(pool, selection, facts.names, columns),
             "Fakes by the label asked for. Subsampling should lose what looks unlike a real "
@@ -198,7 +220,10 @@ def _pool_facts(summary: Summary) -> str:
     )
     if ratio:
         share = f"effective sample share {ratio['effective_share']:.1%}"
-        text += f" Density ratio of fakes: mean {ratio['mean_ratio']:.3g} (1 expected), {share}."
+        text += f" Density ratio of fakes: mean {ratio['mean_ratio']:.3g} (1 expected), {share}"
+        text += "." if ratio["auc"] is None else f", AUC {ratio['auc']:.2f} (0.5: by chance)."
+    if summary["idle"]:
+        text += f" Subsampling is idle: the ratio {summary['idle']}."
     return text
 
 
@@ -234,9 +259,10 @@ def _errors(pool: Pool, selection: FakeSelection, unit: str) -> list[Block]:
 
 
 def _rejection(summary: Summary) -> list[Block]:
+    idle = " Here it is idle." if summary["idle"] else ""
     caption = (
-        "Rejection sampling by label. Little acceptance, a low effective sample share or many "
-        "clipped ratios mean a density ratio that is not to be trusted there."
+        f"Rejection sampling by label.{idle} Little acceptance, a low effective sample share or "
+        "many clipped ratios mean a density ratio that is not to be trusted there."
     )
     return [
         Picture(figures.acceptance(summary["pool"]["labels"]), caption),
@@ -244,8 +270,14 @@ def _rejection(summary: Summary) -> list[Block]:
     ]
 
 
-def _evaluation(evaluated: Row) -> list[Block]:
-    """How far the fakes are from real images: the table, and the protocol of its numbers."""
+def _evaluation(summary: Summary) -> list[Block]:
+    """Whether the fakes are any good: in words, as a table and figure, and by what protocol."""
+    evaluated, idle = summary["evaluation"], summary["idle"]
+    findings = evaluated["verdict"] or []
+    said = [
+        Caution(finding["text"]) if finding["is_fault"] else Text(finding["text"])
+        for finding in findings
+    ]
     texts = [*_distances(evaluated), *_diversity(evaluated)]
     texts += [
         f"{EVALUATED[score]}: none, since {reason}."
@@ -258,24 +290,92 @@ def _evaluation(evaluated: Row) -> list[Block]:
     )
     first = evaluated["rows"][0]["row"]
     texts.append(f"{first}: real images in the place of fakes, the best to hope for.{known}")
-    return [tables.evaluation(evaluated), *(Text(text, "note") for text in texts)]
+    protocol: list[Block] = [Text(text, "note") for text in texts]
+    return [
+        Heading("Are the fakes any good?"),
+        *said,
+        tables.evaluation(evaluated, idle),
+        *_by_label(summary),
+        Folded("How these scores are taken", protocol),
+    ]
+
+
+def _by_label(summary: Summary) -> list[Block]:
+    """The scores of raw fakes within each window of the label, or each label."""
+    evaluated, pool = summary["evaluation"], summary["pool"]
+    raw = {row["row"]: row for row in evaluated["rows"]}.get(RAW, {"sliding": None, "intra": None})
+    found = raw["sliding"] or raw["intra"]
+    windows: list[Row] = (found or {}).get("parts") or []
+    if not (pool and any(part["variance"] is not None for part in windows)):
+        return []
+    label = make_label(pool["label"])
+    centers = [part["center"] for part in windows]
+    if raw["sliding"]:
+        names = [f"{value:.3g}" for value in label.unscaled(np.array(centers))]
+        unit = f" ({label.unit})" if label.unit else ""
+        what, place = f"middle of the window{unit}", "window of the label"
+    else:
+        by_label = {row["label"]: row["name"] for row in pool["labels"]}
+        names, what, place = [str(by_label[center]) for center in centers], "label", "label"
+    caption = (
+        f"Raw fakes within each {place}: how much they vary, over how much real images do, and the "
+        "share of real images that they come near. Low bars are a GAN that draws one image again "
+        "and again."
+    )
+    inside = Folded(
+        f"Raw fakes by {place}, and scores within",
+        [tables.parts(windows, names, what), tables.windows(evaluated, summary["idle"])],
+    )
+    return [Picture(figures.variety(windows, names, what), caption), inside]
 
 
 def _distances(evaluated: Row) -> list[str]:
-    """What SFID, intra-label FID and label score are."""
-    features, unit = evaluated["features"], evaluated["unit"]
-    return [
-        f"SFID: the Fréchet distance between fakes and training images in the "
-        f"{features['size']:,} features of the density ratio's {features['network']}, in "
-        f"{evaluated['centers']} windows of radius {evaluated['radius']:g} {unit}; intra-label "
-        "FID: the same for each label by itself. Means ± deviations over the windows with two "
-        "images of each kind. Few images raise a distance, so compare rows at equal counts: with "
-        "as many fakes in a window as there are validation images. Other runs have other features "
-        "and do not compare.",
-        f"Label score: the mean |label that {evaluated['judge']} sees - label asked for| in "
-        f"{unit} ± the deviation over images; it also filters, so that it is judge in its own "
+    """What the scores are, and how they were taken."""
+    features, unit, protocol = evaluated["features"], evaluated["unit"], evaluated["protocol"]
+    inside = f"the {features['size']:,} features of the density ratio's {features['network']}"
+    texts = [
+        "Few images raise a distance, so compare rows at equal counts: with as many fakes as there "
+        "are validation images. Other runs have other features and do not compare.",
+        f"Label score: how far the labels that {evaluated['judge']} sees are from those asked for, "
+        f"in {unit}, mean ± deviation over images; it also filters, so that it is judge in its own "
         "cause.",
     ]
+    if evaluated["centers"]:
+        texts.insert(
+            0,
+            f"SFID: the Fréchet distance in {evaluated['centers']} windows of radius "
+            f"{evaluated['radius']:g} {unit}; intra-label FID: the same for each label by itself. "
+            "Means ± deviations over the windows with two images of each kind.",
+        )
+    if protocol:
+        texts = [*_measures(evaluated, protocol), *texts]
+    return [f"FID: the Fréchet distance between fakes and training images in {inside}.", *texts]
+
+
+def _measures(evaluated: Row, protocol: Row) -> list[str]:
+    """What those scores are that older versions did not take."""
+    within = "window of the label" if evaluated["centers"] else "label"
+    texts = [
+        f"Variance: of each pixel within a {within}, fakes over training images, of equally many; "
+        f"mean ± deviation over the {within}s. Below 1 the GAN has lost diversity.",
+        f"Coverage: the share of training images that have a fake among their "
+        f"{protocol['neighbours']} nearest; density: how many have, over what is expected (Naeem "
+        "et al. 2020), with as many fakes as there are validation images.",
+        "Nearest training image: its median distance in pixels, in grey levels; copies: the share "
+        "of fakes nearer than half of what is usual for unseen real images.",
+        f"At most {protocol['most']:,} images of a kind are compared together, drawn by the seed "
+        f"{protocol['seed']}.",
+    ]
+    if alone := evaluated["alone"]:
+        texts.insert(
+            1,
+            f"Students of them alone: the validation {alone['metric']} of {alone['network']} "
+            f"trained on nothing but these fakes for {alone['steps']:,} steps, seed "
+            f"{alone['seed']} (the classification accuracy score, Ravuri and Vinyals 2019); of "
+            f"real images {alone['real']:.3g}, of a constant answer {alone['constant']:.3g} "
+            f"{alone['unit']}.",
+        )
+    return texts
 
 
 def _diversity(evaluated: Row) -> list[str]:

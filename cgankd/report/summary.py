@@ -1,10 +1,12 @@
 """All numbers of the report on one run, as plain values: this is what report.json holds."""
 
 import shlex
+import statistics
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from typing import Any
 
+from cgankd.fakes import verdict
 from cgankd.preset import Paper
 from cgankd.report import progress
 from cgankd.report.cautions import cautions
@@ -116,8 +118,17 @@ def _fakes(records: RunRecords) -> Summary:
         "filter_bins": settings.filter_bins,
         "pool": _facts(records.pool),
         "ratio": _facts(records.dre),
+        "idle": _idle(records),
         "evaluation": _facts(records.evaluation),
     }
+
+
+def _idle(records: RunRecords) -> str:
+    """Why subsampling by the density ratio changes nothing; empty where it does."""
+    if not (records.dre and records.pool):
+        return ""
+    effective = statistics.fmean(label.effective for label in records.pool.labels)
+    return verdict.idle(records.dre.auc, effective)
 
 
 def _origin(records: RunRecords) -> Summary:

@@ -32,19 +32,21 @@ def methods(summary: Summary) -> Table:
 def ablation(summary: Summary) -> Table:
     """Each step of the method with the statistics of the method table."""
     rows = summary["ablation"]
-    return _scores(summary, rows, {"step": [row["method"] for row in rows]})
+    return _scores(summary, rows, {"step": [_step(row["method"], summary["idle"]) for row in rows]})
 
 
 def _scores(summary: Summary, rows: list[Row], words: dict[str, list[str]]) -> Table:
     """Rows as words, their score, difference, published errors if there are any, and sizes."""
     published = {"published": [_quoted(row["published"]) for row in rows]}
+    shares = {"share": [share(row["share"]) for row in rows]}
     columns = {
         **words,
         metric(summary, "test"): [_score(summary, row) for row in rows],
-        DIFFERENCE: [_difference(summary, row) for row in rows],
+        DIFFERENCE: [difference(summary, row) for row in rows],
         **(published if any(row["published"] for row in rows) else {}),
         "seeds": [str(row["seeds"]) for row in rows],
         "rho": [rho(row["rho"]) for row in rows],
+        **(shares if any(row["share"] for row in rows) else {}),
         **{key: [f"{row[key]:,}" for row in rows] for key in ("fakes", "steps", "parameters")},
     }
     marks = [{DIFFERENCE: mark} if (mark := _mark(row)) else {} for row in rows]
@@ -59,7 +61,7 @@ def steps(summary: Summary) -> Table:
         "networks": [" > ".join(filter(None, _chain(row))) for row in rows],
         "steps": [f"{row['steps']:,}" for row in rows],
         metric(summary, "validation"): [_score(summary, row) for row in rows],
-        "vs NOKD at these steps": [_difference(summary, row) for row in rows],
+        "vs NOKD at these steps": [difference(summary, row) for row in rows],
         "seeds": [str(row["seeds"]) for row in rows],
         "fakes": [f"{row['fakes']:,}" for row in rows],
     }
@@ -102,7 +104,7 @@ def terminal(summaries: list[Summary]) -> Table:
             "method": [_noted(row, row["method"]) for _, row in rows],
             "networks": [" > ".join(filter(None, _chain(row))) for _, row in rows],
             "score" if several else metric(summaries[0]): [_score(*place) for place in rows],
-            DIFFERENCE: [_difference(*place) + "*" * place[1]["significant"] for place in rows],
+            DIFFERENCE: [difference(*place) + "*" * place[1]["significant"] for place in rows],
         }
     )
 
@@ -155,15 +157,18 @@ def _published_lines(names: tuple[str, ...], lines: list[Row]) -> Table:
 
 
 def search(summary: Summary) -> Table:
-    """The candidates for rho, the chosen one marked."""
+    """The candidates for rho and the share of fakes, the chosen one marked."""
     rows = summary["rho"]["table"]
     columns = {
         "rho": [rho(row["rho"], "no fakes") for row in rows],
+        "share of fakes": [share(row["share"]) for row in rows],
         metric(summary, "validation"): [number(summary, row["mean"]) for row in rows],
         "deviation": [number(summary, row["deviation"]) for row in rows],
-        "students": [str(row["num"]) for row in rows],
+        "vs no fakes": [difference(summary, row) for row in rows],
+        "seeds": [str(row["num"]) for row in rows],
     }
-    chosen = [row["rho"] == summary["rho"]["rho"] for row in rows]
+    keys = ("rho", "share")
+    chosen = [all(row[key] == summary["rho"][key] for key in keys) for row in rows]
     return Table(columns, marks=[dict.fromkeys(columns, "chosen") if it else {} for it in chosen])
 
 
@@ -194,34 +199,94 @@ def rejection(summary: Summary) -> Table:
     )
 
 
-def evaluation(evaluated: Row) -> Table:
+def evaluation(evaluated: Row, idle: str) -> Table:
     """The scores of the fakes after each step; a column in which nothing is known is left out."""
+    rows, alone, unit = evaluated["rows"], evaluated["alone"], evaluated["unit"]
+    columns = {
+        "fakes": [_step(row["row"], idle) for row in rows],
+        "images": [f"{row['num']:,}" for row in rows],
+        "variance (fakes / real)": [_spread(_windowed(row), "variance") for row in rows],
+        f"students of them alone, {_metric(alone)}": [_significant(row["alone"]) for row in rows],
+        "coverage": [_overall(row, "coverage") for row in rows],
+        "density": [_overall(row, "density") for row in rows],
+        "FID": [_overall(row, "fid") for row in rows],
+        "FID at equal counts": [_overall(row, "matched") for row in rows],
+        "nearest training image": [_overall(row, "nearest") for row in rows],
+        "copies": [f"{row['overall']['copies']:.0%}" if row["overall"] else NONE for row in rows],
+        f"label score{_in(unit)}": [_spread(row, "label_score") for row in rows],
+    }
+    return _without_empty(columns)
+
+
+def windows(evaluated: Row, idle: str) -> Table:
+    """The scores within windows of the label, and within labels."""
     rows = evaluated["rows"]
     columns = {
-        "fakes": [row["row"] for row in rows],
-        "images": [f"{row['num']:,}" for row in rows],
+        "fakes": [_step(row["row"], idle) for row in rows],
         "SFID": [_spread(row["sliding"], "fid") for row in rows],
         "at equal counts": [_spread(row["sliding"], "matched") for row in rows],
         "windows": [_windows(row["sliding"]) for row in rows],
         "real in each": [_inside(row["sliding"], "real") for row in rows],
         "fakes in each": [_inside(row["sliding"], "fake") for row in rows],
+        "diversity": [_spread(row["sliding"], "diversity") for row in rows],
         "intra-label FID": [_spread(row["intra"], "fid") for row in rows],
         "labels": [_windows(row["intra"]) for row in rows],
-        f"label score ({evaluated['unit']})": [_spread(row, "label_score") for row in rows],
-        "diversity": [_spread(row["sliding"], "diversity") for row in rows],
+        "real of each": [_inside(row["intra"], "real") for row in rows],
+        "fakes of each": [_inside(row["intra"], "fake") for row in rows],
     }
+    return _without_empty(columns)
+
+
+def parts(windows: list[Row], names: list[str], label: str) -> Table:
+    """The scores of each window of the label, or of each label."""
+    scores = {"variance (fakes / real)": "variance", "coverage": "coverage", "density": "density"}
+    columns = {
+        label: names,
+        "images": [f"{part['num']:,}" for part in windows],
+        **{name: [_significant(part[key]) for part in windows] for name, key in scores.items()},
+        "FID": [_significant(part["fid"]) for part in windows],
+    }
+    return _without_empty(columns)
+
+
+def _without_empty(columns: dict[str, list[str]]) -> Table:
     return Table({name: cells for name, cells in columns.items() if set(cells) != {NONE}})
+
+
+def _step(name: str, idle: str) -> str:
+    """A step of the method, marked where it is subsampling by a ratio that has learned nothing."""
+    return f"{name} (idle)" if idle and name == "+ subsampling" else name
+
+
+def _metric(alone: Row | None) -> str:
+    return f"{alone['metric']}{_in(alone['unit'])}" if alone else ""
+
+
+def _in(unit: str) -> str:
+    return f" ({unit})" if unit else ""
+
+
+def _windowed(row: Row) -> Row | None:
+    """The scores in windows of the label, else within labels."""
+    found: Row | None = row["sliding"] or row["intra"]
+    return found
+
+
+def _overall(row: Row, name: str) -> str:
+    return _significant((row["overall"] or {}).get(name))
+
+
+def _significant(value: float | None) -> str:
+    """Three digits that tell."""
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if value >= 99.5 else f"{value:#.3g}"
 
 
 def _spread(scores: Row | None, name: str) -> str:
     """Mean ± deviation of a score, as far as there are any."""
     values = ((scores or {}).get(name) or {}).values()
-    shown = (
-        f"{value:,.0f}" if value >= 99.5 else f"{value:#.3g}"
-        for value in values
-        if value is not None
-    )
-    return " ± ".join(shown) or NONE
+    return " ± ".join(_significant(value) for value in values if value is not None) or NONE
 
 
 def _windows(scores: Row | None) -> str:
@@ -318,6 +383,11 @@ def rho(value: float | None, none: str = NONE) -> str:
     return none if value is None else f"{value:g}"
 
 
+def share(value: float | str | None) -> str:
+    """The share of fakes in a batch."""
+    return value if isinstance(value, str) else rho(value)
+
+
 def _noted(row: Row, text: str) -> str:
     return text + NOTED if row["note"] else text
 
@@ -340,13 +410,13 @@ def _score(summary: Summary, row: Row) -> str:
     return _with(summary, row["mean"], row["deviation"])
 
 
-def _difference(summary: Summary, row: Row) -> str:
-    """To NOKD, with its sign."""
-    difference = row["difference"]
-    if difference is None:
+def difference(summary: Summary, row: Row) -> str:
+    """A paired difference with its sign and its standard error."""
+    value = row["difference"]
+    if value is None:
         return NONE
-    sign = MINUS if difference < 0 else "+"
-    return sign + _with(summary, abs(difference), row["standard_error"])
+    sign = MINUS if value < 0 else "+"
+    return sign + _with(summary, abs(value), row["standard_error"])
 
 
 def _with(summary: Summary, value: float, error: float | None) -> str:

@@ -44,8 +44,7 @@ def _note(tables: list[StudentTable], job: Job) -> None:
         console.warn(f"rho is none, or distill.nfake 0: {names} train without fakes")
     elif not job.overrides.fakes and _none_won(job):
         console.warn(
-            "no fakes were better than any rho on validation rows: +fake methods are not "
-            "recommended"
+            "fakes were no better than none on validation rows: +fake methods are not recommended"
         )
 
 
@@ -83,6 +82,7 @@ def _member(row: str, student: Student, split: str, inputs: StudentInputs) -> di
         "assistant": student.assistant,
         "rho": selection.rho if selection and not student.fakes_file else None,
         "nfake": selection.num if selection else 0,
+        "share": student.share,
         "file": student.fakes_file,
         **{key: fact(record, "distill", key, kind) for key, kind in kept.items()},
         **test,

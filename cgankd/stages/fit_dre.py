@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from cgankd import console, plan, sources
-from cgankd.data.batches import Batches, Images, images_of
+from cgankd.data.batches import BATCH, Batches, Images, images_of
+from cgankd.data.images import to_float
 from cgankd.data.vicinity import ByLabel, Pairs, make_vicinity
 from cgankd.errors import DATA, DIVERGED, UserError
+from cgankd.fakes import verdict
 from cgankd.fakes.drawn import DrawnFakes
-from cgankd.fakes.ratio import DensityRatioObjective, effective_share
+from cgankd.fakes.ratio import DensityRatioObjective, auc, effective_share
 from cgankd.job import Job
 from cgankd.models import architectures, make_network
 from cgankd.models.architectures import Architecture
@@ -74,10 +76,16 @@ def run(job: Job, machine: Machine) -> None:
 
     def finish() -> None:
         images, labels = _to_check(fakes, task, session)
-        with torch.no_grad():
-            ratios = ratio.eval()(features(images), condition(labels)).float().cpu()
+        unseen = images_of(source, "validation", task)
+
+        def ratios_of(images: Tensor, labels: Tensor) -> Tensor:
+            with torch.no_grad():
+                return ratio.eval()(features(images), condition(labels)).float().cpu()
+
+        ratios = ratios_of(images, labels)
         check(ratios, preset.dre.penalty, reason=_reason("ratio" in imports))
         mean, effective = ratios.mean().item(), effective_share(ratios)
+        tells = auc(_of_some(ratios_of, unseen, session), ratios)
         files = save_network(folder, "ratio", ratio, parts["ratio"])
         artefact.finish(
             [*files, *fakes.files, folder / "features.safetensors", folder / "features.json"],
@@ -86,9 +94,15 @@ def run(job: Job, machine: Machine) -> None:
             seen={} if imports else source.seen("train"),
             mean_ratio=mean,
             effective_share=effective,
+            auc=tells,
         )
         checkpoint.remove(folder)
-        console.say(f"density ratio of fakes: mean {mean:.3g}, effective share {effective:.0%}")
+        console.say(
+            f"density ratio of fakes: mean {mean:.3g}, effective share {effective:.1%}, AUC "
+            f"against unseen real images {tells:.2f}"
+        )
+        if why := verdict.idle(tells, effective):
+            console.warn(f"the density ratio {why}: subsampling is idle; {verdict.idle_hint()}")
 
     machine.once(finish)
 
@@ -171,6 +185,16 @@ def _to_check(fakes: Fakes, task: Task, session: Session) -> tuple[Tensor, Tenso
     seed_everything(session.seed, "ratio", "check")
     with torch.no_grad():
         return fakes.generate(labels), labels
+
+
+def _of_some(
+    ratios_of: Callable[[Tensor, Tensor], Tensor], images: Images, session: Session
+) -> Tensor:
+    """The ratios of as many real images as there are fakes that the ratio is checked on, or all."""
+    rows = torch.randperm(len(images), generator=generator(session.seed, "ratio", "real"))[:CHECKED]
+    some = Images(images.pixels[rows], images.labels[rows]).to(session.machine.device)
+    parts = zip(some.pixels.split(BATCH), some.labels.split(BATCH), strict=True)
+    return torch.cat([ratios_of(to_float(pixels), labels) for pixels, labels in parts])
 
 
 def _reason(is_imported: bool) -> str:

@@ -1,4 +1,6 @@
-"""select-rho: which share of the fakes to keep, by the students' error on validation rows."""
+"""select-rho: whether to use fakes, which share of them to keep, and how many in a batch, by the
+students' error on validation rows.
+"""
 
 import statistics
 from typing import Any
@@ -9,12 +11,12 @@ from cgankd.plan import Student
 from cgankd.runs import fact, finished
 from cgankd.sources import Source
 from cgankd.stages.students import StudentInputs, train_all
-from cgankd.statistics import spread, standard_error
+from cgankd.statistics import paired, spread
 from cgankd.training.machine import Machine
 
 
 def run(job: Job, machine: Machine) -> None:
-    """Trains the students of the search and chooses rho."""
+    """Trains the students of the search and chooses rho and the share of fakes, or no fakes."""
     table = plan.search(job)
     inputs = StudentInputs(job, machine)
     for command, record in plan.pool_networks(job).items():
@@ -49,41 +51,67 @@ def check_rows(made: dict[str, Any], source: Source, protocol: str, name: str) -
         source.check_unseen(made.get("seen", {}), name)
 
 
-def choose(members: list[dict[str, Any]]) -> dict[str, Any]:
-    """The largest rho within one standard error of the best, and None where no fakes are better
-    than any rho.
+Candidate = tuple[float | None, float | str | None]  # rho and the share of fakes in a batch
+NO_FAKES: Candidate = (None, None)
+Scores = dict[int, float]  # of a candidate, by seed
 
-    The score of a candidate is the mean over seeds and networks; its standard error is that over
-    seeds.
+
+def choose(members: list[dict[str, Any]]) -> dict[str, Any]:
+    """The best rho and share of fakes where it is better than no fakes by more than one standard
+    error, else no fakes (None); what is as good as the best but for one standard error gives way to
+    the larger rho, which keeps more fakes.
+
+    Every comparison is paired: a mean over seeds of differences between students of one seed, and
+    the standard error of that mean; one seed has none, and then differences alone decide. The
+    score of a candidate and seed is the mean over networks.
     """
-    by_seed: dict[float | None, dict[int, list[float]]] = {}
-    for member in members:
-        seeds = by_seed.setdefault(member["rho"], {})
-        seeds.setdefault(member["seed"], []).append(member["validation"])
-    groups = {
-        rho: [statistics.fmean(scores) for scores in seeds.values()]
-        for rho, seeds in by_seed.items()
-    }
-    table = [_row(rho, scores) for rho, scores in groups.items()]
+    scores = _by_candidate(members)
+    none = scores[NO_FAKES]
+    table = [_row(candidate, of_seed, none) for candidate, of_seed in scores.items()]
     with_fakes = [row for row in table if row["rho"] is not None]
-    best = min(with_fakes, key=lambda row: row["mean"])
-    error = standard_error(groups[best["rho"]])
-    # Within one error all are as good; the largest keeps most fakes.
-    bound = best["mean"] + (error or 0.0)
-    best_rho = max(row["rho"] for row in with_fakes if row["mean"] <= bound)
-    without = next((row for row in table if row["rho"] is None), None)
-    none_wins = without is not None and without["mean"] < best["mean"]
+    best = min(with_fakes, key=lambda row: (row["mean"], -row["rho"]))
+    ties = [row for row in with_fakes if _is_tied(scores[_key(row)], scores[_key(best)])]
+    chosen = min(ties, key=lambda row: (-row["rho"], row["mean"]))
+    is_better = best["difference"] < -(best["standard_error"] or 0.0)
+    rho, share = _key(chosen) if is_better else NO_FAKES
     return {
-        "rho": None if none_wins else best_rho,
-        "best_rho": best_rho,
-        "standard_error": error,
+        "rho": rho,
+        "share": share,
+        "best_rho": chosen["rho"],  # also where no fakes won
+        "best_share": chosen["share"],
         "table": table,
     }
 
 
-def _row(rho: float | None, scores: list[float]) -> dict[str, Any]:
-    mean, deviation = spread(scores)
-    return {"rho": rho, "mean": mean, "deviation": deviation, "num": len(scores)}
+def _by_candidate(members: list[dict[str, Any]]) -> dict[Candidate, Scores]:
+    """The score of each candidate and seed."""
+    networks: dict[Candidate, dict[int, list[float]]] = {}
+    for member in members:
+        of_seed = networks.setdefault(_key(member), {})
+        of_seed.setdefault(member["seed"], []).append(member["validation"])
+    return {
+        candidate: {seed: statistics.fmean(scores) for seed, scores in of_seed.items()}
+        for candidate, of_seed in networks.items()
+    }
+
+
+def _key(row: dict[str, Any]) -> Candidate:
+    return row["rho"], row["share"]
+
+
+def _row(candidate: Candidate, scores: Scores, none: Scores) -> dict[str, Any]:
+    """A candidate by itself, and against no fakes."""
+    rho, share = candidate
+    mean, deviation = spread(list(scores.values()))
+    row = {"rho": rho, "share": share, "mean": mean, "deviation": deviation, "num": len(scores)}
+    difference, error = (None, None) if rho is None else paired(scores, none)
+    return {**row, "difference": difference, "standard_error": error}
+
+
+def _is_tied(scores: Scores, best: Scores) -> bool:
+    """Whether a candidate is within one standard error of the best."""
+    difference, error = paired(scores, best)
+    return difference <= (error or 0.0)
 
 
 def _member(student: Student) -> dict[str, Any]:
@@ -91,6 +119,7 @@ def _member(student: Student) -> dict[str, Any]:
     record = student.artefact.record
     return {
         "rho": student.selection.rho if student.selection else None,
+        "share": student.share,
         "network": student.network,
         "seed": student.seed,
         "validation": fact(record, "distill", "validation", float),
@@ -99,17 +128,36 @@ def _member(student: Student) -> dict[str, Any]:
 
 
 def _say(chosen: dict[str, Any], metric: str) -> None:
+    header = ["rho", "share of fakes", "mean", "deviation", "against none"]
     rows = [
-        [_name(row["rho"]), *(_number(row[key]) for key in ("mean", "deviation"))]
+        [
+            _name(row["rho"]),
+            _name(row["share"], "-"),
+            *(_number(row[key]) for key in ("mean", "deviation")),
+            _difference(row),
+        ]
         for row in chosen["table"]
     ]
-    console.table(f"validation {metric}", ["rho", "mean", "deviation"], rows)
-    console.say(f"rho: {_name(chosen['rho'])}")
+    console.table(f"validation {metric}, differences +- standard error", header, rows)
+    if chosen["rho"] is None:
+        best = f"the best with fakes is rho {_name(chosen['best_rho'])}"
+        console.say(f"rho: none, since no fakes are as good to within one standard error; {best}")
+    else:
+        console.say(f"rho: {_name(chosen['rho'])}, share of fakes {_name(chosen['share'])}")
 
 
-def _name(rho: float | None) -> str:
-    return "none" if rho is None else f"{rho:g}"
+def _name(value: float | str | None, none: str = "none") -> str:
+    if value is None:
+        return none
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
+
+
+def _difference(row: dict[str, Any]) -> str:
+    if row["difference"] is None:
+        return "-"
+    error = row["standard_error"]
+    return f"{row['difference']:+.3f}" + ("" if error is None else f" +- {error:.3f}")

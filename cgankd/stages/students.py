@@ -192,16 +192,15 @@ def _batches(
 ) -> Callable[[int], Labelled]:
     """Batches of real, or of real and fake images: mixed, or so many of each."""
     preset, size, stream = inputs.job.preset, student.training.batch, f"student {student.seed}"
-    share = preset.distill.fake_share
 
     def batches(images: Images, size: int, stream: str) -> Batches:
         return Batches(images, size, seed=preset.seed, stream=stream, process=ProcessSlice())
 
-    if not fakes:
-        return batches(real, size, stream)
-    if share == "proportional":
+    if not fakes or student.alone:
+        return batches(fakes or real, size, stream)
+    if not isinstance(student.share, float):  # as many of each as there are
         return batches(real + fakes, size, stream)
-    num_fakes = min(size - 1, max(1, round(size * share)))
+    num_fakes = min(size - 1, max(1, round(size * student.share)))
     return Mixed(
         batches(real, size - num_fakes, stream), batches(fakes, num_fakes, f"{stream} fakes")
     )
