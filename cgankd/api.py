@@ -29,6 +29,7 @@ class Run:
         precision: str = "auto",
         num_processes: int = 1,
         deterministic: bool = False,
+        track: str | None = None,
     ) -> None:
         self._job = make_job(
             None if folder is None else Path(folder),
@@ -38,6 +39,7 @@ class Run:
             precision=precision,
             num_processes=num_processes,
             deterministic=deterministic,
+            track=track,
         )
 
     @property
@@ -60,6 +62,7 @@ class Run:
         share: float | None = None,
         fakes: str | Path | None = None,
         ablation: bool = False,
+        curve: str | None = None,
         imports: Sequence[str] = (),
         rebuild: bool = False,
     ) -> list[Path]:
@@ -74,6 +77,7 @@ class Run:
             share=share,
             fakes=None if fakes is None else str(Path(fakes).absolute()),
             ablation=ablation,
+            curve=curve,
             imports=plan.import_files(stage or "", list(imports), self.preset) if imports else {},
         )
         if stage is None:

@@ -30,6 +30,7 @@ class Overrides:
     share: float | None = None  # of fakes in a batch
     fakes: str | None = None  # a file of fakes in the place of the pool
     ablation: bool = False
+    curve: str | None = None  # steps=N,N,...: students of each number of steps
     imports: dict[str, ImportFile] = field(default_factory=dict)  # by the part to import
 
 
@@ -44,6 +45,7 @@ class Job:
     num_processes: int = 0  # 0: one, and for students on a CPU one per core
     deterministic: bool = False
     rebuild: bool = False
+    track: str | None = None  # the tracker that is told what happens
     overrides: Overrides = field(default_factory=Overrides)
 
     def asking(self, **overrides: object) -> "Job":

@@ -16,8 +16,10 @@ from cgankd import console, launch, plan, report, runs, sources
 from cgankd import preset as presets
 from cgankd.errors import UserError
 from cgankd.job import Job
+from cgankd.label import make_label
 from cgankd.plan import STAGES, Stage, StudentTable
 from cgankd.runs import Artefact
+from cgankd.sources import drawn
 
 MAX_PROCESSES = 8  # each holds torch, half a GiB
 
@@ -36,10 +38,12 @@ def build_stage(name: str, job: Job) -> list[Path]:
 
 def build_chain(job: Job, *, ablation: bool = False) -> Path:
     """Makes what is missing or out of date in the whole chain, nothing else; the page."""
+    chain = plan.chain_of(job.preset)
     if not job.run.root.exists():
-        _first().plan(job)  # data that cannot be read are told before a folder is made
+        chain[0].plan(job)  # data that cannot be read are told before a folder is made
     with _writing(job):
-        for stage in STAGES.values():
+        _check_drawn(job)
+        for stage in chain:
             _build(stage, job, whole_chain=True)
         if ablation:
             _build(STAGES["distill"], job.asking(ablation=True), whole_chain=True)
@@ -48,9 +52,16 @@ def build_chain(job: Job, *, ablation: bool = False) -> Path:
     return job.run.report
 
 
+def _check_drawn(job: Job) -> None:
+    """Tells images in the place of a GAN's that cannot be used before anything is trained."""
+    if job.preset.generate.images is not None:
+        known = sources.record(job.preset.data, job.preset.seed, job.run)
+        drawn.check(job.preset, make_label(known["label"]))
+
+
 def states(job: Job) -> dict[str, str]:
     """For --dry-run: what each stage would do."""
-    return {stage.name: _state(stage, job) for stage in STAGES.values()}
+    return {stage.name: _state(stage, job) for stage in plan.chain_of(job.preset)}
 
 
 def _state(stage: Stage, job: Job) -> str:
@@ -70,7 +81,9 @@ def check(name: str | None, job: Job) -> None:
     anything is trained.
     """
     if name is None:
-        _first().plan(job)  # the data are read, and what follows is made by what comes before it
+        first = plan.chain_of(job.preset)[0]
+        first.plan(job)  # the data are read, and what follows is made by what comes before it
+        _check_drawn(job)
         return
     plan.check_inputs(name, job)
     for artefact in STAGES[name].plan(job):
@@ -112,10 +125,6 @@ def _is_small(job: Job) -> bool:
     return label is not None and estimate.is_small(job.preset, label)
 
 
-def _first() -> Stage:
-    return next(iter(STAGES.values()))
-
-
 # One stage
 
 
@@ -148,13 +157,22 @@ def _build(stage: Stage, job: Job, *, whole_chain: bool = False) -> list[Path]:
 def _perform(name: str, job: Job) -> None:
     """Runs a stage in this process, which is the only one or one of several."""
     from cgankd.training.machine import Machine
+    from cgankd.training.track import Tracker
 
     stage = STAGES[name]
     if not runs.is_written(job.run.root):  # a process that the holder of the lock has started
         runs.write_within(job.run.root)
     machine = Machine(job.device, job.precision, job.deterministic)
-    with threads_of(stage, job, machine.device.type):
-        importlib.import_module(stage.module).run(job, machine)
+    if job.track and console.is_first():
+        machine.tracker = Tracker(job.track, name, job.run.root, job.preset)
+    try:
+        with threads_of(stage, job, machine.device.type):
+            importlib.import_module(stage.module).run(job, machine)
+        if job.track:
+            for artefact in stage.plan(job):
+                machine.tracker.measures(artefact.record.stem, runs.read_json(artefact.record))
+    finally:
+        machine.tracker.close()
 
 
 @contextmanager

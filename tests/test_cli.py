@@ -118,14 +118,16 @@ def test_the_options_of_the_command_are_the_agreed_ones():
         "deterministic",
         "seed",
         "rebuild",
+        "track",
         "json",
         "quiet",
         "dry_run",
     }
     own = {
-        "distill": {"method", "student", "rho", "share", "fake", "ablation"},
-        "generate": {"export"},
+        "distill": {"method", "student", "rho", "share", "fake", "ablation", "curve"},
+        "generate": {"export", "images", "label_by_teacher"},
         "run": {"ablation"},
+        "bench": {"stage", "against"},
         **{name: {"imports"} for name in ("train-gan", "train-teacher", "fit-dre")},
     }
     for command in commands.app.registered_commands:

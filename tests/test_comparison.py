@@ -43,10 +43,10 @@ PAPER = Paper.model_validate(
 
 
 def members(
-    row: str, by_seed: dict[int, float], *, network: str = "vgg11", **facts: Any
+    row: str, by_seed: dict[int, float], *, network: str = "vgg11", steps: int = 60, **facts: Any
 ) -> list[Member]:
     shared: dict[str, Any] = {"teacher": "", "assistant": "", "rho": None, "fakes": 0} | facts
-    sizes = {"network": network, "parameters": 5214, "steps": 60}
+    sizes: dict[str, Any] = {"network": network, "parameters": 5214, "steps": steps}
     return [
         Member(row=row, seed=seed, validation=score, test=score, student="", **sizes, **shared)
         for seed, score in by_seed.items()
@@ -109,6 +109,23 @@ def test_rows_are_compared_with_nokd_of_the_same_network():
     ]
     assert rows[1]["scores"] == {"0": 9.0, "1": 10.0, "2": 11.0}
     assert rows[1]["nfake"] is None, "older records do not say how many fakes were asked for"
+
+
+def test_at_each_number_of_steps_students_are_compared_with_nokd_at_as_many():
+    every = [
+        *members("nokd", NOKD, steps=10),
+        *members("nokd", {seed: score - 4 for seed, score in NOKD.items()}, steps=90),
+        *members("fake", {seed: score + 1 for seed, score in NOKD.items()}, steps=10),
+        *members("fake", FAKE, steps=90),
+    ]
+    rows = comparison.by_steps(list(every))
+    assert [(row["method"], row["steps"], row["mean"], row["best"]) for row in rows] == [
+        ("nokd", 10, 12, False),
+        ("fake", 10, 13, False),
+        ("nokd", 90, 8, True),
+        ("fake", 90, 10, True),
+    ]
+    assert [row["difference"] for row in rows] == [None, 1, None, 2]
 
 
 # Curves

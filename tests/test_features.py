@@ -66,7 +66,7 @@ def test_features_are_fitted_once_and_loaded_after(tmp_path, monkeypatch, task):
 
     def fitted(name: str) -> nn.Module:
         changed = preset.load("digits", ["data.size=8"]).model_copy(
-            update={"dre": Dre(features=settings, steps=1)}
+            update={"dre_if_any": Dre(features=settings, steps=1)}
         )
         architecture = architectures.features(changed, task.outputs, images.normalisation())
         session = Session(tmp_path / name, "density ratio", 0, "digest", Machine("cpu"))

@@ -86,6 +86,30 @@ def test_a_bad_teacher_stands_in_a_box(built: tuple[Path, Path]):
     )
 
 
+def test_the_curve_of_steps_is_a_table_and_a_figure_with_the_best_of_each_method_marked(tmp_path):
+    root = make_run(tmp_path / "run")
+    run = RunFolder(root)
+    curve = []
+    for steps, better in ((100, 0.0), (900, 3.0)):
+        for method, scores in (("nokd", NOKD), ("nokd+fake", FAKE)):
+            lower = {seed: score - better for seed, score in scores.items()}
+            curve += [{**member, "steps": steps} for member in members(method, lower)]
+    curve = [{key: value for key, value in one.items() if key != "test"} for one in curve]
+    finish(run.distill("curve"), "distill", members=curve, rows=200)
+    summary = summary_of(root)
+    assert tables.steps(summary).marks == [{}, {}, *[{"validation error (%)": "chosen"}] * 2]
+    assert tables.steps(summary).columns["steps"] == ["100", "100", "900", "900"]
+    assert summary["commands"][1] == (
+        "cgankd distill --preset preset.toml --out runs/digits --curve steps=100,900"
+    )
+    page = report.build([root], root / "report" / "index.html")
+    assert "on 200 validation rows by the students' optimiser steps" in page.read_text().replace(
+        "&#39;", "'"
+    )
+    assert "NOKD is best for resnet8_x0_25 at 900 steps" in text_of(page)
+    assert page.read_text().count("<figcaption>Error by the students&#39; steps: mean") == 1
+
+
 def test_names_cannot_put_tags_into_the_page(built: tuple[Path, Path]):
     page = built[1].read_text()
     assert "<script" not in page

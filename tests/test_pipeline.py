@@ -176,6 +176,30 @@ def test_the_ablation_has_its_five_rows_in_order(copied):
 
 
 @pytest.mark.slow
+def test_the_curve_trains_what_is_missing_and_is_scored_on_validation_rows(copied):
+    job = toy.job(*copied)
+    before = set((job.run.root / "students").iterdir())
+    assert toy.build("distill", job.asking(curve="steps=4,16")) == 0
+    members = runs.read_json(job.run.distill("curve"))["members"]
+    assert [(one["row"], one["seed"], one["steps"]) for one in members] == [
+        (method, seed, steps)
+        for method in ("nokd", "nokd+fake")
+        for steps in (4, 16)
+        for seed in (0, 1)
+    ]
+    assert not any("test" in one for one in members)
+    at_16 = [one["student"] for one in members if one["steps"] == 16]
+    ordinary = [
+        member["student"]
+        for method in ("nokd", "nokd+fake")
+        for member in runs.read_json(job.run.distill(method))["members"]
+    ]
+    assert at_16 == ordinary
+    new = {path.name for path in set((job.run.root / "students").iterdir()) - before}
+    assert new == {one["student"] for one in members if one["steps"] == 4}
+
+
+@pytest.mark.slow
 def test_a_changed_file_of_an_artefact_is_refused(copied):
     job = toy.job(*copied)
     weights = job.run.gan.parent / "generator.safetensors"

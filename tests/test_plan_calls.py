@@ -1,4 +1,4 @@
-"""What a call asks for beside its preset: methods, rho, numbers of fakes, the ablation."""
+"""What a call asks for beside its preset: methods, rho, numbers of fakes, ablation and curve."""
 
 from dataclasses import asdict
 
@@ -12,6 +12,7 @@ from cgankd.job import Job
 from cgankd.plan import STAGES
 from cgankd.plan.students import (
     ablation_rows,
+    curve_rows,
     method_rows,
     methods,
     rho_of,
@@ -172,6 +173,67 @@ def test_an_ablation_without_the_fakes_of_the_run_is_refused(
 ):
     with pytest.raises(UserError, match=words) as caught:
         plan.distilled(job(finished_run, *changes, ablation=True, **overrides))
+    assert caught.value.code == 2
+
+
+# The curve
+
+
+def test_the_curve_has_students_of_each_number_of_steps(finished_run):
+    asked = job(finished_run, curve="steps=800,200")
+    rows = curve_rows(asked)
+    assert list(rows) == ["nokd", "takd+fake"]
+    for row in rows.values():
+        assert [(one.steps, one.seed) for one in row] == [(200, 0), (200, 1), (800, 0), (800, 1)]
+    (table,) = plan.distilled(asked)
+    assert table.record == finished_run.root / "distill" / "curve.json"
+    assert [one.training.steps for one in table.rows["nokd"]] == [200, 200, 800, 800]
+    assistants = [one.previous for one in table.rows["takd+fake"]]
+    assert {one.training.steps for one in assistants} == {asked.preset.distill.steps}
+
+
+def test_a_student_of_the_curve_is_the_ordinary_one_where_its_steps_are_those_of_the_preset(
+    finished_run,
+):
+    ordinary, *_ = plan.distilled(job(finished_run, "distill.steps=800"))
+    (curve,) = plan.distilled(job(finished_run, curve="steps=200,800"))
+    folders = [student.artefact.record for student in curve.rows["nokd"]]
+    assert folders[2:] == [student.artefact.record for student in ordinary.rows["nokd"]]
+    assert len(set(folders)) == 4
+
+
+def test_the_curve_is_compared_on_rows_that_its_students_have_not_seen(finished_run):
+    paper = job(finished_run, "data.protocol=paper", curve="steps=1,2")
+    for asked, held_out in ((job(finished_run, curve="steps=1,2"), False), (paper, True)):
+        (table,) = plan.distilled(asked)
+        assert {one.held_out for one in table.students} == {held_out}
+        assert table.split == "validation"
+    assert {table.split for table in plan.distilled(job(finished_run))} == {"test"}
+
+
+@pytest.mark.parametrize(
+    ("curve", "changes", "overrides", "words"),
+    [
+        ("200,800", [], {}, "--curve 200,800: expected several numbers of steps"),
+        ("steps=200", [], {}, "expected several numbers of steps"),
+        ("steps=200,200", [], {}, "expected several numbers of steps"),
+        ("steps=200,-8", [], {}, "expected several numbers of steps"),
+        ("steps=200,1e3", [], {}, "expected several numbers of steps"),
+        ("gan.steps=200,800", [], {}, "expected several numbers of steps"),
+        ("steps=0,800", [], {}, "expected numbers from 1 to 100,000,000"),
+        ("steps=1,100000001", [], {}, "expected numbers from 1 to 100,000,000"),
+        ("steps=1,2", [], {"ablation": True}, "--curve and --ablation are two calls"),
+        (
+            "steps=1,2",
+            ["distill.budget=epochs", "distill.epochs=3"],
+            {},
+            "the budget of preset digits is epochs",
+        ),
+    ],
+)
+def test_a_curve_that_cannot_be_drawn_is_refused(finished_run, curve, changes, overrides, words):
+    with pytest.raises(UserError, match=words) as caught:
+        plan.distilled(job(finished_run, *changes, curve=curve, **overrides))
     assert caught.value.code == 2
 
 

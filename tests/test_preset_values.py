@@ -180,7 +180,7 @@ def test_what_a_continuous_label_needs_is_refused_in_one_line(change, words):
 def test_a_missing_key_is_named(write_preset):
     path = write_preset("[data]\nsource = 'digits'\nnum_train = 10\n", extends="")
     error = refused(path, "data.num_validation is missing")
-    assert "gan is missing" in str(error)
+    assert "teacher is missing" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -438,7 +438,7 @@ def test_health_is_counted_over_the_first_proposals_of_each_label():
         "accepted": np.array([True, False, True, True, True, True]),
         "ratios": np.float32([0.5, 0.25, 9, 2, 4, 9]),
     }
-    zero, one = health(made, columns, 2, np.array([0.4, 3.0]))
+    zero, one = health(made.task, made.labels, columns, 2, np.array([0.4, 3.0]))
     assert zero == {
         "label": 0,
         "name": "class 0",

@@ -74,6 +74,8 @@ class Probes:
             "generate": self._pool,
             "distill": self._students,
         }.get(stage)
+        if self.job.preset.generate.images and made in (self._dre, self._pool):
+            return iter(())  # of images of others nothing is drawn, and their number is not known
         return made() if made else iter(())
 
     def _gan(self) -> Iterator[Probe]:

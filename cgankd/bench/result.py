@@ -58,7 +58,7 @@ def bench(job: Job, stage: str | None, *, plain: bool) -> dict[str, Any]:
     machine, load = Machine(job.device, job.precision, job.deterministic), os.getloadavg()[0]
     probes = Probes(job, make_task(label), machine, plain=plain)
     rows: list[Row] = []
-    for one in plan.STAGES.values():
+    for one in plan.chain_of(job.preset):
         if stage in (None, one.name):
             with pipeline.threads_of(one, job, machine.device.type):
                 rows += [_measured(probe) for probe in probes.of(one.name)]

@@ -5,6 +5,7 @@ built.
 import sys
 import typing
 from collections.abc import Callable
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,10 +16,13 @@ from cgankd.cli.options import (
     WHERE,
     Ablation,
     Against,
+    Curve,
     Export,
     FakesFile,
+    ImagesPlace,
     Imports,
     Json,
+    LabelByTeacher,
     MethodName,
     Options,
     Quiet,
@@ -114,11 +118,17 @@ def fit_dre(options: Options, imports: Imports = []) -> None:  # noqa: B006
 
 
 @takes_options(app, "generate", CHAIN)
-def generate(options: Options, export: Export = None) -> None:
-    """Draw, subsample and score the fake pool.
+def generate(
+    options: Options,
+    images: ImagesPlace = None,
+    label_by_teacher: LabelByTeacher = False,
+    export: Export = None,
+) -> None:
+    """Draw, subsample and score the fake pool, or make it of images that others have drawn.
 
     \b
     cgankd generate --export fakes.h5
+    cgankd generate --images drawn -s dre=none    # none is subsampled: no density ratio is needed
 
     Prints the path of its record.
     """
@@ -131,6 +141,10 @@ def generate(options: Options, export: Export = None) -> None:
             fakes.export(fakes.Pool(job.run.pool), everything, export)
         return [job.run.pool]
 
+    if images:
+        options.set = [*options.set, f"generate.images={dumps(str(images.absolute()))}"]
+    if label_by_teacher:
+        options.set = [*options.set, "generate.label_by_teacher=true"]
     _stage("generate", options, result)
 
 
@@ -176,12 +190,14 @@ def distill(
     share: Share = None,
     fake: FakesFile = None,
     ablation: Ablation = False,
+    curve: Curve = None,
 ) -> None:
     """Train the students of the methods, each seed.
 
     \b
     cgankd distill --method takd+fake             # one more method
     cgankd distill --ablation                     # what each step of cGAN-KD adds
+    cgankd distill --curve steps=200,800,2400     # when do students profit?
     cgankd distill -m fake --fake theirs.h5 --rebuild
 
     Prints the path of each method's results.
@@ -202,6 +218,7 @@ def distill(
         share=share,
         fakes=str(fake.absolute()) if fake else None,
         ablation=ablation,
+        curve=curve,
     )
 
 
@@ -324,6 +341,7 @@ def _job(options: Options, **overrides: Any) -> Any:
         num_processes=options.num_processes,
         deterministic=options.deterministic,
         rebuild=options.rebuild,
+        track=options.track.value if options.track else None,
         overrides=Overrides(**overrides),
     )
 

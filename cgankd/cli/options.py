@@ -5,7 +5,7 @@ import inspect
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import StrEnum, auto
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +27,13 @@ class Precision(StrEnum):
     auto = "auto"
     fp32 = "fp32"
     bf16 = "bf16"
+
+
+class Track(StrEnum):
+    tensorboard = auto()
+    trackio = auto()
+    wandb = auto()
+    mlflow = auto()
 
 
 PresetName = Annotated[
@@ -103,6 +110,12 @@ class Options:
             "--deterministic", help="Deterministic kernels on a GPU.", rich_help_panel=HOW
         ),
     ] = False
+    track: Annotated[
+        Track | None,
+        typer.Option(
+            help="Tell a tracker losses, measures and samples, too.", rich_help_panel=OUTPUT
+        ),
+    ] = None
     json: Json = False
     quiet: Quiet = False
     dry_run: Annotated[
@@ -120,6 +133,24 @@ Imports = Annotated[
     typer.Option(
         "--from",
         help="Import published weights instead of training: FILE or PART=FILE.pth.",
+        rich_help_panel=WHAT,
+    ),
+]
+ImagesPlace = Annotated[
+    Path | None,
+    typer.Option(
+        "--images",
+        help="Images that others have drawn in the place of the GAN's: class folders, or FILE.h5 "
+        "with fake_images, fake_labels. Same as --set generate.images=PATH.",
+        rich_help_panel=WHAT,
+    ),
+]
+LabelByTeacher = Annotated[
+    bool,
+    typer.Option(
+        "--label-by-teacher",
+        help="The images have no labels: the teacher gives them. Same as --set "
+        "generate.label_by_teacher=true.",
         rich_help_panel=WHAT,
     ),
 ]
@@ -172,6 +203,14 @@ Ablation = Annotated[
     typer.Option(
         "--ablation",
         help="NOKD, raw fakes, + subsampling, + filter, + relabel.",
+        rich_help_panel=WHAT,
+    ),
+]
+Curve = Annotated[
+    str | None,
+    typer.Option(
+        "--curve",
+        help="Error on validation rows by the students' steps, e.g. steps=200,800,2400.",
         rich_help_panel=WHAT,
     ),
 ]

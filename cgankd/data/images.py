@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -113,8 +114,10 @@ def _shift(images: Tensor, reach: int, fill: float) -> Tensor:
     )
 
 
-def save_grid(path: Path, images: Tensor, columns: int) -> None:
-    """Writes uint8 images as one PNG, row by row; a picture for people, replaced whole."""
+def save_grid(path: Path, images: Tensor, columns: int) -> np.ndarray:
+    """Writes uint8 images as one PNG, row by row; a picture for people, replaced whole. Returns its
+    pixels (H, W, 3).
+    """
     import io
 
     from PIL import Image
@@ -133,7 +136,7 @@ def save_grid(path: Path, images: Tensor, columns: int) -> None:
     buffer = io.BytesIO()
     picture = Image.fromarray(sheet.numpy())
     zoom = max(1, 32 // side)
-    picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST).save(
-        buffer, "PNG"
-    )
+    shown = picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
+    shown.save(buffer, "PNG")
     write_bytes(path, buffer.getvalue())
+    return np.asarray(shown)

@@ -315,20 +315,28 @@ def _draw_shard(
         accepted = drawn["uniform"].cpu().numpy() * bound[label[part]] < ratios
         # The first proposals stay, accepted or not: they are the raw fakes of the ablation.
         keep = accepted | (number[part] < settings.per_label)
-        judged = drawn["outputs"], drawn["labels"]
         rows = {
             "images": drawn["pixels"].cpu().numpy(),
-            "labels": drawn["labels"].cpu().numpy(),
             "proposals": number[part].astype(np.int64),
             "accepted": accepted,
             "ratios": ratios,
-            "outputs": drawn["outputs"].cpu().numpy(),
-            "errors": _numbers(sampler.task.errors(*judged)),
-            "clipped_errors": _numbers(sampler.task.clipped_errors(*judged)),
-            "relabels": sampler.task.relabel(drawn["outputs"]).cpu().numpy(),
+            **judged(sampler.task, drawn["outputs"], drawn["labels"]),
         }
         parts.append({name: column[keep] for name, column in rows.items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def judged(task: Task, outputs: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
+    """What a shard says of a teacher's outputs (N, K) for images that were asked for by labels
+    (N,).
+    """
+    return {
+        "labels": labels.cpu().numpy(),
+        "outputs": outputs.cpu().numpy(),
+        "errors": _numbers(task.errors(outputs, labels)),
+        "clipped_errors": _numbers(task.clipped_errors(outputs, labels)),
+        "relabels": task.relabel(outputs).cpu().numpy(),
+    }
 
 
 def _numbers(errors: Tensor) -> np.ndarray:
@@ -336,21 +344,25 @@ def _numbers(errors: Tensor) -> np.ndarray:
 
 
 def health(
-    sampler: Sampler, columns: dict[str, np.ndarray], per_label: int, bound: np.ndarray
+    task: Task,
+    labels: Tensor,
+    columns: dict[str, np.ndarray],
+    per_label: int,
+    bound: np.ndarray,
 ) -> list[dict[str, float]]:
-    """Per label over its first n proposals: acceptance, clipped share, effective sample share,
-    bound.
+    """Per label of increasing labels (L,), over its first n proposals: acceptance, clipped share,
+    effective sample share, bound.
     """
-    place = _index(sampler, columns["labels"])
+    place = np.searchsorted(labels.numpy(), columns["labels"])
     raw = columns["proposals"] < per_label
     rows = []
-    for index, label in enumerate(sampler.labels.tolist()):
+    for index, label in enumerate(labels.tolist()):
         mine = raw & (place == index)
         ratios = columns["ratios"][mine]
         rows.append(
             {
                 "label": label,
-                "name": sampler.task.name(label),
+                "name": task.name(label),
                 "acceptance": float(columns["accepted"][mine].mean()),
                 "clipped": float((ratios > bound[index]).mean()),
                 "effective": effective_share(torch.from_numpy(ratios)),

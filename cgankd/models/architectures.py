@@ -7,7 +7,8 @@ pixels.
 
 from typing import Any
 
-from cgankd.preset import Embedding, Preset
+from cgankd.models import foreign
+from cgankd.preset import Embedding, Preset, TeacherSettings
 from cgankd.task import Task
 
 Architecture = dict[str, Any]
@@ -23,6 +24,30 @@ def cnn(
     """
     architecture = {"name": "cnn", "trunk": trunk, "side": side, "outputs": outputs, **constants}
     return {**architecture, "head": head} if head else architecture
+
+
+def teacher(
+    trunk: str, settings: TeacherSettings, side: int, outputs: int, constants: Constants
+) -> Architecture:
+    """A teacher that is trained here; one of another library sees images as it was designed for."""
+    if not foreign.is_foreign(trunk):
+        return cnn(trunk, side, outputs, constants, settings.head)
+    own = foreign.facts(trunk)
+    seen = {"mean": own.mean, "std": own.std}
+    resized = settings.input_size or own.side
+    return {**cnn(trunk, side, outputs, seen, settings.head), "resized": resized}
+
+
+def imported_teacher(
+    trunk: str, settings: TeacherSettings, side: int, task: Task, constants: Constants
+) -> Architecture:
+    """A teacher whose weights are those of a file, or begin as these."""
+    if settings.tune:
+        return teacher(trunk, settings, side, task.outputs, constants)
+    if foreign.is_foreign(trunk):
+        plain = settings.model_copy(update={"head": None})
+        return teacher(trunk, plain, side, task.outputs, constants)
+    return published_cnn(trunk, side, task, constants)
 
 
 def published_cnn(trunk: str, side: int, task: Task, constants: Constants) -> Architecture:
@@ -102,7 +127,7 @@ def features(preset: Preset, outputs: int, constants: Constants) -> Architecture
 
 def ratio(preset: Preset, num_classes: int) -> Architecture:
     """The density ratio on those features."""
-    dre, embedding = preset.dre, preset.gan.embedding
+    dre, embedding = preset.dre, preset.embedding
     return {
         "name": "ratio",
         "layers": dre.network,

@@ -8,11 +8,13 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cgankd.models.blocks import initialise
 from cgankd.models.densenet import DenseNet
 from cgankd.models.efficientnet import EfficientNet, make_imagenet_efficientnet
+from cgankd.models.foreign import ForeignTrunk, is_foreign
 from cgankd.models.mobilenet import MobileNet, make_imagenet_mobilenet
 from cgankd.models.resnet import CifarResNet, ResNet
 from cgankd.models.shufflenet import make_imagenet_shufflenet, make_shufflenet
@@ -48,6 +50,8 @@ def make_trunk(name: str, side: int) -> Any:
     -imagenet that of any S which the published regressors have. resnet20_x0_25 is resnet20, a
     quarter as wide.
     """
+    if is_foreign(name):
+        return ForeignTrunk(name, side)
     base, _, width = name.partition("_x")
     return TRUNKS[base](side, float(width.replace("_", "."))) if width else TRUNKS[base](side)
 
@@ -97,10 +101,12 @@ class Cnn(nn.Module):
         std: list[float],
         head: int | None = None,
         rectified: bool = False,
+        resized: int | None = None,
     ) -> None:
         super().__init__()
+        self.resized = resized  # the side at which the trunk sees images; None: that they have
         self.normalise = Normalisation(mean, std)
-        self.trunk = make_trunk(trunk, side)
+        self.trunk = make_trunk(trunk, resized or side)
         self.head = make_head(self.trunk.num_features, outputs, head, rectified=rectified)
         if deviation := getattr(self.trunk, "head_deviation", None):
             initialise(self.head, lambda weight: nn.init.normal_(weight, std=deviation), bias=True)
@@ -110,6 +116,9 @@ class Cnn(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """What the last layer sees: (N, D)."""
+        if self.resized and self.resized != images.shape[-1]:
+            sides = (self.resized, self.resized)
+            images = F.interpolate(images, sides, mode="bicubic", antialias=True)
         return self.trunk(self.normalise(images))
 
 

@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
 from cgankd.errors import DATA, UserError
@@ -24,6 +26,7 @@ from cgankd.job import ImportFile
 from cgankd.models import make_network
 from cgankd.models.architectures import UNCHANGED, cnn, published_regressor
 from cgankd.models.cnn import TRUNKS
+from cgankd.models.foreign import fill, is_foreign
 from cgankd.models.published_names import LAYOUTS, WRAPPERS, Layout, kind, known_for, twin
 
 State = dict[str, Tensor]
@@ -59,14 +62,20 @@ class Imported:
     origin: dict[str, str]
 
 
-def load(weights: ImportFile, architecture: dict[str, Any]) -> Imported:
-    """The network of an architecture with the weights of a file.
+def load(weights: ImportFile, architecture: dict[str, Any], *, tune: bool = False) -> Imported:
+    """The network of an architecture with the weights of a file; one of another library that is to
+    be tuned may have outputs of its own.
 
     UserError for a file that changed, that is more than tensors, or that does not fit: it names the
     first tensor that differs, with both shapes.
     """
     file, sha256 = Path(weights.file), weights.sha256
     state, wrapper = read(file, sha256)
+    if is_foreign(trunk := architecture.get("trunk", "")):
+        network = make_network(architecture)
+        fill(network, state, str(file), tune=tune)
+        origin = {"file": file.name, "sha256": sha256, "layout": trunk}
+        return Imported(network.eval().requires_grad_(False), origin)
     try:
         name, layout = _choose(state, wrapper, architecture, str(file))
         network = (
@@ -86,6 +95,8 @@ def read(file: Path, sha256: str) -> tuple[State, str]:
     data = file.read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UserError(f"{file} has changed since this command began", DATA, "run it again")
+    if file.suffix == ".safetensors":
+        return _safetensors(data, file), ""
     try:
         if zipfile.is_zipfile(io.BytesIO(data)):
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -116,6 +127,13 @@ def read(file: Path, sha256: str) -> tuple[State, str]:
                 DATA,
             )
     return {key.removeprefix("module."): value.detach() for key, value in state.items()}, wrapper
+
+
+def _safetensors(data: bytes, file: Path) -> State:
+    try:
+        return load_safetensors(data)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise UserError(f"{file}: not readable as safetensors ({error})", DATA) from error
 
 
 def _is_plain(value: Any) -> bool:

@@ -11,7 +11,7 @@ from cgankd.plan.artefacts import (
 from cgankd.plan.chain import STALE, NotBuilt, check_inputs, waits
 from cgankd.plan.evaluation import RAW, REAL, evaluated, evaluation
 from cgankd.plan.imports import gan_parts, import_files, import_of
-from cgankd.plan.stages import STAGES, Stage
+from cgankd.plan.stages import STAGES, Stage, chain_of
 from cgankd.plan.students import (
     HEAD,
     Student,
@@ -35,6 +35,7 @@ __all__ = [
     "StudentPlanner",
     "StudentSpec",
     "StudentTable",
+    "chain_of",
     "check_inputs",
     "distilled",
     "dre",

@@ -26,6 +26,7 @@ from cgankd.models.architectures import Architecture
 from cgankd.models.autoencoder import SparseDecoder
 from cgankd.models.saved import num_parameters
 from cgankd.plan.evaluation import evaluated_specs
+from cgankd.plan.stages import chain_of
 from cgankd.plan.students import (
     StudentSpec,
     search_rows,
@@ -81,21 +82,18 @@ def costs(job: Job, label: dict[str, Any]) -> list[Cost]:
     out as small.
     """
     preset, task = job.preset, make_task(label)
-    return _networks(preset, task) + _students(job, task)
+    chain = {stage.name for stage in chain_of(preset)}
+    return [row for row in _networks(preset, task) + _students(job, task) if row.stage in chain]
 
 
 def _networks(preset: Preset, task: Task) -> list[Cost]:
     """Those of all stages but the students'."""
-    side, features = preset.data.size, preset.dre.features
-    rows = [*_gan(preset, task)]
+    side = preset.data.size
+    rows = [*_gan(preset, task)] if preset.gan_if_any else []
     for name in preset.teacher.networks:
-        teacher = architectures.cnn(name, side, task.outputs, CONSTANTS, preset.teacher.head)
+        teacher = architectures.teacher(name, preset.teacher, side, task.outputs, CONSTANTS)
         rows.append(_supervised("train-teacher", name, teacher, preset.teacher, side))
-    extractor = architectures.features(preset, task.outputs, CONSTANTS)
-    rows.append(_supervised("fit-dre", "features", extractor, features, side))
-    if not features.network:
-        rows.append(_decoder(preset))
-    rows.append(_ratio(preset, task))
+    rows += _density_ratio(preset, task) if preset.dre_if_any else []
     if types := preset.evaluate.types:
         classifier = architectures.cnn(types.network, side, TYPES, CONSTANTS)
         rows.append(_supervised("evaluate", "types", classifier, types, side))
@@ -138,6 +136,14 @@ def _gan(preset: Preset, task: Task) -> list[Cost]:
         disk = FLOAT * size
         rows.append(Cost("train-gan", name, 1, size, steps, gan.batch, memory, disk, operations))
     return rows
+
+
+def _density_ratio(preset: Preset, task: Task) -> list[Cost]:
+    features, side = preset.dre.features, preset.data.size
+    extractor = architectures.features(preset, task.outputs, CONSTANTS)
+    rows = [_supervised("fit-dre", "features", extractor, features, side)]
+    rows += [] if features.network else [_decoder(preset)]
+    return [*rows, _ratio(preset, task)]
 
 
 def _condition(num: int, wide: int) -> Tensor:

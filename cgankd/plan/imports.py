@@ -13,7 +13,7 @@ MAX_BYTES = 2 << 30  # a file is read whole
 
 def gan_parts(preset: Preset) -> list[str]:
     """The parts of a GAN that can be imported."""
-    return ["generator", *(["condition", "embedding"] if preset.gan.embedding else [])]
+    return ["generator", *(["condition", "embedding"] if preset.embedding else [])]
 
 
 def imported(record: Path, job: Job, *parts: str) -> dict[str, dict[str, str]]:
@@ -90,7 +90,7 @@ def _check_together(files: dict[str, ImportFile], preset: Preset) -> None:
             USAGE,
             "import both: --from features=FILE --from ratio=FILE",
         )
-    if preset.gan.embedding and "generator" in files and "condition" not in files:
+    if preset.embedding and "generator" in files and "condition" not in files:
         raise UserError(
             "--from generator=: a generator of a continuous label takes the h of one label "
             "embedding only",

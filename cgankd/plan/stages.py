@@ -1,4 +1,4 @@
-"""The table of stages, in their order: what each reads and makes."""
+"""The table of stages, in their order: what each reads and makes, and whether a preset has it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,13 +6,17 @@ from functools import partial
 from pathlib import Path
 
 from cgankd.job import Job
-from cgankd.plan.artefacts import dre, gan, pool, teacher, teachers
+from cgankd.plan.artefacts import dre, gan, pool, pool_networks, teacher, teachers
 from cgankd.plan.evaluation import evaluation
 from cgankd.plan.students import distilled, is_selected, search, wanted, without_search
 from cgankd.preset import Preset
 from cgankd.runs import Artefact, RunFolder
 
 Read = tuple[str, Callable[[], Artefact]]  # a command, and the artefact of it that is read
+
+
+def _always(preset: Preset) -> bool:
+    return True
 
 
 def _nothing(job: Job) -> list[Read]:
@@ -29,6 +33,19 @@ def _dre(job: Job) -> Read:
 
 def _pool(job: Job) -> Read:
     return "generate", lambda: pool(job)
+
+
+def _fakes_for_ratio(job: Job) -> list[Read]:
+    """The GAN; drawn images need none, and where they have no labels, the teacher gives them."""
+    settings = job.preset.generate
+    if settings.images is None:
+        return [_gan(job)]
+    return [_judge(job)] if settings.label_by_teacher else []
+
+
+def _for_pool(job: Job) -> list[Read]:
+    reads = {"train-gan": _gan, "train-teacher": _judge, "fit-dre": _dre}
+    return [reads[command](job) for command in pool_networks(job)]
 
 
 def _judge(job: Job) -> Read:
@@ -58,6 +75,7 @@ class Stage:
     records: Callable[[RunFolder, Preset], Sequence[Path]]  # what it makes, whoever asks
     plan: Callable[[Job], Sequence[Artefact]]  # with what it is made from; UserError without inputs
     has_students: bool = False  # whole students are shared out to processes
+    belongs: Callable[[Preset], bool] = _always  # to the chain of a preset
 
     @property
     def module(self) -> str:
@@ -73,6 +91,7 @@ STAGES = {
             reads=_nothing,
             records=lambda run, preset: [run.gan],
             plan=lambda job: [gan(job)],
+            belongs=lambda preset: preset.generate.images is None,
         ),
         Stage(
             "train-teacher",
@@ -82,13 +101,14 @@ STAGES = {
         ),
         Stage(
             "fit-dre",
-            reads=lambda job: [_gan(job)],
+            reads=_fakes_for_ratio,
             records=lambda run, preset: [run.dre],
             plan=lambda job: [dre(job)],
+            belongs=lambda preset: preset.dre_if_any is not None,
         ),
         Stage(
             "generate",
-            reads=lambda job: [_gan(job), _judge(job), _dre(job)],
+            reads=_for_pool,
             records=lambda run, preset: [run.pool],
             plan=lambda job: [pool(job)],
         ),
@@ -98,6 +118,7 @@ STAGES = {
             records=lambda run, preset: [run.evaluation],
             plan=lambda job: [evaluation(job)],
             has_students=True,
+            belongs=lambda preset: preset.dre_if_any is not None,
         ),
         Stage(
             "select-rho",
@@ -115,3 +136,8 @@ STAGES = {
         ),
     )
 }
+
+
+def chain_of(preset: Preset) -> list[Stage]:
+    """The stages of a preset, in their order."""
+    return [stage for stage in STAGES.values() if stage.belongs(preset)]

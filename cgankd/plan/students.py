@@ -26,6 +26,7 @@ from cgankd.preset import (
 )
 from cgankd.runs import Artefact, content_of, fact, read_json
 
+MAX_STEPS = 10**8  # as of any training
 BatchShare = float | str  # a number in (0, 1), or "proportional"
 HEAD = "sskd-head"  # not a network of its own, but trained, kept and shared like one
 
@@ -66,9 +67,9 @@ class StudentSpec:
         if self.is_head:
             return None
         if METHODS[self.method].assistant:
-            return replace(self, network=self.assistant, method="blkd", assistant="")
+            return replace(self, network=self.assistant, method="blkd", assistant="", steps=None)
         if METHODS[self.method].head:
-            return replace(self, network=self.teacher, method=HEAD, seed=0)
+            return replace(self, network=self.teacher, method=HEAD, seed=0, steps=None)
         return None
 
 
@@ -99,9 +100,12 @@ def steps_of(training: Training, epochs: int | None, num_images: int) -> int:
 
 @dataclass(frozen=True)
 class StudentTable(Artefact):
-    """What select-rho or distill makes of students: rows of those that are compared."""
+    """What select-rho or distill makes of students: rows of those that are compared, scored on the
+    rows of a split.
+    """
 
     rows: dict[str, list[Student]] = field(default_factory=dict)
+    split: str = "validation"
 
     @property
     def students(self) -> list[Student]:
@@ -244,8 +248,10 @@ def search(job: Job) -> StudentTable:
 
 
 def distilled(job: Job) -> list[StudentTable]:
-    """The results of each method, or of the ablation, with their students."""
+    """The results of each method, or of the ablation, or of a curve, with their students."""
     planner = StudentPlanner(job)
+    if job.overrides.curve:
+        return [_curve(planner)]
     if job.overrides.ablation:
         return [_ablation(planner)]
     return [_distilled(method, planner) for method in methods(job)]
@@ -254,16 +260,35 @@ def distilled(job: Job) -> list[StudentTable]:
 def _distilled(method: str, planner: StudentPlanner) -> StudentTable:
     rows = planner.plan_rows(method_rows(method, planner.job))
     made_from = {"method": method, **planner.data, "students": _digests(rows)}
-    record = planner.job.run.distill(method)
-    return StudentTable(record, "distill", made_from, owns_folder=False, rows=rows)
+    return _results(method, made_from, rows, planner, "test")
 
 
 def _ablation(planner: StudentPlanner) -> StudentTable:
     rows = planner.plan_rows(ablation_rows(planner.job))
-    digests = {row: [student.artefact.digest for student in rows[row]] for row in rows}
-    record = planner.job.run.distill("ablation")
-    made_from = {"ablation": digests, **planner.data}
-    return StudentTable(record, "distill", made_from, owns_folder=False, rows=rows)
+    made_from = {"ablation": _digests_by_row(rows), **planner.data}
+    return _results("ablation", made_from, rows, planner, "test")
+
+
+def _curve(planner: StudentPlanner) -> StudentTable:
+    """It may choose the number of steps, so that it must not see test rows."""
+    rows = planner.plan_rows(curve_rows(planner.job))
+    made_from = {"curve": _digests_by_row(rows), **planner.data}
+    return _results("curve", made_from, rows, planner, "validation")
+
+
+def _results(
+    name: str,
+    made_from: dict[str, Any],
+    rows: dict[str, list[Student]],
+    planner: StudentPlanner,
+    split: str,
+) -> StudentTable:
+    record = planner.job.run.distill(name)
+    return StudentTable(record, "distill", made_from, owns_folder=False, rows=rows, split=split)
+
+
+def _digests_by_row(rows: dict[str, list[Student]]) -> dict[str, list[str]]:
+    return {row: [student.artefact.digest for student in rows[row]] for row in rows}
 
 
 def _digests(rows: dict[str, list[Student]]) -> list[str]:
@@ -369,9 +394,44 @@ def ablation_rows(job: Job) -> dict[str, list[StudentSpec]]:
     }
 
 
-def wanted(job: Job) -> list[StudentSpec]:
-    """The students of the methods, or of the ablation, of a call."""
+def curve_rows(job: Job) -> dict[str, list[StudentSpec]]:
+    """The students of each method at each number of steps; none sees the rows that compare."""
+    steps, paper = curve_steps(job), job.preset.data.protocol == "paper"
+    return {
+        name: [replace(spec, steps=num, held_out=paper) for num in steps for spec in specs]
+        for method in methods(job)
+        for name, specs in method_rows(method, job).items()
+    }
+
+
+def curve_steps(job: Job) -> list[int]:
+    """The numbers of steps that a call asks for, increasing; UserError where they are none."""
+    asked = job.overrides.curve or ""
+    key, _, values = asked.partition("=")
+    numbers = [int(text) for text in values.split(",") if text.strip().isdecimal()]
+    distinct = sorted(set(numbers))
+    if key != "steps" or len(numbers) != len(values.split(",")) or not 1 < len(distinct):
+        raise UserError(
+            f"--curve {asked}: expected several numbers of steps", USAGE, "e.g. steps=200,800,2400"
+        )
+    if not 1 <= distinct[0] <= distinct[-1] <= MAX_STEPS:
+        raise UserError(f"--curve {asked}: expected numbers from 1 to {MAX_STEPS:,}", USAGE)
+    if job.preset.distill.epochs is not None:
+        raise UserError(
+            f"--curve {asked}: the budget of preset {job.preset.name} is epochs, not steps",
+            USAGE,
+            "leave it out, or add --set distill.budget=steps --set distill.epochs=none",
+        )
     if job.overrides.ablation:
+        raise UserError("--curve and --ablation are two calls", USAGE, "leave one of them out")
+    return distinct
+
+
+def wanted(job: Job) -> list[StudentSpec]:
+    """The students of the methods, or of the ablation, or of the curve, of a call."""
+    if job.overrides.curve:
+        tables = [curve_rows(job)]
+    elif job.overrides.ablation:
         tables = [ablation_rows(job)]
     else:
         tables = [method_rows(method, job) for method in methods(job)]

@@ -21,7 +21,7 @@ from cgankd.preset.methods import (
 )
 from cgankd.preset.paper import Paper
 from cgankd.preset.preset import Preset, check_applies, check_labels
-from cgankd.preset.students import Distill
+from cgankd.preset.students import Distill, TeacherSettings
 
 __all__ = [
     "METHODS",
@@ -42,6 +42,7 @@ __all__ = [
     "RatioName",
     "Spread",
     "SskdSettings",
+    "TeacherSettings",
     "Training",
     "Types",
     "Width",

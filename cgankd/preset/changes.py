@@ -17,7 +17,7 @@ RENAMED = {  # keys of the last release
     "gan.critic_steps": "gan.discriminator_steps",
     "gan.critic_learning_rate": "gan.discriminator_learning_rate",
 }
-PATHS = ("path", "test")  # keys of [data]
+PATHS = {"data": ("path", "test"), "generate": ("images",)}  # keys by table
 NONE = "none"  # in the place of what is inherited: it is dropped
 
 
@@ -51,11 +51,11 @@ def _current(key: str, where: str) -> str:
 
 def anchored(tables: Tables, folder: Path) -> Tables:
     """Tables whose paths are absolute; relative ones are of the folder."""
-    data = tables.get("data")
-    if isinstance(data, dict):
-        for key in PATHS:
-            if isinstance(data.get(key), str) and data[key]:
-                data[key] = str((folder / data[key]).absolute())
+    for name, keys in PATHS.items():
+        table = tables.get(name)
+        if isinstance(table, dict):
+            held = [key for key in keys if isinstance(table.get(key), str) and table[key]]
+            table |= {key: str((folder / table[key]).absolute()) for key in held}
     return tables
 
 
@@ -93,7 +93,7 @@ def apply(tables: Tables, change: str) -> None:
         table.pop(last, None)
     else:
         table[last] = value
-    if parents == ["data"]:
+    if parents and parents[0] in PATHS:
         anchored(tables, Path())
 
 

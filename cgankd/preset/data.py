@@ -6,11 +6,10 @@ from pydantic import AfterValidator, Field, model_validator
 
 from cgankd.label import KINDS, Label
 from cgankd.preset.base import Settings
-from cgankd.preset.kinds import Count, check_shown, check_side
+from cgankd.preset.kinds import Count, Place, check_shown, check_side
 from cgankd.preset.sources import SOURCES, SourceFacts, check_source, with_fact
 
 Text = Annotated[str, AfterValidator(check_shown)]
-Place = Annotated[str, Field(min_length=1), AfterValidator(check_shown)]
 
 
 class Data(Settings):

@@ -14,7 +14,9 @@ from cgankd.preset.kinds import (
     Count,
     Distinct,
     Fraction,
+    Place,
     RatioName,
+    TeacherName,
     Weight,
 )
 
@@ -113,8 +115,19 @@ Labels = Annotated[
 class Generate(Settings):
     """The fake pool: draw, accept by the density ratio, score by the teacher."""
 
-    teacher: Cnn = Field(description="which of the teachers scores")
-    per_label: Count = Field(description="images to accept for each label")
+    teacher: TeacherName = Field(description="which of the teachers scores")
+    per_label: Count = Field(
+        description="images to accept for each label; of drawn `images` at most so many"
+    )
+    images: Place | None = Field(
+        default=None,
+        description="images that others have drawn, in the place of the GAN's: class folders, or "
+        "an HDF5 with fake_images, fake_labels",
+    )
+    label_by_teacher: bool = Field(
+        default=False,
+        description="drawn `images` have no labels, or none to be used: the teacher gives them",
+    )
     labels: Labels | None = Field(
         default=None,
         description="for a continuous label: how many evenly spaced labels; or a list in the "
@@ -137,9 +150,19 @@ class Generate(Settings):
         default=100, description="proposals per image to accept after which a label has failed"
     )
 
+    @model_validator(mode="after")
+    def _drawn(self) -> "Generate":
+        if self.label_by_teacher and self.images is None:
+            raise ValueError("label_by_teacher: only images that others have drawn lack labels")
+        return self
+
     @property
     def values(self) -> list[float]:
-        """The labels that are named, in their unit; none where their number is."""
+        """The labels that are named, in their unit; none where their number is, or where `images`
+        have their own.
+        """
+        if self.images is not None:
+            return []
         if isinstance(self.labels, Spread):
             return self.labels.values
         return self.labels if isinstance(self.labels, list) else []

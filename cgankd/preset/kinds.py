@@ -17,6 +17,7 @@ CnnName = Literal[
     "efficientnet-b0-imagenet",
 ]  # fmt: skip
 ANY_WIDTH = ("resnet8", "resnet20", "resnet110")
+FOREIGN = ("timm", "torchvision")  # libraries whose networks may teach
 GanName = Literal["biggan", "sngan", "sagan"]
 RatioName = Literal["mlp3", "mlp5", "mlp7", "mlp9"]
 HIDDEN = ("Cc", "Cs", "Zl", "Zp")  # Unicode's control characters, undecodable bytes, line ends
@@ -36,6 +37,21 @@ def check_cnn(name: str) -> str:
     if width and base not in ANY_WIDTH:
         raise ValueError(f"{base} has one width; {', '.join(ANY_WIDTH)} have any")
     return name
+
+
+def check_teacher(name: str) -> str:
+    """A network of the table, or of another library: timm/resnet26, torchvision/resnet18."""
+    library, slash, network = name.partition("/")
+    if not slash:
+        return check_cnn(name)
+    if library not in FOREIGN or not re.fullmatch(r"\w{1,64}", network, re.ASCII):
+        raise ValueError(f"unknown network; of other libraries e.g. {FOREIGN[0]}/resnet26")
+    return name
+
+
+def check_chain(names: list[str]) -> list[str]:
+    """Teacher, assistant, student."""
+    return [check_teacher(names[0]), *map(check_cnn, names[1:])]
 
 
 def did_you_mean(name: str, known: Any) -> str:
@@ -80,6 +96,8 @@ def check_batch(head: int | None, batch: int) -> None:
 
 
 Cnn = Annotated[str, AfterValidator(check_cnn)]
+TeacherName = Annotated[str, AfterValidator(check_teacher)]
+Place = Annotated[str, Field(min_length=1), AfterValidator(check_shown)]
 Count = Annotated[int, Field(ge=1, le=10**8)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, le=10)]

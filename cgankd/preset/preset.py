@@ -9,7 +9,7 @@ from cgankd.label import make_label
 from cgankd.preset.base import Settings
 from cgankd.preset.data import Data
 from cgankd.preset.fakes import Dre, Evaluate, Generate
-from cgankd.preset.gan import Gan
+from cgankd.preset.gan import Embedding, Gan
 from cgankd.preset.kinds import NAME
 from cgankd.preset.methods import METHODS, base_of
 from cgankd.preset.paper import Paper
@@ -32,15 +32,48 @@ class Preset(Settings):
     name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
     seed: Annotated[int, Field(ge=0, le=2**31)] = 0
     data: Data
-    gan: Gan
+    gan_if_any: Gan | None = Field(default=None, alias="gan")
     teacher: TeacherSettings
-    dre: Dre
+    dre_if_any: Dre | None = Field(default=None, alias="dre")
     generate: Generate
     evaluate: Evaluate = Evaluate()
     search: Search = Field(alias="rho")
     distill: Distill
     report: Report = Report()
     paper: Paper = Paper()
+
+    @property
+    def gan(self) -> Gan:
+        """The table [gan], for those who have asked whether there is one."""
+        assert self.gan_if_any, "the preset has a GAN"
+        return self.gan_if_any
+
+    @property
+    def dre(self) -> Dre:
+        """The table [dre], for those who have asked whether there is one."""
+        assert self.dre_if_any, "the preset has a density ratio"
+        return self.dre_if_any
+
+    @property
+    def embedding(self) -> Embedding | None:
+        """What a label is embedded by; classes are not, nor is a label without a GAN."""
+        return self.gan_if_any.embedding if self.gan_if_any else None
+
+    @model_validator(mode="after")
+    def _parts(self) -> "Preset":
+        """Only images that others have drawn spare a GAN, or a density ratio."""
+        for key, table in {"gan": self.gan_if_any, "dre": self.dre_if_any}.items():
+            if table is None and self.generate.images is None:
+                raise ValueError(
+                    f"{key} is missing: only generate.images, drawn by others, spare the table"
+                )
+        if self.evaluate != Evaluate() and not self.dre_if_any:
+            raise ValueError("evaluate must be absent without dre, in whose features it measures")
+        if self.dre_if_any and not self.gan_if_any and not self.data.label_kind.discrete:
+            raise ValueError(
+                "dre must be absent without gan.embedding, which embeds a continuous label for it"
+            )
+        return self
 
     @model_validator(mode="after")
     def _teachers(self) -> "Preset":
@@ -64,20 +97,21 @@ class Preset(Settings):
     def _label(self) -> "Preset":
         """What a label that is embedded needs, one of few values cannot have, and vice versa."""
         label, embedded = self.data.label_kind, not self.data.label_kind.discrete
-        needed = {
-            "gan.embedding": self.gan.embedding,
-            "gan.vicinity": self.gan.vicinity,
-            "generate.labels": self.generate.labels,
-        }
+        gan, dre = self.gan_if_any, self.dre_if_any
+        needed: dict[str, Any] = {}
+        if gan:
+            needed = {"gan.embedding": gan.embedding, "gan.vicinity": gan.vicinity}
+        if not (embedded and self.generate.images):  # which have labels of their own
+            needed["generate.labels"] = self.generate.labels
         for key, value in needed.items():
             if (value is not None) != embedded:
                 must = "given" if embedded else "absent"
                 raise ValueError(f"{key} must be {must} for {label.noun}")
-        if (self.gan.network != "biggan") != embedded:
+        if gan and (gan.network != "biggan") != embedded:
             raise ValueError(
                 "gan.network: biggan takes class labels, sngan and sagan a continuous label"
             )
-        if (self.dre.features.network is None) != embedded:
+        if dre and (dre.features.network is None) != embedded:
             raise ValueError(
                 "dre.features.network: needed for class labels, absent for a continuous label"
             )
@@ -85,12 +119,12 @@ class Preset(Settings):
             "evaluate.radius": self.evaluate.radius is not None,
             "evaluate.centers": self.evaluate.centers is not None,
             "evaluate.types": self.evaluate.types is not None,
-            "dre.vicinity": self.dre.vicinity is not None,
+            "dre.vicinity": dre is not None and dre.vicinity is not None,
             "distill.filter_bins": self.distill.filter_bins > 1,
             f'distill.relabel = "{self.distill.relabel}"': self.distill.relabel
             in ("unclipped", "mean"),
         }
-        if self.gan.diversity and embedded:
+        if gan and gan.diversity and embedded:
             raise ValueError(f"gan.diversity is for class labels, and this one is {label.noun}")
         for key, given in only.items():
             if given and not embedded:
@@ -99,7 +133,9 @@ class Preset(Settings):
 
     @model_validator(mode="after")
     def _maps(self) -> "Preset":
-        gan, side = self.gan, self.data.size
+        gan, side = self.gan_if_any, self.data.size
+        if gan is None:
+            return self
         if gan.network != "biggan":
             if gan.shared is not None or gan.attention is not None or gan.tapered:
                 raise ValueError(

@@ -29,6 +29,7 @@ SOURCES = {
     "digits": SourceFacts("digits", "class", embedded=True),
     "digits-angle": SourceFacts("digits_angle", "continuous", embedded=True),
     "cifar10": SourceFacts("cifar10", "class"),
+    "fashion-mnist": SourceFacts("fashion_mnist", "class", own_test=True),
     "tiny-imagenet": SourceFacts("tiny_imagenet", "class", pictures=True, own_sizes=True),
     "rc49": SourceFacts(
         "rc49",

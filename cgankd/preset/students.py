@@ -2,17 +2,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from cgankd.preset.base import Settings, Training
 from cgankd.preset.kinds import (
-    Cnn,
     Count,
     Distinct,
     Head,
     Nfake,
     Seeds,
+    TeacherName,
     check_batch,
+    check_chain,
 )
 from cgankd.preset.methods import Method, MethodSettings
 
@@ -20,8 +21,19 @@ from cgankd.preset.methods import Method, MethodSettings
 class TeacherSettings(Training):
     """The teachers: one filters and relabels the fakes, others may distil."""
 
-    networks: Annotated[list[Cnn], Field(min_length=1), Distinct]
+    networks: Annotated[list[TeacherName], Field(min_length=1), Distinct] = Field(
+        description="also of other libraries: timm/resnet26, torchvision/resnet18"
+    )
     head: Head = None
+    input_size: Annotated[int, Field(ge=8, le=1024)] | None = Field(
+        default=None,
+        description="side to which images are brought for networks of other libraries; default: "
+        "that which each was designed for",
+    )
+    tune: bool = Field(
+        default=False,
+        description="the weights named with --from are where training begins, not what it makes",
+    )
 
     @model_validator(mode="after")
     def _batch(self) -> "TeacherSettings":
@@ -54,7 +66,8 @@ class Distill(MethodSettings):
 
     methods: Annotated[list[Method], Field(min_length=1), Distinct]
     pairs: Annotated[
-        list[Annotated[list[Cnn], Field(min_length=3, max_length=3)]], Field(min_length=1)
+        list[Annotated[list[str], Field(min_length=3, max_length=3), AfterValidator(check_chain)]],
+        Field(min_length=1),
     ] = Field(description="[teacher, assistant, student], the assistant for takd")
     seeds: Seeds
     rho: Annotated[float, Field(gt=0, le=1)] | Literal["selected", "none"] = "selected"

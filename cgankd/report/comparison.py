@@ -6,10 +6,11 @@ student minus that of the student of the same network and seed without distillat
 """
 
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 from cgankd.preset import Paper
-from cgankd.report.facts import Member
+from cgankd.report.facts import Member, Trained
 from cgankd.statistics import paired, spread, standard_error
 
 Row = dict[str, Any]  # of the method table, the ablation or a curve
@@ -40,16 +41,16 @@ def against(scores: dict[int, float], baseline: dict[int, float]) -> Row:
     }
 
 
-def compare(members: list[Member]) -> list[Row]:
+def compare(members: Sequence[Trained]) -> list[Row]:
     """One row per method, teacher, assistant and student, in the order of the members."""
-    groups: dict[tuple[str, ...], list[Member]] = {}
+    groups: dict[tuple[str, ...], list[Trained]] = {}
     for member in members:
         groups.setdefault((member.row, *_networks(member)), []).append(member)
     baselines = {key[3]: _scores(group) for key, group in groups.items() if key[0] == "nokd"}
     return [_row(key, group, baselines.get(key[3], {})) for key, group in groups.items()]
 
 
-def _row(key: tuple[str, ...], group: list[Member], baseline: dict[int, float]) -> Row:
+def _row(key: tuple[str, ...], group: list[Trained], baseline: dict[int, float]) -> Row:
     scores, first = _scores(group), group[0]
     mean, deviation = spread(list(scores.values()))
     compared = {} if key[0] == "nokd" else baseline
@@ -62,6 +63,27 @@ def _row(key: tuple[str, ...], group: list[Member], baseline: dict[int, float]) 
         **against(scores, compared),
         "scores": {str(seed): score for seed, score in scores.items()},
     }
+
+
+def by_steps(members: list[Trained]) -> list[Row]:
+    """The rows of `compare` for each number of steps, so that differences are at equal steps; of
+    each method's networks `best` is the one of lowest score.
+    """
+    steps = sorted({member.steps for member in members})
+    rows = [
+        row
+        for num in steps
+        for row in compare([member for member in members if member.steps == num])
+    ]
+    lowest: dict[tuple[str, ...], float] = {}
+    for row in rows:
+        key = _line(row)
+        lowest[key] = min(row["mean"], lowest.get(key, row["mean"]))
+    return [{**row, "best": row["mean"] == lowest[_line(row)]} for row in rows]
+
+
+def _line(row: Row) -> tuple[str, ...]:
+    return tuple(row[name] for name in ("method", *CHAIN))
 
 
 def curves(members: list[Member]) -> list[Row]:
@@ -93,11 +115,11 @@ def _point(fakes: int, group: list[Member]) -> Row:
     }
 
 
-def _scores(group: list[Member]) -> dict[int, float]:
-    return {member.seed: member.test for member in group}
+def _scores(group: Sequence[Trained]) -> dict[int, float]:
+    return {member.seed: member.score for member in group}
 
 
-def _networks(member: Member) -> tuple[str, ...]:
+def _networks(member: Trained) -> tuple[str, ...]:
     return member.teacher, member.assistant, member.network
 
 

@@ -88,6 +88,8 @@ class FakePool(Labelled, Made):
     num_accepted: int
     labels: list[LabelHealth]
     error_unit: str
+    images: str = ""  # where others have drawn them; empty: the GAN of the run has
+    num_images: int = 0
 
     @property
     def names(self) -> list[str]:
@@ -124,8 +126,8 @@ class Search(Made):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
-    """One scored student of a method or of the ablation."""
+class Trained:
+    """One student of a method, scored on validation rows."""
 
     row: str
     seed: int
@@ -140,8 +142,31 @@ class Member:
     steps: int
     fakes: int
     validation: float
-    test: float
     student: str
+
+    @property
+    def score(self) -> float:
+        """By which it is compared with others."""
+        return self.validation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member(Trained):
+    """One student of a method or of the ablation, scored on test rows."""
+
+    test: float
+
+    @property
+    def score(self) -> float:
+        return self.test
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve(Made):
+    """Students of several numbers of steps, scored on validation rows."""
+
+    members: list[Trained]
+    rows: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -207,6 +207,30 @@ def curves(lines: list[dict[str, Any]], axis: str) -> "Figure":
 
 
 @chart
+def steps(rows: list[dict[str, Any]], axis: str) -> "Figure":
+    """The error by the students' steps: a panel per student, a line per method."""
+    students = list(dict.fromkeys(row["student"] for row in rows))
+    figure, axes = _panels(len(students), 3.0, columns=min(2, len(students)))
+    for place, student in zip(axes, students, strict=True):
+        lines: dict[str, list[dict[str, Any]]] = {}
+        for row in [row for row in rows if row["student"] == student]:
+            lines.setdefault(_named(row, "method", "teacher", "assistant"), []).append(row)
+        for name, points in lines.items():
+            errors = [(row["deviation"] or 0) / row["seeds"] ** 0.5 for row in points]
+            numbers, means = ([row[key] for row in points] for key in ("steps", "mean"))
+            place.errorbar(numbers, means, errors, fmt="o-", capsize=3, markersize=4, label=name)
+        numbers = sorted({row["steps"] for row in rows})
+        place.set_xscale("log")
+        place.set_xticks(numbers, [f"{num:,}" for num in numbers])
+        place.xaxis.set_minor_formatter(lambda value, _: "")
+        place.set_title(student)
+        place.set_xlabel("steps")
+        place.legend(fontsize=7)
+    axes[0].set_ylabel(axis)
+    return figure
+
+
+@chart
 def losses(panels: dict[str, dict[str, list[tuple[int, float]]]]) -> "Figure":
     """Losses by step: each logged batch faintly, and their running mean."""
     figure, axes = _panels(len(panels), 2.1, columns=3)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cgankd.plan import STAGES
+from cgankd.plan import chain_of
 from cgankd.report.comparison import Row
 from cgankd.report.logs import last_step
 from cgankd.report.records import RunRecords, is_finished
@@ -13,7 +13,7 @@ def stages(records: RunRecords) -> list[Row]:
     that their training has come to.
     """
     rows = []
-    for stage in STAGES.values():
+    for stage in chain_of(records.preset):
         paths = stage.records(records.run, records.preset)
         states = {path: _state(path) for path in paths}
         distinct = set(states.values())

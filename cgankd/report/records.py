@@ -9,6 +9,7 @@ from cgankd.label import Label
 from cgankd.preset import Preset
 from cgankd.report.checks import checked
 from cgankd.report.facts import (
+    Curve,
     Data,
     Distilled,
     Evaluation,
@@ -34,6 +35,7 @@ class RunRecords:
     teachers: dict[str, Teacher]
     students: dict[str, Made]  # by folder name
     ablation: Distilled | None
+    curve: Curve | None
     data: Data | None
     gan: Made | None
     dre: Ratio | None
@@ -64,7 +66,8 @@ class RunRecords:
             run.search: self.search,
         }
         distilled = {run.distill(name): made for name, made in self.methods.items()}
-        every = {**upstream, **distilled, run.distill("ablation"): self.ablation}
+        more = {run.distill("ablation"): self.ablation, run.distill("curve"): self.curve}
+        every = {**upstream, **distilled, **more}
         return {path: made for path, made in every.items() if made}
 
     def by_place(self) -> dict[str, Made]:
@@ -85,9 +88,11 @@ def read(root: Path) -> RunRecords:
     """The finished records of a run folder; UserError where one does not hold what it should."""
     run = RunFolder(root)
     settings = preset.load(run.preset)
-    distilled = _distilled(run)
+    distilled, curve = _distilled(run), _finished(run.distill("curve"), Curve)
     members = [member for made in distilled.values() for member in made.members]
-    students = dict.fromkeys(member.student for member in members)
+    students = dict.fromkeys(
+        member.student for member in [*members, *(curve.members if curve else [])]
+    )
     ablation = distilled.pop("ablation", None)
     order = dict.fromkeys(["nokd", *settings.distill.methods, *distilled])
     return RunRecords(
@@ -97,6 +102,7 @@ def read(root: Path) -> RunRecords:
         teachers=_all({name: run.teacher(name) for name in settings.teacher.networks}, Teacher),
         students=_all({name: run.student(name) for name in students}, Made),
         ablation=ablation,
+        curve=curve,
         data=checked(Data, runs.read_json(run.data), run.data) if run.data.exists() else None,
         gan=_finished(run.gan, Made),
         dre=_finished(run.dre, Ratio),
@@ -110,7 +116,7 @@ def _distilled(run: RunFolder) -> dict[str, Distilled]:
     """The records of the methods and of the ablation, by the name of their file."""
     # A name with a dot was set aside.
     paths = sorted(path for path in (run.root / "distill").glob("*.json") if "." not in path.stem)
-    return _all({path.stem: path for path in paths}, Distilled)
+    return _all({path.stem: path for path in paths if path.stem != "curve"}, Distilled)
 
 
 def _all(paths: dict[str, Path], kind: type[T]) -> dict[str, T]:

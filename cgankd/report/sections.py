@@ -24,6 +24,7 @@ def section(records: RunRecords, summary: Summary) -> list[Block]:
     parts = {
         "methods": _students,
         "curves": _curves,
+        "steps": _steps,
         "ablation": _ablation,
         "published": _published,
         "evaluation": _evaluation,
@@ -74,6 +75,22 @@ def _curves(summary: Summary) -> list[Block]:
     if summary["budget"] == "epochs":
         caption += " At equal epochs more fakes are more optimiser steps, too."
     return [Picture(figures.curves(summary["curves"], metric(summary, "test")), caption)]
+
+
+def _steps(summary: Summary) -> list[Block]:
+    """The error by the students' steps."""
+    rows, table = summary["steps"]["rows"], summary["steps"]["table"]
+    alone = [row for row in table if row["method"] == "nokd" and row["best"]]
+    best = "; ".join(f"{row['student']} at {row['steps']:,} steps" for row in alone)
+    text = (
+        f"The error on {rows:,} validation rows by the students' optimiser steps, each number of "
+        "steps a training of its own; differences are to NOKD at the same steps. No test row is "
+        "looked at, so that steps may be chosen here. The lowest of each method is marked."
+        + (f" NOKD is best for {best}." if best else "")
+    )
+    caption = "Error by the students' steps: mean ± standard error over the seeds."
+    picture = Picture(figures.steps(table, metric(summary, "validation")), caption)
+    return [Heading("Students' steps"), Text(text), tables.steps(summary), picture]
 
 
 def _ablation(summary: Summary) -> list[Block]:
@@ -194,9 +211,12 @@ def _opened(path: Path, facts: FakePool) -> Pool:
 def _pool_facts(summary: Summary) -> str:
     facts, ratio, bins = summary["pool"], summary["ratio"], summary["filter_bins"]
     each = f" in each of {bins} ranges of labels" if bins > 1 else ""
+    per_label = f"{facts['per_label']:,} per label"
+    if facts["images"]:
+        per_label = f"at most {per_label}, of {facts['num_images']:,} images in {facts['images']}"
     text = (
-        f"{facts['num_accepted']:,} fakes, {facts['per_label']:,} per label; {summary['filter']} "
-        f"filters, rho = {summary['rho_used']:g}{each}."
+        f"{facts['num_accepted']:,} fakes, {per_label}; {summary['filter']} filters, "
+        f"rho = {summary['rho_used']:g}{each}."
     )
     if ratio:
         share = f"effective sample share {ratio['effective_share']:.1%}"

@@ -12,6 +12,7 @@ from cgankd.report import progress
 from cgankd.report.cautions import cautions
 from cgankd.report.comparison import (
     Row,
+    by_steps,
     compare,
     curves,
     published,
@@ -53,8 +54,10 @@ def _data(records: RunRecords) -> Summary:
 
 
 def _scores(records: RunRecords) -> Summary:
-    """The scored students, if any: of the methods, by the number of fakes, of the ablation."""
-    paper, ablation = records.preset.paper, records.ablation
+    """The scored students, if any: of the methods, by the number of fakes, of the ablation; and by
+    the number of steps, on validation rows.
+    """
+    paper, ablation, curve = records.preset.paper, records.ablation, records.curve
     return {
         **_measure(records),
         "methods": [
@@ -69,6 +72,7 @@ def _scores(records: RunRecords) -> Summary:
             {**row, "published": published_step(row, paper)}
             for row in compare(ablation.members if ablation else [])
         ],
+        "steps": {"rows": curve.rows, "table": by_steps(curve.members)} if curve else None,
     }
 
 
@@ -184,6 +188,9 @@ def commands(records: RunRecords) -> list[str]:
         if file or name not in records.preset.distill.methods
     ]
     extra += [f"cgankd distill {common} --ablation"] if records.ablation else []
+    if records.curve:
+        steps = sorted({member.steps for member in records.curve.members})
+        extra.append(f"cgankd distill {common} --curve steps={','.join(map(str, steps))}")
     return [f"cgankd run {common}", *extra, *([f"cgankd report {folder}"] if extra else [])]
 
 

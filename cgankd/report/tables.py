@@ -53,6 +53,22 @@ def _scores(summary: Summary, rows: list[Row], words: dict[str, list[str]]) -> T
     return Table(columns, len(words), marks)
 
 
+def steps(summary: Summary) -> Table:
+    """The students of each method by their steps, its best marked."""
+    rows = summary["steps"]["table"]
+    columns = {
+        "method": [row["method"] for row in rows],
+        "networks": [" > ".join(filter(None, _chain(row))) for row in rows],
+        "steps": [f"{row['steps']:,}" for row in rows],
+        metric(summary, "validation"): [_score(summary, row) for row in rows],
+        "vs NOKD at these steps": [difference(summary, row) for row in rows],
+        "seeds": [str(row["seeds"]) for row in rows],
+        "fakes": [f"{row['fakes']:,}" for row in rows],
+    }
+    marked = metric(summary, "validation")
+    return Table(columns, 2, [{marked: "chosen"} if row["best"] else {} for row in rows])
+
+
 def settings(summaries: list[Summary]) -> Table:
     """Setting x teacher x student by method, marked where better than NOKD; what has no teacher
     stands in all rows.
@@ -336,7 +352,11 @@ def number(summary: Summary, value: float | None) -> str:
     if value is None:
         return NONE
     scored = [row["mean"] for row in [*summary["methods"], *summary["ablation"]]]
-    searched = [row["mean"] for row in summary["rho"]["table"]] if summary["rho"] else []
+    searched = [
+        row["mean"]
+        for table in (summary["rho"], summary["steps"])
+        for row in (table["table"] if table else [])
+    ]
     scores = scored or searched or [row["validation"] for row in summary["teachers"]]
     return f"{value:.{2 if max(scores) >= 10 else 3}f}"
 

@@ -27,7 +27,7 @@ class RunFolder:
         self.report = root / "report" / "index.html"
 
     def teacher(self, network: str) -> Path:
-        return self.root / "teacher" / network / "teacher.json"
+        return self.root / "teacher" / network.replace("/", "-") / "teacher.json"
 
     def student(self, name: str) -> Path:
         return self.root / "students" / name / "student.json"

@@ -6,6 +6,10 @@ prepare` makes a file to keep.
 """
 
 import os
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +28,24 @@ def folder() -> Path:
     """Where cgankd keeps what can be made or fetched again."""
     given = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / "cgankd"
+
+
+def fetched(name: str, fetch: Callable[[str], object]) -> Path:
+    """The folder `name` of the cache. Where it is not there yet, `fetch` is given a folder to put
+    it into, and it is moved to its place whole; errors of `fetch` are the caller's.
+    """
+    place = folder() / name
+    if place.is_dir():
+        return place
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix=".tmp-", dir=place.parent) as fresh,
+        redirect_stdout(sys.stderr),
+    ):
+        fetch(fresh)
+        if not place.is_dir():  # another process may have been faster
+            (Path(fresh) / name).rename(place)
+    return place
 
 
 def state_of(files: list[Path]) -> list[tuple[str, int, int]]:

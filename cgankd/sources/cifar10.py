@@ -5,10 +5,7 @@ The training rows of torchvision's files are those of the published C-10K, C-20K
 the seed.
 """
 
-import sys
-import tempfile
 import warnings
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -116,27 +113,21 @@ def _load(root: Path, train: bool) -> tuple[np.ndarray, np.ndarray]:
 
 def _downloaded() -> Path:
     """The folder that holds cifar-10-batches-py; fetched there when it does not yet."""
-    root = cache.folder()
-    if (root / BATCHES).is_dir():
-        return root
-    from torchvision.datasets import CIFAR10
+
+    def fetch(root: str) -> None:
+        from torchvision.datasets import CIFAR10
+
+        CIFAR10(root, download=True)
 
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with (
-            tempfile.TemporaryDirectory(prefix=".tmp-", dir=root) as fresh,
-            redirect_stdout(sys.stderr),
-        ):
-            CIFAR10(fresh, download=True)
-            if not (root / BATCHES).is_dir():  # another process may have been faster
-                (Path(fresh) / BATCHES).rename(root / BATCHES)
+        return cache.fetched(BATCHES, fetch).parent
     except (OSError, RuntimeError) as error:
         raise UserError(
             f"CIFAR-10 could not be downloaded from {URL} ({error})",
             DATA,
-            f"unpack that file as {root / BATCHES}, or name this folder or an HDF5 in data.path",
+            f"unpack that file as {cache.folder() / BATCHES}, or name this folder or an HDF5 in "
+            "data.path",
         ) from error
-    return root
 
 
 def _test_of_download(path: Path, settings: Data) -> RawData:

@@ -199,6 +199,30 @@ def read_file(path: Path, size: int) -> RawData:
     )
 
 
+def read_labels(path: Path) -> tuple[np.ndarray, list[str] | None]:
+    """The labels (N,) of one file, without those of test images of its own, and the names of
+    classes that it gives.
+    """
+    with Reader(path) as file:
+        layout = layout_of(file)
+        values = _column(file, layout.labels, len(_pixels(file, layout.images)), "uif")
+        return values, _names(file) if CLASS_NAMES in file.names() else None
+
+
+def read_images(path: Path, size: int) -> np.ndarray:
+    """The images of one file that need have no labels, (N, 3, size, size): the first array that a
+    layout calls images.
+    """
+    with Reader(path) as file:
+        known = file.names()
+        name = next((one.images for one in LAYOUTS if one.images in known), None)
+        if name is None:
+            held = ", ".join(known[:8]) or "nothing"
+            names = ", ".join(layout.images for layout in LAYOUTS)
+            raise UserError(f"{path}: no images (found: {held})", DATA, f"known names are {names}")
+        return _images(file, name, _pixels(file, name), size)
+
+
 def layout_of(file: Reader) -> FileLayout:
     """The layout of a file by the names of its arrays."""
     known = file.names()

@@ -125,15 +125,15 @@ def rgb(image: Image.Image) -> Image.Image:
 
 
 def fit(image: Image.Image, size: int) -> np.ndarray:
-    """An RGB image as (3, size, size): the square in its middle, resized where its side is
-    another.
+    """An RGB or grey image as (3 or 1, size, size): the square in its middle, resized where its
+    side is another.
     """
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     if image.size != (size, size):
         box = (left, top, left + side, top + side)
         image = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    return np.asarray(image).transpose(2, 0, 1)
+    return np.atleast_3d(np.asarray(image)).transpose(2, 0, 1)
 
 
 def read_all(
@@ -234,14 +234,19 @@ def fit_all(images: np.ndarray, size: int) -> np.ndarray:
     """uint8 (N, 1 or 3, H, W) -> (N, 3, size, size)."""
     if images.shape[1:] == (3, size, size):
         return images
-    channels = np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
-    if images.shape[2:] == (size, size):
-        return np.ascontiguousarray(channels)
+    if images.shape[2:] != (size, size):
+        images = _resized(images, size)
+    return np.ascontiguousarray(np.broadcast_to(images, (len(images), 3, size, size)))
+
+
+def _resized(images: np.ndarray, size: int) -> np.ndarray:
+    """uint8 (N, C, H, W) -> (N, C, size, size), with one channel or three."""
 
     def resized(row: int) -> np.ndarray:
-        return fit(Image.fromarray(np.ascontiguousarray(channels[row].transpose(1, 2, 0))), size)
+        pixels = images[row, 0] if images.shape[1] == 1 else images[row].transpose(1, 2, 0)
+        return fit(Image.fromarray(np.ascontiguousarray(pixels)), size)
 
-    fitted = np.empty((len(images), 3, size, size), np.uint8)
+    fitted = np.empty((*images.shape[:2], size, size), np.uint8)
     _each(range(len(images)), resized, fitted.__setitem__)
     return fitted
 

@@ -1,4 +1,6 @@
-"""distill: the students of each method, scored once on the test rows."""
+"""distill: the students of each method, scored once on the test rows; those of a curve on the
+validation rows.
+"""
 
 from typing import Any
 
@@ -12,7 +14,9 @@ from cgankd.training.machine import Machine
 
 
 def run(job: Job, machine: Machine) -> None:
-    """Trains what the methods (or the ablation) of the call need, then writes their results."""
+    """Trains what the methods (or the ablation, or the curve) of the call need, then writes their
+    results.
+    """
     tables = plan.distilled(job)
     _note(tables, job)
     unfinished = [table for table in tables if table.state() != "done"]
@@ -52,7 +56,7 @@ def _none_won(job: Job) -> bool:
 
 def _write(table: StudentTable, inputs: StudentInputs, machine: Machine) -> None:
     members = [
-        _member(row, student, inputs)
+        _member(row, student, table.split, inputs)
         for row, students in table.rows.items()
         for student in students
     ]
@@ -61,13 +65,14 @@ def _write(table: StudentTable, inputs: StudentInputs, machine: Machine) -> None
         members=members,
         metric=inputs.task.metric,
         unit=inputs.task.unit,
-        rows=len(inputs.splits["test"]),
+        rows=len(inputs.splits[table.split]),
         budget=inputs.job.preset.distill.budget,
     )
 
 
-def _member(row: str, student: Student, inputs: StudentInputs) -> dict[str, Any]:
+def _member(row: str, student: Student, split: str, inputs: StudentInputs) -> dict[str, Any]:
     """What the record says of one student; its test score is taken here and nowhere else."""
+    test = {"test": inputs.score(inputs.load(student), "test")} if split == "test" else {}
     record, selection = student.artefact.record, student.selection
     kept = {"network": str, "parameters": int, "steps": int, "fakes": int, "validation": float}
     return {
@@ -80,6 +85,6 @@ def _member(row: str, student: Student, inputs: StudentInputs) -> dict[str, Any]
         "share": student.share,
         "file": student.fakes_file,
         **{key: fact(record, "distill", key, kind) for key, kind in kept.items()},
-        "test": inputs.score(inputs.load(student), "test"),
+        **test,
         "student": record.parent.name,
     }

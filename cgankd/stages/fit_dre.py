@@ -3,7 +3,8 @@
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,8 +14,9 @@ from cgankd import console, plan, sources
 from cgankd.data.batches import BATCH, Batches, Images, images_of
 from cgankd.data.images import to_float
 from cgankd.data.vicinity import ByLabel, Pairs, make_vicinity
-from cgankd.errors import DIVERGED, UserError
+from cgankd.errors import DATA, DIVERGED, UserError
 from cgankd.fakes import verdict
+from cgankd.fakes.drawn import DrawnFakes
 from cgankd.fakes.ratio import DensityRatioObjective, auc, effective_share
 from cgankd.job import Job
 from cgankd.models import architectures, make_network
@@ -22,9 +24,11 @@ from cgankd.models.architectures import Architecture
 from cgankd.models.saved import load_network, save_network
 from cgankd.randomness import generator, seed_everything
 from cgankd.runs import verify_files
+from cgankd.stages.drawn import load_drawn
 from cgankd.stages.imports import load_imports, origins, save_imports
 from cgankd.task import Task, make_task
 from cgankd.training import checkpoint
+from cgankd.training.conditions import fit_condition
 from cgankd.training.features import fit_features
 from cgankd.training.loop import fit_objective
 from cgankd.training.machine import Machine
@@ -38,8 +42,7 @@ Generate = Callable[[Tensor], Tensor]  # labels (N,) -> fakes (N, 3, S, S) in [-
 
 def run(job: Job, machine: Machine) -> None:
     """Fits the density ratio of the preset, or imports it, or its features alone."""
-    artefact, preset, gan = plan.dre(job), job.preset, job.run.gan
-    verify_files(gan, "train-gan")
+    artefact, preset = plan.dre(job), job.preset
     source = sources.load(preset.data, preset.seed)
     task, folder = make_task(source.label), artefact.folder
     real = images_of(source, "train", task).to(machine.device)
@@ -56,7 +59,8 @@ def run(job: Job, machine: Machine) -> None:
     features = fit_features(
         task, real, preset.dre.features, parts["features"], replace(session, machine=extracting)
     )
-    generate, condition = _generator(job, machine)
+    fakes = _drawn(job, task, real, session) if preset.generate.images else _of_gan(job, machine)
+    generate, condition, real = fakes.generate, fakes.condition, fakes.of_known(real)
     if "ratio" in imports:
         ratio = imports["ratio"].network.to(machine.device)
     else:
@@ -71,20 +75,20 @@ def run(job: Job, machine: Machine) -> None:
         ratio = _fit(objective, job, task, real, session)
 
     def finish() -> None:
-        fakes, labels = _fakes(generate, task, session)
+        images, labels = _to_check(fakes, task, session)
         unseen = images_of(source, "validation", task)
 
         def ratios_of(images: Tensor, labels: Tensor) -> Tensor:
             with torch.no_grad():
                 return ratio.eval()(features(images), condition(labels)).float().cpu()
 
-        ratios = ratios_of(fakes, labels)
+        ratios = ratios_of(images, labels)
         check(ratios, preset.dre.penalty, reason=_reason("ratio" in imports))
         mean, effective = ratios.mean().item(), effective_share(ratios)
         tells = auc(_of_some(ratios_of, unseen, session), ratios)
         files = save_network(folder, "ratio", ratio, parts["ratio"])
         artefact.finish(
-            [*files, folder / "features.safetensors", folder / "features.json"],
+            [*files, *fakes.files, folder / "features.safetensors", folder / "features.json"],
             made_on=extracting.facts,
             origin=origins(imports),
             seen={} if imports else source.seen("train"),
@@ -103,8 +107,20 @@ def run(job: Job, machine: Machine) -> None:
     machine.once(finish)
 
 
-def _generator(job: Job, machine: Machine) -> tuple[Generate, nn.Module]:
-    """The GAN of the run: what draws fakes of labels, and its condition."""
+@dataclass(frozen=True)
+class Fakes:
+    """What the ratio compares real images with."""
+
+    generate: Generate
+    condition: nn.Module
+    grid: Tensor | None = None  # labels to check the ratio on; None: those of the task
+    of_known: Callable[[Images], Images] = lambda images: images  # real ones that have fakes
+    files: tuple[Path, ...] = ()  # of the condition, where it is kept with the ratio
+
+
+def _of_gan(job: Job, machine: Machine) -> Fakes:
+    """The GAN of the run."""
+    verify_files(job.run.gan, "train-gan")
     folder, latent = job.run.gan.parent, job.preset.gan.latent
     network = load_network(folder, "generator", machine.device)
     condition = load_network(folder, "condition", machine.device)
@@ -113,7 +129,17 @@ def _generator(job: Job, machine: Machine) -> tuple[Generate, nn.Module]:
         z = torch.randn(len(labels), latent, device=labels.device)
         return network(z, condition(labels))
 
-    return generate, condition
+    return Fakes(generate, condition)
+
+
+def _drawn(job: Job, task: Task, real: Images, session: Session) -> Fakes:
+    """Images that others have drawn; no GAN has left a condition, so it is fitted here."""
+    drawn = DrawnFakes(load_drawn(job, task, session.machine), task)
+    condition = fit_condition(task, real, job.preset.embedding, session)
+    if not len(drawn.of_known(real)):
+        raise UserError("no drawn image is of a label that real images have", DATA)
+    files = tuple(session.folder / f"condition.{kind}" for kind in ("safetensors", "json"))
+    return Fakes(drawn, condition, drawn.labels.cpu(), drawn.of_known, files)
 
 
 def _parts(job: Job, task: Task, real: Images, is_imported: bool) -> dict[str, Architecture]:
@@ -150,15 +176,15 @@ def _fit(
     return objective.network
 
 
-def _fakes(generate: Generate, task: Task, session: Session) -> tuple[Tensor, Tensor]:
+def _to_check(fakes: Fakes, task: Task, session: Session) -> tuple[Tensor, Tensor]:
     """The fakes that the ratio is checked on, with their labels."""
     draws = generator(session.seed, "ratio", "check")
-    grid = task.grid(CHECKED)
+    grid = task.grid(CHECKED) if fakes.grid is None else fakes.grid
     labels = grid[torch.randint(len(grid), (CHECKED,), generator=draws)]
     labels = labels.to(session.machine.device)
     seed_everything(session.seed, "ratio", "check")
     with torch.no_grad():
-        return generate(labels), labels
+        return fakes.generate(labels), labels
 
 
 def _of_some(

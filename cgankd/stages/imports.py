@@ -14,7 +14,10 @@ def load_imports(
 ) -> dict[str, Imported]:
     """The networks of those parts that the artefact takes from files."""
     files = {part: plan.import_of(part, artefact, job) for part in parts}
-    return {part: published.load(file, parts[part]) for part, file in files.items() if file}
+    tune = job.preset.teacher.tune
+    return {
+        part: published.load(file, parts[part], tune=tune) for part, file in files.items() if file
+    }
 
 
 def save_imports(

@@ -120,7 +120,9 @@ def _train(
         network = average()
         with torch.no_grad():
             fakes = images.to_uint8(network(z, condition(labels)))
-        images.save_grid(session.folder / "samples" / f"step-{step:08d}.png", fakes.cpu(), 10)
+        path = session.folder / "samples" / f"step-{step:08d}.png"
+        sheet = images.save_grid(path, fakes.cpu(), 10)
+        machine.tracker.picture("gan/samples", step, path, sheet)
         collapse(step, variance(fakes, labels), network, architecture)
 
     batches = make_batches(settings, task, real, seed, machine)

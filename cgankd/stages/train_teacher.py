@@ -39,17 +39,19 @@ def _make(artefact: Artefact, job: Job, source: Source, machine: Machine) -> Non
         images_of(source, split, task).to(machine.device) for split in ("train", "validation")
     )
     constants, side = real.normalisation(), real.side
-    published = architectures.published_cnn(name, side, task, constants)
-    own = architectures.cnn(name, side, task.outputs, constants, settings.head)
-    imports = load_imports({name: published}, artefact, job)
+    own = architectures.teacher(name, settings, side, task.outputs, constants)
+    known = architectures.imported_teacher(name, settings, side, task, constants)
+    seed_everything(job.preset.seed, "teacher", name, "weights")  # of outputs that are new
+    imports = load_imports({name: known}, artefact, job)
     machine.once(artefact.begin)
-    if imports:
-        architecture, network = published, imports[name].network.to(machine.device)
+    if imports and not settings.tune:
+        architecture, network = known, imports[name].network.to(machine.device)
     else:
+        start = imports[name].network if imports else None
         session = Session(
             artefact.folder, f"teacher {name}", job.preset.seed, artefact.digest, machine
         )
-        architecture, network = own, _train(name, own, job, task, real, session)
+        architecture, network = own, _train(name, own, job, task, real, session, start)
 
     def finish() -> None:
         score = check(task, name, outputs_of(network, validation), real.labels, validation.labels)
@@ -62,7 +64,7 @@ def _make(artefact: Artefact, job: Job, source: Source, machine: Machine) -> Non
             validation=score,
             label=source.label,
             size=side,
-            seen={} if imports else source.seen("train"),
+            seen={} if imports and not settings.tune else source.seen("train"),
         )
         checkpoint.remove(artefact.folder)
         console.say(f"teacher {name}: validation {task.metric} {score:.3g} {task.unit}")
@@ -71,11 +73,17 @@ def _make(artefact: Artefact, job: Job, source: Source, machine: Machine) -> Non
 
 
 def _train(
-    name: str, architecture: Architecture, job: Job, task: Task, real: Images, session: Session
+    name: str,
+    architecture: Architecture,
+    job: Job,
+    task: Task,
+    real: Images,
+    session: Session,
+    start: nn.Module | None,
 ) -> nn.Module:
     settings, seed, process = job.preset.teacher, session.seed, session.machine.process
     seed_everything(seed, "teacher", name, "weights")
-    network = make_network(architecture)
+    network = start.requires_grad_(True) if start else make_network(architecture)
     batches = Batches(real, settings.batch, seed=seed, stream=f"teacher {name}", process=process)
     fit_objective(Nokd(task, network), batches, settings, session)
     return network

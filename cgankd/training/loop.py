@@ -191,6 +191,7 @@ def _log(session: Session, start: int) -> Iterator[Callable[[dict[str, float]], 
             file.write((json.dumps(row) + "\n").encode())
         except OSError as error:  # a lost line of a log is no reason to lose the run
             console.warn(f"{path}: {error.strerror}")
+        session.machine.tracker.losses(session.folder, row)
 
     with os.fdopen(handle, "ab", buffering=0) as file:
         yield log

@@ -14,6 +14,7 @@ from torch import nn
 from cgankd.data.batches import ProcessSlice
 from cgankd.errors import UNAVAILABLE, UserError
 from cgankd.precision import choose
+from cgankd.training.track import Untracked
 
 
 class Machine:
@@ -56,6 +57,7 @@ class Machine:
             )
         self.asked_precision = precision
         self.precision = choose(precision, device, network="")
+        self.tracker = Untracked()
 
     @property
     def facts(self) -> dict[str, Any]:
