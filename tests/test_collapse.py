@@ -233,9 +233,16 @@ def test_a_run_that_was_cut_collapses_where_the_whole_one_does(
             "digits",
             16,
             ["gan.shared=4", "gan.attention=8", "gan.latent=9"],
-            {"name": "biggan", "latent": 9, "num_classes": 10, "shared": 4, "attention": 8},
+            {
+                "name": "biggan",
+                "latent": 9,
+                "num_classes": 10,
+                "shared": 4,
+                "attention": 8,
+                "tapered": True,
+            },
         ),
-        ("digits-angle", 8, [], {"name": "sngan", "latent": 8, "embedding": 16}),
+        ("digits-angle", 8, [], {"name": "sngan", "latent": 6, "embedding": 16}),
     ],
 )
 def test_a_healthy_gan_is_not_stopped_and_ends_as_one_generator(

@@ -67,9 +67,9 @@ def test_networks_steps_and_students_are_those_of_the_preset(tmp_path):
     assert students == {
         ("select-rho", "resnet8_x0_25 nokd"): 5,
         ("select-rho", "resnet8_x0_25 nokd+fake"): 10,
-        ("distill", "resnet8_x0_5 blkd+fake"): 6,
-        ("distill", "resnet8_x0_25 nokd"): 6,
-        ("distill", "resnet8_x0_25 takd+fake"): 6,
+        ("distill", "resnet8_x0_5 blkd+fake"): 8,
+        ("distill", "resnet8_x0_25 nokd"): 8,
+        ("distill", "resnet8_x0_25 takd+fake"): 8,
     }
 
 

@@ -1,10 +1,13 @@
 """Several processes on one machine: started by the command itself or by another launcher."""
 
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -141,3 +144,78 @@ def test_torchrun_starts_the_same_command(tmp_path):
     )
     assert code == 0, err
     assert out.count("network.safetensors") == 1, "only the first process prints"
+
+
+def free_port() -> int:
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return asked.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_two_machines_end_as_two_processes_of_one(tmp_path):
+    """Two groups of one process each, over the loopback, as torchrun starts them on two machines
+    that share a folder.
+    """
+    file = tmp_path / "toy.toml"
+    file.write_text(preset.dump(toy.settings("digits", "distill.methods=['nokd']")))
+    call = ("run", "-p", file, "--device", "cpu", "--out")
+    address = ["--nnodes=2", "--nproc-per-node=1", "--master-addr=127.0.0.1"]
+    address.append(f"--master-port={free_port()}")
+    launchers = [
+        ["-m", "torch.distributed.run", *address, f"--node-rank={rank}"] for rank in (0, 1)
+    ]
+    groups = [start(one, *call, "both", folder=tmp_path) for one in launchers]
+    ended = [finish(group) for group in groups]
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    assert [out.count("report") for _, out, _ in ended] == [1, 0], "only the first process prints"
+    code, _, err = finish(start([], *call, "one", "--num-processes", 2, folder=tmp_path))
+    assert code == 0, err
+    both, one = (tmp_path / name for name in ("both", "one"))
+    for name in ("gan/generator", "teacher/resnet8_x0_25/network", "dre/ratio"):
+        file = f"{name}.safetensors"
+        assert (both / file).read_bytes() == (one / file).read_bytes(), name
+    shards = [sorted((root / "generate").glob("pool-*.h5")) for root in (both, one)]
+    for mine, theirs in zip(*shards, strict=True):
+        rows, others = (fakes.read_shard(path, tuple(fakes.COLUMNS)) for path in (mine, theirs))
+        assert all((rows[column] == others[column]).all() for column in fakes.COLUMNS)
+    told = [runs.read_json(root / "distill" / "nokd.json")["members"] for root in (both, one)]
+    assert told[0] == told[1]
+
+
+@pytest.mark.slow
+def test_the_batch_script_of_the_documents_requeues_what_was_stopped(tmp_path):
+    text = (Path(__file__).parent.parent / "presets" / "README.md").read_text()
+    script = re.search(r"    #!/bin/sh\n(?:    .*\n|\n)+", text)
+    assert script, "the documents have a script"
+    lines = textwrap.dedent(script.group()).replace("--num-processes 4", "")  # cores it may lack
+    (tmp_path / "job.sh").write_text(lines)
+    file = tmp_path / "mine.toml"
+    file.write_text(preset.dump(toy.settings("digits", "gan.steps=60")))
+    metrics = tmp_path / "runs" / "digits" / "gan" / "metrics.jsonl"
+    stubs = {
+        "cgankd": f'exec {sys.executable} -m cgankd "$@"',
+        "scontrol": 'echo "$@" >> asked',
+        # The scheduler's signal, once something is being trained and only the first time.
+        "srun": f"""\"$@\" & run=$!
+            if [ ! -e asked ]; then
+                until [ -s {metrics} ]; do sleep 0.05; done
+                kill -USR1 $run
+            fi
+            wait $run""",
+    }
+    for name, body in stubs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    environment = {**ENVIRONMENT, "PATH": path, "SLURM_JOB_ID": "17"}
+
+    def job() -> int:
+        done = subprocess.run(["sh", "job.sh"], cwd=tmp_path, env=environment, timeout=200)
+        return done.returncode
+
+    assert job() == 75
+    assert (tmp_path / "asked").read_text() == "requeue 17\n"
+    assert job() == 0
+    assert (tmp_path / "asked").read_text() == "requeue 17\n"
+    assert (tmp_path / "runs" / "digits" / "report" / "index.html").exists()
