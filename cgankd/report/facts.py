@@ -113,6 +113,15 @@ class Search(Made):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """The test error of a part of the label; None where it has no images."""
+
+    label: str
+    images: int
+    error: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Member:
     """One scored student of a method or of the ablation."""
 
@@ -130,6 +139,7 @@ class Member:
     validation: float
     test: float
     student: str
+    parts: list[Part] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -166,6 +166,29 @@ def read_all(
     return images[kept] if faults else images, kept
 
 
+def read_each(paths: Sequence[Path], size: int, span: Span | None) -> list[np.ndarray | UserError]:
+    """Of each image file uint8 (3, size, size) as `read_all` gives it, or why there is none; `span`
+    is black and white in the images of more than 8 bits that a network was trained on.
+    """
+
+    def one(path: Path) -> np.ndarray | UserError:
+        made = _attempt(path, size, span)
+        if not isinstance(made, tuple):
+            return made
+        return UserError(
+            f"{places.shown(str(path))}: has more than 8 bits, and the network was not trained on "
+            "such images: what is black and white in it is not known"
+        )
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(_num_threads()) as threads:
+        warnings.simplefilter("ignore")
+        return list(threads.map(one, paths))
+
+
+def _num_threads() -> int:
+    return min(8, os.cpu_count() or 1)
+
+
 def _attempt(path: Path, size: int, span: Span | None = None) -> np.ndarray | Span | UserError:
     try:
         return read(path, size, span)
@@ -250,7 +273,7 @@ def _each(values: Sequence[T], make: Callable[[T], R], take: Callable[[int, R], 
     """Makes something of each value in threads, since Pillow works outside Python's lock, and takes
     it in order.
     """
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+    with warnings.catch_warnings(), ThreadPoolExecutor(_num_threads()) as threads:
         warnings.simplefilter("ignore")  # of odd metadata, and of sizes, which are checked here
         with console.progress("images", len(values)) as show:
             for start in range(0, len(values), BLOCK):

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from cgankd import console, plan
+from cgankd import console, plan, report, runs
+from cgankd.data.batches import outputs_of
 from cgankd.job import Job
 from cgankd.plan import Student, StudentTable
 from cgankd.preset import uses_fakes
@@ -25,6 +26,7 @@ def run(job: Job, machine: Machine) -> None:
     def finish() -> None:
         for table in unfinished:
             _write(table, inputs, machine)
+        _write_cards(unfinished, inputs)
 
     machine.once(finish)
 
@@ -67,9 +69,31 @@ def _write(table: StudentTable, inputs: StudentInputs, machine: Machine) -> None
     )
 
 
+def _write_cards(tables: list[StudentTable], inputs: StudentInputs) -> None:
+    """A card beside each student; those of all methods, since one may have been scored by others
+    before.
+    """
+    if not tables:
+        return
+    records = report.read(inputs.job.run.root)
+    for member in records.members:
+        text = report.card(
+            inputs.task.label,
+            inputs.side,
+            member.parameters,
+            records=records,
+            student=member.student,
+        )
+        record = inputs.job.run.student(member.student)
+        runs.write_bytes(record.with_name("README.md"), text.encode())
+
+
 def _member(row: str, student: Student, inputs: StudentInputs) -> dict[str, Any]:
     """What the record says of one student; its test score is taken here and nowhere else."""
     record, selection = student.artefact.record, student.selection
+    test = inputs.splits["test"]
+    outputs = outputs_of(inputs.load(student), test)
+    parts = inputs.task.breakdown(outputs, test.labels).get("parts")
     kept = {"network": str, "parameters": int, "steps": int, "fakes": int, "validation": float}
     return {
         "row": row,
@@ -80,6 +104,7 @@ def _member(row: str, student: Student, inputs: StudentInputs) -> dict[str, Any]
         "nfake": selection.num if selection else 0,
         "file": student.fakes_file,
         **{key: fact(record, "distill", key, kind) for key, kind in kept.items()},
-        "test": inputs.score(inputs.load(student), "test"),
+        "test": inputs.task.score(outputs, test.labels),
         "student": record.parent.name,
+        **({"parts": parts} if parts else {}),
     }
