@@ -17,7 +17,7 @@ from cgankd.errors import DATA, DIVERGED, IN_USE, USAGE, UserError
 from cgankd.models.saved import num_parameters
 from cgankd.randomness import generator
 
-LARGEST = 1e-4  # difference of a probability, or of a value in parts of its range
+LARGEST = 1e-4  # difference of a probability, or of a value in parts of its range or of itself
 NUM_IMAGES = 512  # on which files are compared at most
 CPU = torch.device("cpu")
 
@@ -104,8 +104,8 @@ def _gate(
     task = model.task
     again = Model(READERS[path.suffix](path, data, CPU))
     readouts = [task.readout(again.outputs(pixels)), *(compute(pixels) for compute in runtimes)]
-    largest = max((one.double() - expected.double()).abs().max().item() for one in readouts)
-    largest /= task.readout_span
+    scale = expected.double().abs().clamp(min=task.readout_span)  # rounding is relative
+    largest = max(((one - expected).double() / scale).abs().max().item() for one in readouts)
     if not largest <= LARGEST:
         raise UserError(
             f"{path}: not written, its answers differ by up to {largest:.2g} from those of the "

@@ -77,12 +77,15 @@ def plain(whole: Any) -> bytes:
 
 def write(graph: bytes, facts: Facts, precision: str) -> bytes:
     """The whole file of a graph."""
-    payload = {"bytes": len(graph), "graph": description.sha256(graph)}
+    payload = {"graph": description.sha256(graph)}
+    return graph + _tail(description.describe(facts, make_task(facts.label), payload, precision))
+
+
+def _tail(text: str) -> bytes:
+    """A description as protobuf reads it behind a graph."""
     tail = library("onnx").ModelProto()
-    tail.metadata_props.add(
-        key=KEY, value=description.describe(facts, make_task(facts.label), payload, precision)
-    )
-    return graph + bytes(tail.SerializeToString())
+    tail.metadata_props.add(key=KEY, value=text)
+    return bytes(tail.SerializeToString())
 
 
 def read(path: Path, data: bytes, device: torch.device) -> Parts:
@@ -90,12 +93,12 @@ def read(path: Path, data: bytes, device: torch.device) -> Parts:
     onnx = library("onnx")
     try:
         whole = onnx.load_model_from_string(data)
-        told = {one.key: one.value for one in whole.metadata_props}
+        text = {one.key: one.value for one in whole.metadata_props}.get(KEY)
     except Exception as error:  # protobuf's own, whatever its version calls it
         raise description.damaged(path, f"not readable as ONNX ({type(error).__name__})") from error
-    facts, told = description.read(told.get(KEY), path)
-    graph = data[: told["payload"]["bytes"]] if isinstance(told["payload"], dict) else b""
-    description.check({"bytes": len(graph), "graph": description.sha256(graph)}, told, path)
+    facts, told = description.read(text, path)
+    graph = data.removesuffix(_tail(str(text)))
+    description.check({"graph": description.sha256(graph)}, told, path)
     if reason := _unsafe(whole):
         raise description.damaged(path, f"{reason}, which no network of cgankd has")
     task = make_task(facts.label)
