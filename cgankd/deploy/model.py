@@ -69,7 +69,7 @@ class Model:
         """Images uint8 (N, 3, S, S) -> what the network says of them, (N, K), in fp32. Of an .onnx
         that was exported they are outputs with the same readout.
         """
-        pixels = torch.as_tensor(images)
+        pixels = torch.as_tensor(images).contiguous()  # others round otherwise
         expected = (3, self.size, self.size)
         if pixels.dtype != torch.uint8 or tuple(pixels.shape[1:]) != expected:
             raise UserError(
