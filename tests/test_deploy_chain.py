@@ -151,6 +151,14 @@ def test_a_teacher_is_used_and_exported_as_a_student_is(chain, tmp_path, images)
     np.testing.assert_array_equal(again.predict(images), teacher.predict(images))
 
 
+def test_the_run_knows_what_is_black_and_white_in_its_images_of_more_than_8_bits(copied):
+    _, root = copied
+    assert cgankd.load(root).facts.span is None
+    run = RunFolder(root)
+    runs.write_json(run.data, {**runs.read_json(run.data), "span": [0, 4095]})
+    assert cgankd.load(root).facts.span == (0.0, 4095.0)
+
+
 def test_a_run_without_scored_students_says_what_to_run(tmp_path, chain):
     _, root = chain
     runs.write_bytes(tmp_path / "preset.toml", (root / "preset.toml").read_bytes())

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -16,6 +17,8 @@ from sets import noise
 
 import cgankd
 from cgankd.deploy import prediction
+from cgankd.deploy.model import Parts
+from cgankd.deploy.trained import Trained
 from cgankd.runs import hdf5
 from cgankd.sources import pictures
 
@@ -95,6 +98,20 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_predicted(invoke, model, t
     for words in ("none.png: not a readable", "bad.png: not a readable", "more than 8 bits"):
         assert words in err
     assert "3 of 4 images cannot be read" in err
+
+
+def test_images_of_more_than_8_bits_are_read_as_those_the_network_was_trained_on(tmp_path):
+    values = np.linspace(0, 4095, 64).reshape(8, 8).astype(np.uint16)
+    Image.fromarray(values // 2).save(tmp_path / "deep.png")
+    plain = network()
+    facts = replace(plain.facts, span=(0.0, 4095.0))
+    known = Trained(Parts(plain.place, facts, plain.network))
+    known.export(tmp_path / "x.safetensors")
+    again = cgankd.load(tmp_path / "x.safetensors")
+    (one,) = prediction.predict(again, [str(tmp_path / "deep.png")])
+    grey = np.rint(values // 2 * (255 / 4095)).astype(np.uint8)
+    expected = plain.task.describe(plain.outputs(np.stack([[grey] * 3])), 1)
+    assert one.told == expected[0]
 
 
 def test_names_come_from_stdin_and_a_table_stands_when_it_is_whole(invoke, model, tmp_path):

@@ -55,15 +55,20 @@ def _load_folder(record: Path, command: str, device: torch.device) -> Trained:
             DATA,
             f"it is of an older version: run `cgankd {command} --rebuild`",
         )
-    span = facts.get("span")
     known = Facts(
         facts["label"],
         int(facts["size"]),
         runs.read_json(record.parent / "network.json"),
-        (float(span[0]), float(span[1])) if span else None,
+        _span_of(RunFolder(record.parent.parent.parent)),
         {"record": record.name, "digest": facts["digest"], "content": facts["content"]},
     )
     return Trained(Parts(record, known, load_network(record.parent, "network", device)))
+
+
+def _span_of(run: RunFolder) -> tuple[float, float] | None:
+    """What is black and white in images of more than 8 bits, as the run has read its own."""
+    span = runs.read_json(run.data).get("span") if run.data.is_file() else None
+    return (float(span[0]), float(span[1])) if span else None
 
 
 def _load_file(path: Path, device: torch.device) -> Trained:
