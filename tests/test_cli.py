@@ -20,7 +20,7 @@ from cgankd import console, fakes, preset, runs, signals
 from cgankd.cli import commands
 from cgankd.plan import STAGES, chain_of
 
-COMMANDS = ("run", *STAGES, "report", "predict", "score", "export", "data", "presets")
+COMMANDS = ("run", *STAGES, "report", "predict", "score", "export", "bench", "data", "presets")
 
 
 def cgankd(*arguments: object, folder: Path, **options: object) -> subprocess.CompletedProcess[str]:
@@ -132,6 +132,7 @@ def test_the_options_of_the_command_are_the_agreed_ones():
         "report": {"folders", "out", "json", "quiet"},
         "predict": {"model", "images", "top", "csv", "device", "json", "quiet"},
         "score": {"model", "data", "device", "json", "quiet"},
+        "bench": {"model", "batch", "device", "json", "quiet"},
         "export": {"model", "to", "int8", "json", "quiet"},
     }
     for command in commands.app.registered_commands:

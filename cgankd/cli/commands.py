@@ -234,7 +234,7 @@ def report(
     print_result("report", [str(page)], json)
 
 
-for command in (deploy.predict, deploy.score, deploy.export):
+for command in (deploy.predict, deploy.score, deploy.export, deploy.bench):
     app.command(rich_help_panel=USE)(command)
 app.add_typer(tools.data_app, name="data", rich_help_panel=TOOLS)
 app.add_typer(tools.presets_app, name="presets", rich_help_panel=TOOLS)

@@ -1,4 +1,4 @@
-"""The commands that use what was trained: predict, score, export."""
+"""The commands that use what was trained: predict, score, export, bench."""
 
 import sys
 from collections.abc import Iterator
@@ -125,6 +125,30 @@ def export(
             f"{small['rows']:,} validation images, in fp32 {small['fp32']:.4g}"
         )
     print_result("export", [str(to)], json, facts)
+
+
+def bench(
+    model: Model,
+    batch: Annotated[int, typer.Option(min=1, help="Images at a time, beside one.")] = 64,
+    device: DeviceName = Device.auto,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure what a trained network costs on this machine: parameters, multiply-adds, time.
+
+    \b
+    cgankd bench runs/digits                      # torch, onnxruntime, and that in 8 bits
+
+    Prints the median time for one image in milliseconds, of each runtime.
+    """
+    be_quiet(quiet)
+    trained = _load(model, device)
+    from cgankd.deploy import bench
+
+    found = bench.bench(trained, batch)
+    bench.show(found)
+    lines = [f"{row['runtime']}\t{row['one']:.4g}" for row in found["runtimes"]]
+    print_result("bench", lines, json, found)
 
 
 def _load(model: Path, device: Device) -> "Trained":
