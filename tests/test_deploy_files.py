@@ -122,8 +122,11 @@ def test_a_file_of_another_version_is_told_apart_from_a_damaged_one(safetensors)
         ({"size": 10**9}, "not that of a network"),
         ({"label": {"kind": "class"}}, "not that of a network"),
         ({"label": {"kind": "grade", "grades": []}}, "not that of a network"),
-        ({"architecture": {"name": "none"}}, "cannot be made"),
-        ({"architecture": {"name": "cnn", "trunk": "os.system"}}, "cannot be made"),
+        ({"label": {"kind": "class", "classes": [1, 2, 3]}}, "not that of a network"),
+        ({"label": {"kind": "class", "classes": ["a", "b"]}}, "not that of a network"),
+        ({"architecture": []}, "not that of a network"),
+        ({"architecture": {"name": "none", "outputs": 3}}, "cannot be made"),
+        ({"architecture": {"name": "cnn", "trunk": "os.system", "outputs": 3}}, "cannot be made"),
     ],
 )
 def test_a_description_of_something_else_is_refused(safetensors, change, words):

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from cgankd.deploy.model import Facts
 from cgankd.errors import DATA, UserError
-from cgankd.label import make_label
 from cgankd.runs import sealed
-from cgankd.task import Task
+from cgankd.task import Task, make_task
 from cgankd.version import VERSION
 
 KEY = "cgankd"  # under which it stands in the file's metadata
@@ -71,11 +70,12 @@ def read(text: str | bytes | None, path: Path) -> tuple[Facts, dict[str, Any]]:
     if sealed(told) != told:
         raise damaged(path, "its description was changed since it was written")
     try:
-        make_label(told["label"])
+        task = make_task(told["label"])
+        assert all(isinstance(word, str) for word in (*task.label.classes, task.label.unit))
         size, architecture, span = told["size"], told["architecture"], told["span"]
         assert type(size) is int
         assert 0 < size <= MAX_SIDE
-        assert isinstance(architecture, dict)
+        assert architecture["outputs"] == task.outputs
         assert span is None or [type(one) for one in span] == [float, float]
         facts = Facts(told["label"], size, architecture, span and tuple(span), told["origin"])
     except (ValueError, KeyError, TypeError, AssertionError, AttributeError) as error:

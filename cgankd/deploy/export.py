@@ -44,8 +44,9 @@ def export(model: Model, path: Path, *, int8: bool = False) -> dict[str, Any]:
     if int8:
         assert home is not None, "checked"
         data, facts["int8"] = quantisation.quantised(model, home, path, graph)
+    card = _card(model, home, path, facts)
     runs.write_bytes(path, data)
-    runs.write_bytes(_card_of(path), _card(model, home, path, facts).encode())
+    runs.write_bytes(_card_of(path), card.encode())
     return {**facts, "bytes": len(data)}
 
 

@@ -28,7 +28,7 @@ class Home:
     @property
     def student(self) -> str:
         """The name of the folder of the network, if it is a student's."""
-        folder = self.model.place.parent
+        folder = self.model.place.absolute().parent
         return folder.name if self.run.student(folder.name).parent == folder else ""
 
     @cached_property
@@ -63,5 +63,5 @@ def home_of(model: Model) -> Home | None:
     """The run that a student's or a teacher's folder lies in; None where it lies in none."""
     if model.place.suffix != ".json":
         return None
-    root = model.place.parent.parent.parent
+    root = model.place.absolute().parent.parent.parent
     return Home(root, model) if RunFolder(root).preset.is_file() else None

@@ -59,7 +59,7 @@ def _load_folder(record: Path, command: str, device: torch.device) -> Trained:
         facts["label"],
         int(facts["size"]),
         runs.read_json(record.parent / "network.json"),
-        _span_of(RunFolder(record.parent.parent.parent)),
+        _span_of(RunFolder(record.absolute().parent.parent.parent)),
         {"record": record.name, "digest": facts["digest"], "content": facts["content"]},
     )
     return Trained(Parts(record, known, load_network(record.parent, "network", device)))
