@@ -31,23 +31,25 @@ def export(model: Model, path: Path, *, int8: bool = False) -> dict[str, Any]:
     pixels, whose = _images(model, home)
     expected = model.task.readout(model.outputs(pixels)).cpu()
     facts: dict[str, Any] = {"path": str(path), "images": f"{len(pixels)} {whose}"}
-    if path.suffix == ".onnx":
-        graph = onnx_file.graph_of(model)
-        data = onnx_file.write(graph, model.facts, "fp32")
-        runtimes = [onnx_file.computing(graph)]
-    elif path.suffix == ".pt2":
-        data = pt2_file.write(model)
-        runtimes = [pt2_file.program_of(data)]
-    else:
-        data, runtimes = safetensors_file.write(model), []
-    facts["difference"] = _gate(model, path, data, pixels, expected, runtimes)
+    data, program = _written(model, path)
+    facts["difference"] = _gate(model, path, data, pixels, expected, program)
     if int8:
         assert home is not None, "checked"
-        data, facts["int8"] = quantisation.quantised(model, home, path, graph)
+        data, facts["int8"] = quantisation.quantised(model, home, path, data)
     card = _card(model, home, path, facts)
     runs.write_bytes(path, data)
     runs.write_bytes(_card_of(path), card.encode())
     return {**facts, "bytes": len(data)}
+
+
+def _written(model: Model, path: Path) -> tuple[bytes, Compute | None]:
+    """The file, and of a .pt2, which is loaded here as its weights, what its program computes."""
+    if path.suffix == ".onnx":
+        return onnx_file.write(onnx_file.graph_of(model), model.facts, "fp32"), None
+    if path.suffix == ".pt2":
+        data = pt2_file.write(model)
+        return data, pt2_file.program_of(data)
+    return safetensors_file.write(model), None
 
 
 def check(model: Model, path: Path, *, int8: bool) -> None:
@@ -97,14 +99,16 @@ def _gate(
     data: bytes,
     pixels: Tensor,
     expected: Tensor,
-    runtimes: list[Compute],
+    program: Compute | None,
 ) -> float:
-    """The largest difference of what the file gives, by the runtime of its format and as it is
-    loaded again; UserError where it is too large.
+    """The largest difference of what the file gives, loaded again and by its `program`; UserError
+    where it is too large.
     """
     task = model.task
     again = Model(READERS[path.suffix](path, data, CPU))
-    readouts = [task.readout(again.outputs(pixels)), *(compute(pixels) for compute in runtimes)]
+    readouts = [task.readout(again.outputs(pixels))]
+    if program:
+        readouts.append(program(pixels))
     scale = expected.double().abs().clamp(min=task.readout_span)  # rounding is relative
     largest = max(((one - expected).double() / scale).abs().max().item() for one in readouts)
     if not largest <= LARGEST:

@@ -23,16 +23,18 @@ OPERATORS = ["Conv", "Gemm", "MatMul", "Add"]
 BATCH = 64
 
 
-def quantised(model: Model, home: Home, path: Path, graph: bytes) -> tuple[bytes, dict[str, Any]]:
-    """The file of a graph in 8 bits, and its score on validation rows beside that of fp32."""
+def quantised(model: Model, home: Home, path: Path, whole: bytes) -> tuple[bytes, dict[str, Any]]:
+    """The .onnx of `model` with the contents `whole` as one of 8 bits, and its score on validation
+    rows beside that of fp32.
+    """
     onnx, tools = onnx_file.library("onnx"), onnx_file.library("onnxruntime.quantization")
-    whole = onnx.load_model_from_string(graph)
-    names = [node.name for node in whole.graph.node]
-    kinds = [node.op_type for node in whole.graph.node]
+    single = onnx.load_model_from_string(whole)
+    names = [node.name for node in single.graph.node]
+    kinds = [node.op_type for node in single.graph.node]
     with tempfile.TemporaryDirectory() as folder, _silenced():
         made = Path(folder) / "int8.onnx"
         tools.quantize_static(
-            whole,
+            single,
             made,
             _reader(tools, home.calibration().numpy()),
             quant_format=tools.QuantFormat.QDQ,
