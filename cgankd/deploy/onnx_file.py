@@ -153,6 +153,5 @@ def _messages(message: Any) -> Iterator[Any]:
     yield message
     for field, value in message.ListFields():
         if field.message_type is not None:
-            repeated = hasattr(value, "add") or not hasattr(value, "DESCRIPTOR")
-            for inner in value if repeated else [value]:
+            for inner in [value] if hasattr(value, "DESCRIPTOR") else value:
                 yield from _messages(inner)

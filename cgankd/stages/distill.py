@@ -4,6 +4,7 @@ from typing import Any
 
 from cgankd import console, plan, report, runs
 from cgankd.data.batches import outputs_of
+from cgankd.errors import UserError
 from cgankd.job import Job
 from cgankd.plan import Student, StudentTable
 from cgankd.preset import uses_fakes
@@ -75,8 +76,15 @@ def _write_cards(tables: list[StudentTable], inputs: StudentInputs) -> None:
     """
     if not tables:
         return
-    records = report.read(inputs.job.run.root)
+    try:
+        records = report.read(inputs.job.run.root)
+    except UserError as error:  # of another record: these students are finished all the same
+        console.warn(f"no cards are written: {error}")
+        return
     for member in records.members:
+        record = inputs.job.run.student(member.student)
+        if not record.is_file():  # it was removed since
+            continue
         text = report.card(
             inputs.task.label,
             inputs.side,
@@ -84,7 +92,6 @@ def _write_cards(tables: list[StudentTable], inputs: StudentInputs) -> None:
             records=records,
             student=member.student,
         )
-        record = inputs.job.run.student(member.student)
         runs.write_bytes(record.with_name("README.md"), text.encode())
 
 
