@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cgankd.cli import tools
+from cgankd.cli import deploy, tools
 from cgankd.cli.options import (
     WHERE,
     Ablation,
@@ -37,6 +37,7 @@ from cgankd.errors import DATA, MEMORY, UserError, explained
 from cgankd.version import VERSION
 
 CHAIN, RESULTS, TOOLS = "The chain", "Results", "Data and presets"
+USE = "What was trained, in use"
 
 app = typer.Typer(
     help="cGAN-KD: accurate small networks, distilled through the samples of a conditional GAN.\n\n"
@@ -255,6 +256,8 @@ def report(
     print_result("report", [str(page)], json)
 
 
+for command in (deploy.predict, deploy.score, deploy.export, deploy.bench):
+    app.command(rich_help_panel=USE)(command)
 app.add_typer(tools.data_app, name="data", rich_help_panel=TOOLS)
 app.add_typer(tools.presets_app, name="presets", rich_help_panel=TOOLS)
 
