@@ -95,7 +95,7 @@ def costs(job: Job) -> list[dict[str, Any]]:
     """For --dry-run: what each network will cost, as a table on stderr too."""
     from cgankd.plan import estimate
 
-    label = _known_label(job)
+    label = known_label(job)
     if label is None:
         console.say("costs: known when the data have been read once")
         return []
@@ -111,7 +111,7 @@ def costs(job: Job) -> list[dict[str, Any]]:
     return [asdict(row) for row in rows]
 
 
-def _known_label(job: Job) -> dict[str, Any] | None:
+def known_label(job: Job) -> dict[str, Any] | None:
     """The label of the data, where it is known without reading them."""
     recorded = runs.read_json(job.run.data)["label"] if job.run.data.exists() else None
     return sources.known_label(job.preset.data) or recorded
@@ -121,7 +121,7 @@ def _is_small(job: Job) -> bool:
     """Whether all networks that teach and draw are small."""
     from cgankd.plan import estimate
 
-    label = _known_label(job)
+    label = known_label(job)
     return label is not None and estimate.is_small(job.preset, label)
 
 
@@ -156,8 +156,6 @@ def _build(stage: Stage, job: Job, *, whole_chain: bool = False) -> list[Path]:
 
 def _perform(name: str, job: Job) -> None:
     """Runs a stage in this process, which is the only one or one of several."""
-    import torch
-
     from cgankd.training.machine import Machine
     from cgankd.training.track import Tracker
 
@@ -167,19 +165,33 @@ def _perform(name: str, job: Job) -> None:
     machine = Machine(job.device, job.precision, job.deterministic)
     if job.track and console.is_first():
         machine.tracker = Tracker(job.track, name, job.run.root, job.preset)
-    threads = torch.get_num_threads()
-    if machine.device.type == "cpu" and (stage.has_students or _is_small(job)):
-        # Small networks gain nothing from a second thread, and what is made with one does not
-        # depend on how many cores a machine has, or processes share the work.
-        torch.set_num_threads(1)
     try:
-        importlib.import_module(stage.module).run(job, machine)
+        with threads_of(stage, job, machine.device.type):
+            importlib.import_module(stage.module).run(job, machine)
         if job.track:
             for artefact in stage.plan(job):
                 machine.tracker.measures(artefact.record.stem, runs.read_json(artefact.record))
     finally:
-        torch.set_num_threads(threads)
         machine.tracker.close()
+
+
+@contextmanager
+def threads_of(stage: Stage, job: Job, device: str) -> Iterator[None]:
+    """Inside, as many threads as the stage computes with on a device of that kind: on a CPU one for
+    students, and for a preset of small networks.
+
+    These gain nothing from a second one, and what is made with one does not depend on how many
+    cores a machine has, or processes share the work.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    if device == "cpu" and (stage.has_students or _is_small(job)):
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _num_processes(stage: Stage, artefacts: Sequence[Artefact], job: Job) -> int:

@@ -127,6 +127,7 @@ def test_the_options_of_the_command_are_the_agreed_ones():
         "distill": {"method", "student", "rho", "share", "fake", "ablation", "curve"},
         "generate": {"export", "images", "label_by_teacher"},
         "run": {"ablation"},
+        "bench": {"stage", "against"},
         **{name: {"imports"} for name in ("train-gan", "train-teacher", "fit-dre")},
     }
     alone = {  # without a preset
@@ -164,7 +165,7 @@ def test_dry_run_prints_what_would_be_built_with_its_cost_and_makes_no_folder(tm
 @pytest.mark.slow
 def test_dry_run_ends_as_the_command_would_and_says_why(call):
     code, out, err = call("distill", "--dry-run")
-    assert (code, len(out.splitlines())) == (65, 6)
+    assert (code, len(out.splitlines())) == (65, 7)
     assert "`cgankd run` with the same options builds it all" in err
     changes = ["-s", "data.source=folder", "-s", "data.path=nowhere"]
     code, out, err = call("run", "--dry-run", *changes)

@@ -315,7 +315,10 @@ def test_a_ratio_that_is_fitted_to_drawn_images_drops_those_that_look_unlike_rea
     spoilt = images[897:].copy()
     spoilt[::2] = 255 - spoilt[::2]  # white paper
     hdf5.write(tmp_path / "spoilt.h5", {"fake_images": spoilt, "fake_labels": labels[897:]}, {})
-    learns = ["dre.network=mlp3", "dre.dropout=0.0", "dre.steps=200", "dre.output=softplus"]
+    learns = [
+        "dre.network=mlp3", "dre.dropout=0.0", "dre.penalty=0.1", "dre.steps=300",
+        "dre.output=softplus",
+    ]  # fmt: skip
     asked = chain(root, "ratio", f"generate.images={tmp_path / 'spoilt.h5'}", *learns)
     for name in ("train-teacher", "fit-dre", "generate"):
         pipeline.build_stage(name, asked)

@@ -21,15 +21,15 @@ from cgankd.data.images import Augmentation
 from cgankd.fakes.ratio import DensityRatioObjective
 from cgankd.fakes.sampling import Sampler
 from cgankd.methods import SskdHead, Teacher, make_method
-from cgankd.models import GANS, architectures, make_network
+from cgankd.models import architectures, make_network, spectral
 from cgankd.preset import Training
 from cgankd.sources import known_label
-from cgankd.stages.train_gan import _batches
+from cgankd.stages.train_gan import make_batches, make_update
 from cgankd.task import make_task
 from cgankd.training import updates
-from cgankd.training.loop import _Finite
+from cgankd.training.loop import Finite
 from cgankd.training.machine import Machine
-from cgankd.training.updates import Adversarial, Supervised
+from cgankd.training.updates import Supervised
 
 CUDA = torch.device("cuda")
 CLASSES = {"kind": "class", "classes": ["a", "b", "c"]}
@@ -63,6 +63,7 @@ def gpu(monkeypatch, machine):
     stepping: list = []
     monkeypatch.setattr(torch.Tensor, "backward", lambda loss: backward(loss))
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    monkeypatch.setattr(spectral, "FIRST", 1)  # power iterations take time
     made = machine.alone()
     made.device = CUDA
     made.place = on_gpu
@@ -85,7 +86,7 @@ def student(outputs: int):
 def steps(update, batches, machine: Machine) -> None:
     """Two steps with what the loop notices of them."""
     machine.stepping.append(update)
-    finite = _Finite(SimpleNamespace(machine=machine))
+    finite = Finite(SimpleNamespace(machine=machine))
     for step in range(2):
         losses = update(batches(step), step)
         finite.watch(losses, step)
@@ -129,34 +130,21 @@ def test_no_gan_mixes_devices_or_waits(gpu, monkeypatch, name):
     made = preset.load(name, changes if name == "utkface" else changes[:2])
     label = CLASSES if name == "digits" else NUMBER
     task, settings = make_task(label), made.gan
-    networks = GANS[settings.network]
 
     def generator():
         return on_gpu(make_network(architectures.generator(made, task.num_classes)))
 
     monkeypatch.setattr(updates.copy, "deepcopy", lambda network: generator())
-    condition = on_gpu(make_network(architectures.condition(settings.embedding, task.num_classes)))
-    update = Adversarial(
-        gpu,
-        generator(),
-        networks[1](**architectures.discriminator(made, task.num_classes)),
-        condition,
-        loss=settings.loss,
-        learning_rate=1e-3,
-        discriminator_learning_rate=1e-3,
-        betas=(0.0, 0.9),
-        diffaugment=["color", "translation", "cutout"],
-        flip=True,
-        ema_decay=0.9,
-        ema_start=1,
-    )
+    sizes = architectures.condition(settings.embedding, task.num_classes)
+    condition = on_gpu(make_network(sizes))
+    update = make_update(made, task, condition, gpu, 0.1)
     steps(update, gan_batches(settings, task, images(label), gpu), gpu)
 
 
 def gan_batches(settings, task, real, machine):
     """Batches of real numbers: which labels are there decides what is drawn."""
     if settings.vicinity is None:
-        return _batches(settings, task, real, SimpleNamespace(seed=0, machine=machine))
+        return make_batches(settings, task, real, 0, machine)
     batches = vicinal(settings, task, machine)
     batches.images.images = real
     batches.drawn.device = CUDA
@@ -178,7 +166,7 @@ def vicinal(settings, task, machine):
     with unset_fake_temporarily():
         labels = torch.arange(40) / 40
         real = Images(torch.zeros(40, 3, 16, 16, dtype=torch.uint8), labels)
-        made = _batches(settings, task, real, SimpleNamespace(seed=0, machine=machine))
+        made = make_batches(settings, task, real, 0, machine)
         drawn = {step: made._draw(step) for step in range(made.drawn.STEPS)}
     made.drawn.draw = lambda step: [torch.empty(one.shape, dtype=one.dtype) for one in drawn[step]]
     return made

@@ -143,13 +143,16 @@ def test_filter_and_relabelling_are_apart_and_outputs_may_stay_as_they_are(tmp_p
     for rho in (0.5, 1.0):
         kept = {
             relabel: pool.rows(FakeSelection(rho=rho, relabel=relabel))
-            for relabel in ("keep", "hard", "unclipped")
+            for relabel in ("keep", "hard", "unclipped", "mean")
         }
         assert len({tuple(found.tolist()) for found in kept.values()}) == 1, "labels do not choose"
         for relabel, column in (("keep", "labels"), ("hard", "relabels"), ("unclipped", "outputs")):
             given = pool.labels(FakeSelection(rho=rho, relabel=relabel), kept[relabel])
             np.testing.assert_array_equal(given, rows[column].reshape(60, -1)[kept[relabel], 0])
-    assert given.max() > 1
+        assert rho < 1 or given.max() > 1
+        mean = pool.labels(FakeSelection(rho=rho, relabel="mean"), kept["mean"])
+        both = rows["labels"][kept["mean"]] + rows["relabels"][kept["mean"]]
+        np.testing.assert_allclose(mean, both / 2, rtol=1e-6)
 
 
 def test_a_smaller_rho_keeps_a_subset(tmp_path):

@@ -73,6 +73,7 @@ def test_a_wrong_value_is_refused_with_its_key_and_what_was_found(write_preset, 
             "[distill]\nrelabel = 'unclipped'",
             "distill.relabel = .unclipped. is for a continuous label",
         ),
+        ("[distill]\nrelabel = 'mean'", "distill.relabel = .mean. is for a continuous label"),
         ("[gan]\nnetwork = 'sngan'", "biggan takes class labels"),
         (
             "[gan]\nnetwork = 'sagan'",

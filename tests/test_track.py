@@ -92,7 +92,7 @@ def test_a_tracker_is_told_losses_pictures_and_measures(
     assert what == ["named", "start", "settings", "log", shown, "log", "finish"]
     assert calls[3][1] == (losses, step)
     assert calls[5][1][0]["measures/dre/mean_ratio"] == 1.5
-    assert calls[2][1]["gan.width"] == 4
+    assert calls[2][1]["gan.network"] == "biggan"
     assert calls[2][1]["distill.methods"] == "['nokd', 'nokd+fake', 'blkd', 'blkd+fake']"
     assert warned == []
     assert capsys.readouterr().out == "", "stdout is for results"

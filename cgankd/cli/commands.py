@@ -15,6 +15,7 @@ from cgankd.cli import deploy, tools
 from cgankd.cli.options import (
     WHERE,
     Ablation,
+    Against,
     Curve,
     Export,
     FakesFile,
@@ -27,6 +28,7 @@ from cgankd.cli.options import (
     Quiet,
     Rho,
     Share,
+    StageName,
     StudentName,
     be_quiet,
     changes_of,
@@ -304,6 +306,27 @@ def _fail(error: UserError) -> typing.NoReturn:
     sys.exit(error.code)
 
 
+@takes_options(app, "bench", TOOLS)
+def bench(options: Options, stage: StageName = None, against: Against = None) -> None:
+    """Time the steps of a preset on this machine, on random images.
+
+    \b
+    cgankd bench                                  # every stage of digits
+    cgankd bench -p cifar10-c10k --stage distill --against plain
+    cgankd bench -p mine.toml --json | jq .result.seconds
+
+    Prints stage, network and images a second.
+    """
+    job = _job(options)
+    from cgankd.bench.result import bench as timed
+
+    result = timed(job, stage and stage.value, plain=against is not None)
+    lines = [
+        f"{row['stage']}\t{row['name']}\t{row['images_per_second']:.1f}" for row in result["rows"]
+    ]
+    print_result("bench", lines, options.json, result)
+
+
 # From options to a job
 
 
@@ -356,7 +379,13 @@ def _dry(job: Any, options: Options, name: str | None = None) -> bool:
     from cgankd import console, pipeline
 
     states, costs = pipeline.states(job), pipeline.costs(job)
+    from cgankd.bench import kept
+
+    minutes = kept.minutes(job)
+    if minutes is not None:
+        console.say(f"time: about {minutes:.1f} minutes for all of it, by `cgankd bench`")
     details = {"preset": job.preset.model_dump(), "stages": states, "costs": costs}
+    details["minutes"] = minutes
     lines = [f"{stage}: {state}" for stage, state in states.items()]
     console.result(lines, details if options.json else None)
     pipeline.check(name, job)

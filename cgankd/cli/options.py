@@ -215,6 +215,34 @@ Curve = Annotated[
 ]
 
 
+class Timed(StrEnum):
+    """The stages that `bench` can time."""
+
+    gan = "train-gan"
+    teacher = "train-teacher"
+    dre = "fit-dre"
+    generate = "generate"
+    distill = "distill"
+
+
+class Plain(StrEnum):
+    plain = "plain"
+
+
+StageName = Annotated[
+    Timed | None,
+    typer.Option("--stage", help="Only this stage.", rich_help_panel=WHAT),
+]
+Against = Annotated[
+    Plain | None,
+    typer.Option(
+        "--against",
+        help="Also time the usual loop in turns: a DataLoader of PIL images, fp32.",
+        rich_help_panel=WHAT,
+    ),
+]
+
+
 def takes_options(app: typer.Typer, name: str, panel: str) -> Callable[..., Callable[..., None]]:
     """Registers a subcommand whose first parameter gathers the options that all building commands
     share; typer is shown them one by one, after those of its own.

@@ -41,7 +41,8 @@ class FakeSelection:
 
     rho: float = 1.0  # share that the teacher's error keeps
     subsample: bool = True  # the accepted ones, or the first proposals as the generator gave them
-    # "hard": the teacher's label, in its range; "unclipped": its output; "keep": that asked for
+    # "hard": the teacher's label, in its range; "unclipped": its output; "keep": that asked for;
+    # "mean": of "hard" and "keep", whose errors are not the same
     relabel: str = "hard"
     num: int | None = None  # how many to draw; for classes balanced by label
     bins: int = 1  # equal ranges of the label asked for, in each of which rho is kept
@@ -207,11 +208,11 @@ class Pool(Fakes):
         return self.columns["clipped_errors" if selection.clip else "errors"]
 
     def labels(self, selection: FakeSelection, rows: np.ndarray) -> np.ndarray:
-        return (
-            self._outputs[rows]
-            if selection.relabel == "unclipped"
-            else super().labels(selection, rows)
-        )
+        if selection.relabel == "unclipped":
+            return self._outputs[rows]
+        if selection.relabel == "mean":
+            return (self.columns["labels"][rows] + self.columns["relabels"][rows]) / 2
+        return super().labels(selection, rows)
 
     @cached_property
     def _outputs(self) -> np.ndarray:

@@ -121,9 +121,10 @@ class Preset(Settings):
             "evaluate.types": self.evaluate.types is not None,
             "dre.vicinity": dre is not None and dre.vicinity is not None,
             "distill.filter_bins": self.distill.filter_bins > 1,
-            'distill.relabel = "unclipped"': self.distill.relabel == "unclipped",
+            f'distill.relabel = "{self.distill.relabel}"': self.distill.relabel
+            in ("unclipped", "mean"),
         }
-        if self.gan.diversity and embedded:
+        if gan and gan.diversity and embedded:
             raise ValueError(f"gan.diversity is for class labels, and this one is {label.noun}")
         for key, given in only.items():
             if given and not embedded:

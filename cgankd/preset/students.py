@@ -71,11 +71,10 @@ class Distill(MethodSettings):
     ] = Field(description="[teacher, assistant, student], the assistant for takd")
     seeds: Seeds
     rho: Annotated[float, Field(gt=0, le=1)] | Literal["selected", "none"] = "selected"
-    relabel: Literal["hard", "keep", "unclipped"] = Field(
+    relabel: Literal["hard", "keep", "unclipped", "mean"] = Field(
         default="hard",
         description="labels of fakes: the teacher's, those asked for, or, for a continuous label, "
-        "the teacher's beyond "
-        "its range too",
+        "the teacher's beyond its range too, or the mean of the teacher's and those asked for",
     )
     filter_bins: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=1,

@@ -230,7 +230,12 @@ def _pool_facts(summary: Summary) -> str:
 def _labels(pool: Pool, selection: FakeSelection, facts: FakePool, relabel: str) -> list[Block]:
     """The labels of the fakes step by step."""
     last, third = "the last panel's", "the third panel's: relabelling is off"
-    used = {"hard": last, "unclipped": f"{last}, unclipped", "keep": third}[relabel]
+    used = {
+        "hard": last,
+        "unclipped": f"{last}, unclipped",
+        "mean": f"{last}: the mean of the teacher's and those asked for",
+        "keep": third,
+    }[relabel]
     steps = (
         "Labels of the fakes after each step. Raw and subsampled are level by construction; a "
         "filter that prefers some labels makes the third panel uneven. Students see "

@@ -18,7 +18,7 @@ from cgankd.job import Job
 from cgankd.models import GANS, architectures, make_network
 from cgankd.models.architectures import Architecture
 from cgankd.models.saved import save_network
-from cgankd.preset import Gan
+from cgankd.preset import Gan, Preset
 from cgankd.randomness import generator, seed_everything
 from cgankd.stages.imports import load_imports, origins, save_imports
 from cgankd.task import Task, make_task
@@ -95,24 +95,8 @@ def _train(
     """The moving average of the generator."""
     settings, seed, machine = job.preset.gan, session.seed, session.machine
     seed_everything(seed, "gan", "weights")
-    _, make_discriminator = GANS[settings.network]
     spread = variance(real.pixels, task.groups(real.labels))
-    update = Adversarial(
-        machine,
-        make_network(architecture),
-        make_discriminator(**architectures.discriminator(job.preset, task.num_classes)),
-        condition,
-        loss=settings.loss,
-        learning_rate=settings.learning_rate,
-        discriminator_learning_rate=settings.discriminator_learning_rate or settings.learning_rate,
-        betas=(settings.betas[0], settings.betas[1]),
-        diffaugment=settings.diffaugment,
-        flip=settings.flip,
-        ema_decay=settings.ema_decay,
-        ema_start=settings.ema_start,
-        diversity=settings.diversity,
-        variance=spread,
-    )
+    update = make_update(job.preset, task, condition, machine, spread)
     collapse = CollapseWatch(
         session.folder,
         spread,
@@ -141,17 +125,43 @@ def _train(
         machine.tracker.picture("gan/samples", step, path, sheet)
         collapse(step, variance(fakes, labels), network, architecture)
 
-    batches = _batches(settings, task, real, session)
+    batches = make_batches(settings, task, real, seed, machine)
     fit(update, batches, steps=settings.steps, session=session, watch=watch)
     if machine.is_main:
         collapse.remove()
     return average()
 
 
-def _batches(settings: Gan, task: Task, real: Images, session: Session) -> Any:
+def make_update(
+    preset: Preset, task: Task, condition: nn.Module, machine: Machine, variance: float
+) -> Adversarial:
+    """The networks of a preset's GAN, made of torch's global draws, and how they are trained on
+    images that vary by `variance` within a label.
+    """
+    settings = preset.gan
+    _, make_discriminator = GANS[settings.network]
+    return Adversarial(
+        machine,
+        make_network(architectures.generator(preset, task.num_classes)),
+        make_discriminator(**architectures.discriminator(preset, task.num_classes)),
+        condition,
+        loss=settings.loss,
+        learning_rate=settings.learning_rate,
+        discriminator_learning_rate=settings.discriminator_learning_rate or settings.learning_rate,
+        betas=(settings.betas[0], settings.betas[1]),
+        diffaugment=settings.diffaugment,
+        flip=settings.flip,
+        ema_decay=settings.ema_decay,
+        ema_start=settings.ema_start,
+        diversity=settings.diversity,
+        variance=variance,
+    )
+
+
+def make_batches(settings: Gan, task: Task, real: Images, seed: int, machine: Machine) -> Any:
     """By the class, or with a vicinity by the label."""
     size, steps = settings.batch, settings.discriminator_steps
-    shared: dict[str, Any] = {"seed": session.seed, "process": session.machine.process}
+    shared: dict[str, Any] = {"seed": seed, "process": machine.process}
     if not settings.vicinity:
         return ClassGanBatches(real, size, steps, task, **shared)
     by_label = ByLabel(real, task)

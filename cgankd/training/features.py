@@ -67,14 +67,16 @@ def fit_features(
             process=session.machine.process,
         )
         part = session.part("features-training", "feature extractor")
-        fit_objective(_objective(task, network, images, settings), batches, settings, part)
+        objective = make_objective(task, network, images.side, settings)
+        fit_objective(objective, batches, settings, part)
         return network
 
     return train_or_load(train, session=session, file="features", architecture=architecture)
 
 
-def _objective(task: Task, network: nn.Module, images: Images, settings: Features) -> nn.Module:
+def make_objective(task: Task, network: nn.Module, side: int, settings: Features) -> nn.Module:
+    """What an extractor for images of that side is trained by."""
     if settings.network:
         return CnnFeaturesObjective(task, network)
-    decoder = SparseDecoder(side=images.side, width=settings.width, size=settings.size)
+    decoder = SparseDecoder(side=side, width=settings.width, size=settings.size)
     return AutoencoderObjective(task, network, decoder, settings.sparsity)

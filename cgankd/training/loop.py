@@ -53,7 +53,7 @@ def fit(
     """
     machine, name = session.machine, session.name
     start = _continue(update, steps, session)
-    finite = _Finite(session)
+    finite = Finite(session)
     saved, every = time.monotonic(), max(1, steps // LOG_POINTS)
     with (
         signals.deferred(),
@@ -61,10 +61,7 @@ def fit(
         _log(session, start) as log,
     ):
         for step in range(start, steps):
-            # A step's draws follow from its number alone, so no generator's state is ever saved.
-            seed_everything(session.seed, name, step, machine.rank)
-            losses = update(batches(step), step)
-            finite.watch(losses, step)
+            losses = take_step(update, batches, step, session, finite)
             done = step + 1
             if done % every == 0 or done == steps:
                 finite.check()
@@ -89,6 +86,17 @@ def fit(
                 where = f"{name} stopped at step {done} of {steps}"
                 raise UserError(where, STOPPED, "the same command continues")
     update.align()
+
+
+def take_step(
+    update: Update, batches: Callable[[int], Any], step: int, session: Session, finite: "Finite"
+) -> dict[str, Tensor]:
+    """One step of the loop; the losses, on the device."""
+    # A step's draws follow from its number alone, so no generator's state is ever saved.
+    seed_everything(session.seed, session.name, step, session.machine.rank)
+    losses = update(batches(step), step)
+    finite.watch(losses, step)
+    return losses
 
 
 def fit_objective(
@@ -129,7 +137,7 @@ def _checkpoints(session: Session) -> Path:
     return session.folder / "checkpoints"
 
 
-def _fault(finite: "_Finite", watch: Callable[[int], None], step: int) -> UserError | None:
+def _fault(finite: "Finite", watch: Callable[[int], None], step: int) -> UserError | None:
     """What `watch` has against going on, kept until all processes hear of it."""
     try:
         finite.check()
@@ -139,7 +147,7 @@ def _fault(finite: "_Finite", watch: Callable[[int], None], step: int) -> UserEr
     return None
 
 
-class _Finite:
+class Finite:
     """Notices the first loss that is not finite without waiting for the device at every step."""
 
     def __init__(self, session: Session) -> None:

@@ -1,0 +1,79 @@
+"""Medians of things that are done in turns, so that what else a machine does hits all of them."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+WARM = 2  # rounds that are not counted
+ROUNDS, SECONDS = 5, 3.0  # at least so many rounds, and more in so much time
+MOST = 200
+
+
+@dataclass(frozen=True)
+class Time:
+    """Of one round: seconds of the wall clock and of all threads of this process."""
+
+    wall: float  # median
+    spread: float  # half of the range of the middle half of the rounds
+    cpu: float  # median
+
+
+def interleaved(
+    works: dict[str, Callable[[], object]], device: torch.device, seconds: float = SECONDS
+) -> dict[str, Time]:
+    """The time of each work, all done once per round."""
+    walls: dict[str, list[float]] = {name: [] for name in works}
+    cpus: dict[str, list[float]] = {name: [] for name in works}
+    first, rounds = 0.0, 0
+    while rounds < WARM + ROUNDS or (time.perf_counter() - first < seconds and rounds < MOST):
+        if rounds == WARM:
+            first = time.perf_counter()
+        for name, work in works.items():
+            wall, cpu = _once(work, device)
+            if rounds >= WARM:
+                walls[name].append(wall)
+                cpus[name].append(cpu)
+        rounds += 1
+    return {
+        name: Time(statistics.median(wall), _spread(wall), statistics.median(cpus[name]))
+        for name, wall in walls.items()
+    }
+
+
+def _once(work: Callable[[], object], device: torch.device) -> tuple[float, float]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def _spread(times: list[float]) -> float:
+    quarters = statistics.quantiles(times, n=4, method="inclusive")
+    return (quarters[2] - quarters[0]) / 2
+
+
+def reset_peak(device: torch.device) -> None:
+    """Begins to count the peak of memory anew, where the system can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pass
+
+
+def peak(device: torch.device) -> int | None:
+    """The peak of memory in bytes since then: of a GPU what tensors took, else of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM")), None)
