@@ -13,8 +13,9 @@ from cgankd.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from cgankd.api import Run
+    from cgankd.deploy.loading import load
+    from cgankd.deploy.trained import Trained
     from cgankd.errors import UserError
-    from cgankd.trained import Trained, load
 
 __all__ = ["Run", "Trained", "UserError", "__version__", "load"]
 
@@ -25,9 +26,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _HOMES = {
     "Run": "cgankd.api",
-    "Trained": "cgankd.trained",
+    "Trained": "cgankd.deploy.trained",
     "UserError": "cgankd.errors",
-    "load": "cgankd.trained",
+    "load": "cgankd.deploy.loading",
 }
 
 

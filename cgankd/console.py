@@ -179,8 +179,9 @@ def result(lines: list[str], details: dict[str, Any] | None) -> None:
 
 
 @contextmanager
-def progress(title: str, total: int, start: int = 0) -> Iterator[Callable[[int, str], None]]:
-    """Shows how far something is: a bar on a terminal, else a line every 30 seconds.
+def progress(title: str, total: int | None, start: int = 0) -> Iterator[Callable[[int, str], None]]:
+    """Shows how far something is: a bar on a terminal, else a line every 30 seconds; of how many is
+    not always known.
 
     Yields the function to call with the number done and a short text.
     """
@@ -192,7 +193,7 @@ def progress(title: str, total: int, start: int = 0) -> Iterator[Callable[[int, 
         yield _lines(title, total, start)
 
 
-def _bar(title: str, total: int, start: int) -> Iterator[Callable[[int, str], None]]:
+def _bar(title: str, total: int | None, start: int) -> Iterator[Callable[[int, str], None]]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -229,7 +230,7 @@ def _bar(title: str, total: int, start: int) -> Iterator[Callable[[int, str], No
             _bars = None
 
 
-def _lines(title: str, total: int, start: int) -> Callable[[int, str], None]:
+def _lines(title: str, total: int | None, start: int) -> Callable[[int, str], None]:
     began = time.monotonic()
 
     def show(done: int, text: str) -> None:
@@ -239,7 +240,7 @@ def _lines(title: str, total: int, start: int) -> Callable[[int, str], None]:
             return
         _last_line = now
         rate = (done - start) / max(now - began, 1e-9)
-        left = f", {(total - done) / rate:.0f} s left" if rate > 0 else ""
-        say(f"{title}: {done}/{total}{left}{', ' + text if text else ''}")
+        left = f", {(total - done) / rate:.0f} s left" if rate > 0 and total else ""
+        say(f"{title}: {done}{f'/{total}' if total else ''}{left}{', ' + text if text else ''}")
 
     return show

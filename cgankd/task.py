@@ -15,6 +15,8 @@ from cgankd.errors import USAGE, UserError
 from cgankd.label import ClassLabel, ContinuousLabel, Label, arguments, check_kind
 from cgankd.losses import softened_kl
 
+PARTS = 5  # of the range of a continuous label, in each of which its error is told
+
 
 class Task:
     """What is learned of a label; what stands here is right for labels that are few numbers."""
@@ -24,6 +26,8 @@ class Task:
     num_classes: int  # values of a discrete label
     dtype: ClassVar[torch.dtype] = torch.int64
     error_unit: str  # of `errors`
+    readout_name: ClassVar[str] = "labels"  # what a deployed network gives
+    readout_span = 1.0  # by which differences of readouts are measured
 
     @property
     def metric(self) -> str:
@@ -93,11 +97,34 @@ class Task:
         """The score on `labels` of the best constant answer of the training labels."""
         raise NotImplementedError
 
+    # Of a network in use
+
+    def readout(self, outputs: Tensor) -> Tensor:
+        """What a deployed network gives of its outputs (N, K), for people and programs."""
+        return self.answer(outputs)
+
+    def outputs_of(self, readout: Tensor) -> Tensor:
+        """Outputs (N, K) with this readout."""
+        raise NotImplementedError
+
+    def describe(self, outputs: Tensor, top: int) -> list[dict[str, Any]]:
+        """What is told of each image; where there are several answers, the `top` best."""
+        return [{"label": self.name(answer)} for answer in self.answer(outputs).tolist()]
+
+    def scores(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """The score (N,) of each image, float64, whose mean is the score."""
+        raise NotImplementedError
+
+    def breakdown(self, outputs: Tensor, labels: Tensor) -> dict[str, Any]:
+        """The score by parts of the label, as plain values."""
+        return {}
+
 
 class Classification(Task):
     """A class label."""
 
     error_unit = "nats"
+    readout_name = "probabilities"
 
     def __init__(self, classes: list[str]) -> None:
         self.label = ClassLabel(classes)
@@ -129,17 +156,60 @@ class Classification(Task):
     def constant_score(self, train: Tensor, labels: Tensor) -> float:
         return 100.0 * (labels != train.mode().values).float().mean().item()
 
+    def readout(self, outputs: Tensor) -> Tensor:
+        """Probabilities (N, K)."""
+        return outputs.float().softmax(1)
+
+    def outputs_of(self, readout: Tensor) -> Tensor:
+        """Their logarithms, in fp64: different probabilities stay different."""
+        return readout.double().log()
+
+    def describe(self, outputs: Tensor, top: int) -> list[dict[str, Any]]:
+        """The label and its confidence, a probability; with `top` above 1 also `top`, as many of
+        these in their order.
+        """
+        best = self.readout(outputs).topk(min(top, self.num_classes), 1)
+        told = []
+        for confidences, places in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            pairs = zip(places, confidences, strict=True)
+            answers = [{"label": self.name(one), "confidence": sure} for one, sure in pairs]
+            told.append({**answers[0], **({"top": answers} if top > 1 else {})})
+        return told
+
+    def scores(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        return 100.0 * (outputs.argmax(1) != labels).double()
+
+    def breakdown(self, outputs: Tensor, labels: Tensor) -> dict[str, Any]:
+        """The error of each class in percent, None where it has no images, and the confusion
+        matrix: how many images of the class of a row were given that of a column.
+        """
+        num = self.num_classes
+        pairs = labels.cpu() * num + outputs.argmax(1).cpu()
+        confusion = torch.bincount(pairs, minlength=num * num).view(num, num)
+        of_class = confusion.sum(1).tolist()
+        wrong = (confusion.sum(1) - confusion.diag()).tolist()
+        rows = zip(self.label.classes, of_class, wrong, strict=True)
+        return {
+            "parts": [
+                {"label": name, "images": images, "error": 100.0 * bad / images if images else None}
+                for name, images, bad in rows
+            ],
+            "confusion": confusion.tolist(),
+        }
+
 
 class Regression(Task):
     """A continuous label: scaled by (y - min) / (max - min), and back where people read it."""
 
     dtype = torch.float32
     outputs, num_classes = 1, 0
+    readout_name = "values"
 
     def __init__(self, min: float, max: float, unit: str, step: float | None = None) -> None:
         self.label = ContinuousLabel(min, max, unit, step)
         self.minimum, self.maximum, self.step = min, max, step
         self.error_unit = unit
+        self.readout_span = max - min
 
     def scale(self, labels: Tensor) -> Tensor:
         """Labels in their unit -> labels in [0, 1]."""
@@ -204,6 +274,37 @@ class Regression(Task):
     def constant_score(self, train: Tensor, labels: Tensor) -> float:
         constant = train.median().expand(len(labels), 1)
         return self.score(constant, labels)
+
+    def readout(self, outputs: Tensor) -> Tensor:
+        """Values (N,) in the label's unit, as they are scored: not clipped to its range."""
+        return self.minimum + self.answer(outputs) * self.readout_span
+
+    def outputs_of(self, readout: Tensor) -> Tensor:
+        return self.scale(readout.double())[:, None]
+
+    def describe(self, outputs: Tensor, top: int) -> list[dict[str, Any]]:
+        """The value and its unit."""
+        values = self.label.unscaled(self.answer(outputs).cpu().numpy()).tolist()
+        return [{"value": value, "unit": self.unit} for value in values]
+
+    def scores(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        return self.errors(outputs, labels).double()
+
+    def breakdown(self, outputs: Tensor, labels: Tensor) -> dict[str, Any]:
+        """The bias, the mean of answer - label, and the error in each fifth of the label's range,
+        of which the outer ones take the labels beyond it too.
+        """
+        errors = self.scores(outputs, labels)
+        part_of = (labels.double() * PARTS).long().clamp(0, PARTS - 1)
+        edges = [self.minimum + part * self.readout_span / PARTS for part in range(PARTS + 1)]
+        parts = []
+        for part in range(PARTS):
+            inside = errors[part_of == part]
+            name = f"{edges[part]:.4g} to {edges[part + 1]:.4g}"
+            mean = inside.mean().item() if len(inside) else None
+            parts.append({"label": name, "images": len(inside), "error": mean})
+        bias = (self.answer(outputs).double() - labels.double()).mean().item()
+        return {"bias": bias * self.readout_span, "parts": parts}
 
 
 TASKS: dict[str, type[Task]] = {"class": Classification, "continuous": Regression}

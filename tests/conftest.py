@@ -2,12 +2,15 @@
 so.
 """
 
+import io
 import json
 import os
 import shutil
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import faults_toy
 import pytest
@@ -16,7 +19,7 @@ import toy
 from filelock import FileLock
 from torch import nn
 
-from cgankd import runs, signals, sources
+from cgankd import console, runs, signals, sources
 from cgankd.runs import RunFolder
 from cgankd.training.machine import Machine
 
@@ -42,6 +45,25 @@ def heard_signals():
         raise InterruptedError  # as work that stops for a signal that nothing has stopped for yet
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch, capfd):
+    """A command in this process and in an empty folder: its exit code, stdout and stderr."""
+    from cgankd.cli import commands
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(signals, "install", lambda: None)
+    monkeypatch.setattr(console, "_quiet", False)  # whoever asked for quiet before
+
+    def run(*arguments: object, stdin: bytes = b"") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cgankd", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as left:
+            commands.main()
+        return int(left.value.code or 0), *capfd.readouterr()
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from cgankd import console, fakes, preset, runs, signals
 from cgankd.cli import commands
 from cgankd.plan import STAGES
 
-COMMANDS = ("run", *STAGES, "report", "data", "presets")
+COMMANDS = ("run", *STAGES, "report", "predict", "score", "export", "bench", "data", "presets")
 
 
 def cgankd(*arguments: object, folder: Path, **options: object) -> subprocess.CompletedProcess[str]:
@@ -127,13 +127,19 @@ def test_the_options_of_the_command_are_the_agreed_ones():
         "distill": {"method", "student", "rho", "share", "fake", "ablation", "curve"},
         "generate": {"export", "images", "label_by_teacher"},
         "run": {"ablation"},
-        "bench": {"stage", "against"},
+        "bench": {"model", "stage", "against", "batch"},
         **{name: {"imports"} for name in ("train-gan", "train-teacher", "fit-dre")},
     }
+    alone = {  # without a preset
+        "report": {"folders", "out", "json", "quiet"},
+        "predict": {"model", "images", "top", "csv", "device", "json", "quiet"},
+        "score": {"model", "data", "device", "json", "quiet"},
+        "export": {"model", "to", "int8", "json", "quiet"},
+    }
     for command in commands.app.registered_commands:
+        name = command.name or command.callback.__name__
         names = set(command.callback.__annotations__) - {"return"}
-        expected = {"folders", "out", "json", "quiet"} if command.name == "report" else shared
-        assert names == expected | own.get(command.name, set()), command.name
+        assert names == alone.get(name, shared | own.get(name, set())), name
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):

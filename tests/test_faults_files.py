@@ -9,7 +9,8 @@ from pathlib import Path
 import faults_toy as toy
 import pytest
 
-from cgankd import fakes, job, pipeline, runs, trained
+from cgankd import fakes, job, pipeline, runs
+from cgankd.deploy import loading
 from cgankd.errors import DATA, UserError
 
 RECORDS = {
@@ -94,7 +95,7 @@ def test_a_file_that_is_not_as_it_was_recorded_is_never_used(run, pattern, damag
     with pytest.raises(UserError, match=re.escape(path.name)) as caught:
         runs.verify_files(record, command)
     assert f"`cgankd {command} --rebuild`" in caught.value.hint
-    readers = {"students": trained.load, "teacher": trained.load, "generate": fakes.Pool}
+    readers = {"students": loading.load, "teacher": loading.load, "generate": fakes.Pool}
     if reader := readers.get(path.relative_to(run).parts[0]):
         with pytest.raises(UserError):
             reader(record)

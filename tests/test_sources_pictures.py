@@ -111,6 +111,22 @@ def test_pixels_of_more_than_8_bits_are_scaled_by_the_range_of_all_files(
     assert f"{low:g} to {high:g}, become 0 to 255" in text
 
 
+def test_one_by_one_pictures_are_as_all_together_once_their_range_is_known(tmp_path):
+    values = np.linspace(100, 4000, 128).reshape(2, 8, 8).astype(np.uint16)
+    deep = [save(tmp_path / f"{i}.png", part) for i, part in enumerate(values)]
+    plain, bad = draw(tmp_path / "plain.jpg", size=(21, 13)), tmp_path / "bad.png"
+    bad.write_bytes(b"no picture")
+    span = pictures.span_of([plain, *deep, bad])
+    assert span == (100, 4000)
+    assert pictures.span_of([plain]) is None
+    *images, fault = pictures.read_each([plain, *deep, bad], 8, span)
+    assert np.array_equal(images, read_all(plain, *deep))
+    assert "bad.png: not a readable image" in str(fault)
+    image, unknown, _ = pictures.read_each([plain, *deep], 8, None)
+    assert np.array_equal(image, images[0])
+    assert "what is black and white in it is not known" in str(unknown)
+
+
 def test_images_of_8_bits_among_deeper_ones_stay_as_they_are(tmp_path):
     plain = np.arange(64, dtype=np.uint8).reshape(8, 8)
     deep = np.arange(64, dtype=np.uint16).reshape(8, 8) * 65

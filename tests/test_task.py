@@ -115,3 +115,48 @@ def test_matching_a_teacher_that_one_equals_costs_nothing():
     assert degrees.match(values, values + 0.1, 1.0).item() == pytest.approx(0.01), (
         "a value has no temperature"
     )
+
+
+def test_what_is_deployed_of_classes_is_probabilities_and_goes_back_to_the_same_answers():
+    outputs = tensor([[2.0, 1.0, 0.0], [0.0, 0.0, 5.0]])
+    readout = classes.readout(outputs)
+    torch.testing.assert_close(readout.sum(1), torch.ones(2))
+    assert readout[0, 0].item() == pytest.approx(1 / (1 + math.exp(-1) + math.exp(-2)))
+    back = classes.outputs_of(readout)
+    torch.testing.assert_close(classes.readout(back), readout)
+    assert torch.equal(classes.answer(back), classes.answer(outputs))
+    told = classes.describe(outputs, 2)
+    assert [one["label"] for one in told] == ["cat", "emu"]
+    assert [one["label"] for one in told[0]["top"]] == ["cat", "dog"]
+    assert told[0]["confidence"] == pytest.approx(readout[0, 0].item())
+    assert "top" not in classes.describe(outputs, 1)[0]
+
+
+def test_what_is_deployed_of_numbers_is_values_in_their_unit():
+    outputs = tensor([[0.25], [1.5]])
+    readout = degrees.readout(outputs)
+    assert readout.tolist() == [30.0, 130.0], "beyond the range, as it is scored"
+    torch.testing.assert_close(degrees.outputs_of(readout).float(), outputs)
+    assert degrees.describe(outputs, 1)[0] == {"value": 30.0, "unit": "degrees"}
+
+
+def test_the_score_is_the_mean_of_the_scores_of_images_and_told_by_parts_of_the_label():
+    outputs, labels = torch.eye(3)[[0, 0, 2, 1]], tensor([0, 1, 1, 1])
+    assert classes.scores(outputs, labels).tolist() == [0, 100, 100, 0]
+    assert classes.score(outputs, labels) == 50
+    parts = classes.breakdown(outputs, labels)
+    assert parts["confusion"] == [[1, 0, 0], [1, 1, 1], [0, 0, 0]]
+    assert [(one["label"], one["images"]) for one in parts["parts"]] == [
+        ("cat", 1),
+        ("dog", 3),
+        ("emu", 0),
+    ]
+    assert [one["error"] for one in parts["parts"]] == [0, pytest.approx(200 / 3), None]
+    outputs, labels = tensor([[0.1], [0.5], [1.2]]), tensor([0.0, 0.25, 1.0])
+    assert degrees.scores(outputs, labels).tolist() == pytest.approx([8, 20, 16])
+    assert degrees.score(outputs, labels) == pytest.approx(44 / 3)
+    parts = degrees.breakdown(outputs, labels)
+    assert parts["bias"] == pytest.approx(44 / 3)
+    assert [one["label"] for one in parts["parts"]][:2] == ["10 to 26", "26 to 42"]
+    assert [one["images"] for one in parts["parts"]] == [1, 1, 0, 0, 1]
+    assert parts["parts"][1]["error"] == pytest.approx(20)

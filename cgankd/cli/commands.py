@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cgankd.cli import tools
+from cgankd.cli import deploy, tools
 from cgankd.cli.options import (
     WHERE,
     Ablation,
@@ -39,6 +39,7 @@ from cgankd.errors import DATA, MEMORY, UserError, explained
 from cgankd.version import VERSION
 
 CHAIN, RESULTS, TOOLS = "The chain", "Results", "Data and presets"
+USE = "What was trained, in use"
 
 app = typer.Typer(
     help="cGAN-KD: accurate small networks, distilled through the samples of a conditional GAN.\n\n"
@@ -257,6 +258,8 @@ def report(
     print_result("report", [str(page)], json)
 
 
+for command in (deploy.predict, deploy.score, deploy.export):
+    app.command(rich_help_panel=USE)(command)
 app.add_typer(tools.data_app, name="data", rich_help_panel=TOOLS)
 app.add_typer(tools.presets_app, name="presets", rich_help_panel=TOOLS)
 
@@ -304,16 +307,29 @@ def _fail(error: UserError) -> typing.NoReturn:
 
 
 @takes_options(app, "bench", TOOLS)
-def bench(options: Options, stage: StageName = None, against: Against = None) -> None:
-    """Time the steps of a preset on this machine, on random images.
+def bench(
+    options: Options,
+    model: Annotated[
+        Path | None, typer.Argument(help=f"{deploy.MODEL} Without one, a preset's steps.")
+    ] = None,
+    stage: StageName = None,
+    against: Against = None,
+    batch: Annotated[int, typer.Option(min=1, help="Of MODEL: images at a time, beside one.")] = 64,
+) -> None:
+    """Time the steps of a preset on this machine, or a trained network in use.
 
     \b
     cgankd bench                                  # every stage of digits
     cgankd bench -p cifar10-c10k --stage distill --against plain
     cgankd bench -p mine.toml --json | jq .result.seconds
+    cgankd bench runs/digits                      # its student: torch, onnxruntime, 8 bits
 
-    Prints stage, network and images a second.
+    Prints stage, network and images a second; of a MODEL runtime and milliseconds for one image.
     """
+    be_quiet(options.quiet)
+    if model:
+        deploy.bench(model, batch, options.device, options.json)
+        return
     job = _job(options)
     from cgankd.bench.result import bench as timed
 

@@ -62,6 +62,7 @@ Seed = Annotated[
         rich_help_panel=WHAT,
     ),
 ]
+DeviceName = Annotated[Device, typer.Option(help="Where to compute.", rich_help_panel=HOW)]
 Json = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=OUTPUT),
@@ -88,9 +89,7 @@ class Options:
             "--out", "-o", help="Run folder.", show_default="runs/<preset>", rich_help_panel=WHERE
         ),
     ] = None
-    device: Annotated[Device, typer.Option(help="Where to compute.", rich_help_panel=HOW)] = (
-        Device.auto
-    )
+    device: DeviceName = Device.auto
     precision: Annotated[
         Precision,
         typer.Option(help="Of the networks' arithmetic; auto is fp32.", rich_help_panel=HOW),

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import nn
+from torch import Tensor, nn
 
 from cgankd import runs
 from cgankd.errors import DATA, DIVERGED, UserError
@@ -62,6 +62,29 @@ def load_network(folder: Path, name: str, device: torch.device) -> nn.Module:
             "only safetensors files are read; build it again with --rebuild",
         ) from error
     return network.to(device).eval().requires_grad_(False)
+
+
+def blank(architecture: dict[str, Any]) -> nn.Module:
+    """The network of a stranger's description on torch's meta device: whatever sizes it names, no
+    memory is taken. ValueError where it describes none.
+    """
+    try:
+        with torch.device("meta"):
+            return make_network(architecture)
+    except Exception as error:  # whatever a strange description makes of the networks
+        raise ValueError(f"its network cannot be made ({type(error).__name__})") from error
+
+
+def rebuild(architecture: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
+    """The network of a stranger's description around tensors that stand in memory, in eval mode
+    and without gradients; ValueError where they do not fit.
+    """
+    network = blank(architecture)
+    expected = {key: (one.shape, one.dtype) for key, one in network.state_dict().items()}
+    if {key: (one.shape, one.dtype) for key, one in state.items()} != expected:
+        raise ValueError("its tensors are not those of its network")
+    network.load_state_dict(state, assign=True)
+    return network.eval().requires_grad_(False)
 
 
 def num_parameters(network: nn.Module) -> int:

@@ -1,7 +1,9 @@
 """The report: what the records of runs say, as tables and figures on one page; without torch."""
 
+from cgankd.report.card import card
 from cgankd.report.page import build
-from cgankd.report.records import RunRecords, read
+from cgankd.report.records import RunRecords, is_finished, read
+from cgankd.report.ship import best_student
 from cgankd.report.summary import summarise
 
-__all__ = ["RunRecords", "build", "read", "summarise"]
+__all__ = ["RunRecords", "best_student", "build", "card", "is_finished", "read", "summarise"]

@@ -126,6 +126,15 @@ class Search(Made):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """The test error of a part of the label; None where it has no images."""
+
+    label: str
+    images: int
+    error: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trained:
     """One student of a method, scored on validation rows."""
 
@@ -155,6 +164,7 @@ class Member(Trained):
     """One student of a method or of the ablation, scored on test rows."""
 
     test: float
+    parts: list[Part] = field(default_factory=list)
 
     @property
     def score(self) -> float:

@@ -47,6 +47,8 @@ def _say(summaries: list[Summary]) -> None:
     for summary in scored:
         budget = tables.budget(summary["budget"], summary["methods"])
         console.say(f"budget of {summary['name']}: {budget}")
+        if ship := summary["ship"]:
+            console.say(f"to use, the best on validation rows: {ship['path']}")
     for summary in summaries:
         rows = [row for row in summary["stages"] if row["state"] != "done"]
         if rows:

@@ -21,6 +21,7 @@ from cgankd.report.comparison import (
 )
 from cgankd.report.facts import Made, Search
 from cgankd.report.records import RunRecords
+from cgankd.report.ship import to_ship
 
 Summary = dict[str, Any]
 NOT_RECOMMENDED = "not recommended: no fakes won the search for rho"
@@ -35,6 +36,7 @@ def summarise(records: RunRecords, name: str) -> Summary:
         "trained_students": progress.students(records),
         **_data(records),
         **_scores(records),
+        "ship": to_ship(records),
         "rho": _facts(records.search),
         "rho_used": records.rho_used(),
         "teachers": teachers(records),

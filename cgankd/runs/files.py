@@ -121,10 +121,14 @@ def sync_folder(folder: Path) -> None:
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Writes JSON as `write_bytes` does, with a seal: the digest of all that it says."""
+    write_bytes(path, (json.dumps(sealed(value), indent=1) + "\n").encode())
+
+
+def sealed(value: dict[str, Any]) -> dict[str, Any]:
+    """The same with a seal: the digest of all else that it says."""
     plain = json.loads(json.dumps(value))  # as it will be read
     plain.pop(SEAL, None)
-    sealed = {**plain, SEAL: digest(plain)}
-    write_bytes(path, (json.dumps(sealed, indent=1) + "\n").encode())
+    return {**plain, SEAL: digest(plain)}
 
 
 def read_json(path: Path) -> dict[str, Any]:

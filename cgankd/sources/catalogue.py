@@ -9,7 +9,7 @@ import numpy as np
 
 from cgankd.preset import Data
 from cgankd.preset.sources import SOURCES
-from cgankd.sources import labels, notes, overlap, places, splits
+from cgankd.sources import labels, notes, overlap, pictures, places, splits
 from cgankd.sources.source import RawData, Source
 
 
@@ -79,3 +79,10 @@ def files(settings: Data) -> list[Path]:
     """What `load` reads, beside this package and its libraries."""
     with places.reading():
         return reader(settings.source).files(settings)
+
+
+def span(settings: Data) -> tuple[float, float] | None:
+    """What becomes black and white in images of more than 8 bits; None where there are none."""
+    if not settings.facts.pictures:
+        return None
+    return pictures.span_of([file for file in files(settings) if not places.unread(file)])

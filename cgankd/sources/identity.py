@@ -48,4 +48,6 @@ def describe(settings: str, seed: int, state: str) -> dict[str, Any]:
     source = catalogue.load(asked, seed)
     rows = {split: {"num": len(rows), **source.seen(split)} for split, rows in source.rows.items()}
     num = len(splits.held_out(source, asked, seed))
-    return {"content": source.digest(), "label": source.label, "rows": rows, "held_out": num}
+    facts = {"content": source.digest(), "label": source.label, "rows": rows, "held_out": num}
+    span = catalogue.span(asked)
+    return {**facts, **({"span": list(span)} if span else {})}

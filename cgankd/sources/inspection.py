@@ -114,8 +114,8 @@ def source_of(path: Path) -> str:
     raise UserError(f"{places.shown(str(path))} is no file and no folder", DATA)
 
 
-def _settings(path: Path, source: str, bounds: Sequence[float] | None, most: int) -> Data:
-    """What a run would ask for to read `path`, with images of their own side or `most`."""
+def settings_of(path: Path, source: str) -> Data:
+    """What a run would ask for to read all of `path`."""
     if unshown(str(path)):
         raise UserError(
             f"{places.shown(str(path))}: a preset cannot name it, since it is no UTF-8 or holds "
@@ -124,7 +124,12 @@ def _settings(path: Path, source: str, bounds: Sequence[float] | None, most: int
             "rename it",
         )
     num: Literal["auto"] | int = "auto" if SOURCES[source].own_sizes else 1
-    asked = Data(source=source, path=str(path), num_train=num, num_validation=num)
+    return Data(source=source, path=str(path), num_train=num, num_validation=num)
+
+
+def _settings(path: Path, source: str, bounds: Sequence[float] | None, most: int) -> Data:
+    """The same, with images of their own side or `most`, and the label that is known."""
+    asked = settings_of(path, source)
     facts: dict[str, Any] = {"size": min(_side(path), most)}
     if asked.facts.kind is None:
         facts |= _number(path)

@@ -94,7 +94,7 @@ def read(path: Path, size: int, span: Span | None = None) -> np.ndarray | Span:
         # spares a JPEG the decoding of details that the resizing drops
         image.draft(None, (2 * size, 2 * size))
         image = ImageOps.exif_transpose(image)
-        if image.mode not in DEEP and not image.mode.startswith("I;16"):
+        if not _is_deep(image):
             return fit(rgb(image), size)
         pixels = np.asarray(image, np.float64)
         if not np.isfinite(pixels).all():
@@ -102,6 +102,10 @@ def read(path: Path, size: int, span: Span | None = None) -> np.ndarray | Span:
         if span is None:
             return float(pixels.min()), float(pixels.max())
         return fit(grey(pixels, span), size)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode in DEEP or image.mode.startswith("I;16")
 
 
 def grey(pixels: np.ndarray, span: Span) -> Image.Image:
@@ -166,6 +170,48 @@ def read_all(
     return images[kept] if faults else images, kept
 
 
+def span_of(paths: Sequence[Path]) -> Span | None:
+    """What `read_all` makes black and white in those image files that have more than 8 bits; None
+    where none has.
+    """
+    spans: list[Span] = []
+
+    def look(path: Path) -> Span | None:
+        try:
+            with opened(path) as image:
+                deep = _is_deep(image)
+            made = read(path, 1) if deep else None
+        except UserError:  # whoever reads them all says so
+            return None
+        return made if isinstance(made, tuple) else None
+
+    _each(paths, look, lambda _, span: spans.append(span) if span else None)
+    return _range(spans) if spans else None
+
+
+def read_each(paths: Sequence[Path], size: int, span: Span | None) -> list[np.ndarray | UserError]:
+    """Of each image file uint8 (3, size, size) as `read_all` gives it, or why there is none; `span`
+    is black and white in the images of more than 8 bits that a network was trained on.
+    """
+
+    def one(path: Path) -> np.ndarray | UserError:
+        made = _attempt(path, size, span)
+        if not isinstance(made, tuple):
+            return made
+        return UserError(
+            f"{places.shown(str(path))}: has more than 8 bits, and the network was not trained on "
+            "such images: what is black and white in it is not known"
+        )
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(_num_threads()) as threads:
+        warnings.simplefilter("ignore")
+        return list(threads.map(one, paths))
+
+
+def _num_threads() -> int:
+    return min(8, os.cpu_count() or 1)
+
+
 def _attempt(path: Path, size: int, span: Span | None = None) -> np.ndarray | Span | UserError:
     try:
         return read(path, size, span)
@@ -175,13 +221,18 @@ def _attempt(path: Path, size: int, span: Span | None = None) -> np.ndarray | Sp
 
 def _joint(spans: list[Span], first: str) -> Span:
     """What is black and what is white in images of more than 8 bits."""
-    low, high = min(low for low, _ in spans), max(high for _, high in spans)
-    if low == high:  # nothing to scale by: as if all 16 bits were used
-        low, high = min(low, 0.0), max(high, FULL if high > 1 else 1.0)
+    low, high = _range(spans)
     notes.say(
         f"{len(spans):,} images have more than 8 bits (the first: {first}): their pixels, {low:g} "
         f"to {high:g}, become 0 to 255"
     )
+    return low, high
+
+
+def _range(spans: list[Span]) -> Span:
+    low, high = min(low for low, _ in spans), max(high for _, high in spans)
+    if low == high:  # nothing to scale by: as if all 16 bits were used
+        return min(low, 0.0), max(high, FULL if high > 1 else 1.0)
     return low, high
 
 
@@ -255,7 +306,7 @@ def _each(values: Sequence[T], make: Callable[[T], R], take: Callable[[int, R], 
     """Makes something of each value in threads, since Pillow works outside Python's lock, and takes
     it in order.
     """
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+    with warnings.catch_warnings(), ThreadPoolExecutor(_num_threads()) as threads:
         warnings.simplefilter("ignore")  # of odd metadata, and of sizes, which are checked here
         with console.progress("images", len(values)) as show:
             for start in range(0, len(values), BLOCK):

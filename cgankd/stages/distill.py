@@ -4,7 +4,9 @@ validation rows.
 
 from typing import Any
 
-from cgankd import console, plan
+from cgankd import console, plan, report, runs
+from cgankd.data.batches import outputs_of
+from cgankd.errors import UserError
 from cgankd.job import Job
 from cgankd.plan import Student, StudentTable
 from cgankd.preset import uses_fakes
@@ -29,6 +31,7 @@ def run(job: Job, machine: Machine) -> None:
     def finish() -> None:
         for table in unfinished:
             _write(table, inputs, machine)
+        _write_cards(unfinished, inputs)
 
     machine.once(finish)
 
@@ -70,10 +73,35 @@ def _write(table: StudentTable, inputs: StudentInputs, machine: Machine) -> None
     )
 
 
+def _write_cards(tables: list[StudentTable], inputs: StudentInputs) -> None:
+    """A card beside each student; those of all methods, since one may have been scored by others
+    before.
+    """
+    if not tables:
+        return
+    try:
+        records = report.read(inputs.job.run.root)
+    except UserError as error:  # of another record: these students are finished all the same
+        console.warn(f"no cards are written: {error}")
+        return
+    for member in records.members:
+        record = inputs.job.run.student(member.student)
+        if not record.is_file():  # it was removed since
+            continue
+        text = report.card(
+            inputs.task.label,
+            inputs.side,
+            member.parameters,
+            records=records,
+            student=member.student,
+        )
+        runs.write_bytes(record.with_name("README.md"), text.encode())
+
+
 def _member(row: str, student: Student, split: str, inputs: StudentInputs) -> dict[str, Any]:
-    """What the record says of one student; its test score is taken here and nowhere else."""
-    test = {"test": inputs.score(inputs.load(student), "test")} if split == "test" else {}
+    """What the record says of one student."""
     record, selection = student.artefact.record, student.selection
+    tested = _tested(student, inputs) if split == "test" else {}
     kept = {"network": str, "parameters": int, "steps": int, "fakes": int, "validation": float}
     return {
         "row": row,
@@ -85,6 +113,17 @@ def _member(row: str, student: Student, split: str, inputs: StudentInputs) -> di
         "share": student.share,
         "file": student.fakes_file,
         **{key: fact(record, "distill", key, kind) for key, kind in kept.items()},
-        **test,
+        **tested,
         "student": record.parent.name,
     }
+
+
+def _tested(student: Student, inputs: StudentInputs) -> dict[str, Any]:
+    """The score of a student on the test rows, which is taken here and nowhere else, and that of
+    each part of the label.
+    """
+    test = inputs.splits["test"]
+    outputs = outputs_of(inputs.load(student), test)
+    parts = inputs.task.breakdown(outputs, test.labels).get("parts")
+    score = {"test": inputs.task.score(outputs, test.labels)}
+    return {**score, **({"parts": parts} if parts else {})}
