@@ -58,6 +58,7 @@ def test_what_is_inherited_is_dropped_by_the_word_none(tmp_path):
         '[data]\nsource = "digits"\nnum_train = 200\n'
         '[gan]\nnetwork = "biggan"\nembedding = "none"\nvicinity = "none"\n'
         '[dre.features]\nnetwork = "resnet8"\n[generate]\nlabels = "none"\n'
+        '[distill]\nrelabel = "hard"\n'
     )
     loaded = preset.load(file)
     assert (loaded.gan.embedding, loaded.generate.labels) == (None, None)
