@@ -38,6 +38,9 @@ def vanilla_generator(fake: Tensor) -> Tensor:
     return F.softplus(-fake).mean()
 
 
+LEAST = 1e-4  # of a variance that is divided by: a hundredth of the range, squared
+
+
 def too_alike(images: Tensor, variance: float) -> Tensor:
     """By which share images of one label vary less than `variance`; 0 where they do not.
 
@@ -46,7 +49,8 @@ def too_alike(images: Tensor, variance: float) -> Tensor:
     of two draws (diversity-sensitive GANs, Yang et al. 2019), here with real images as its bound.
     """
     one, other = images.chunk(2)
-    return F.relu(1 - (one - other).square().mean() / (2 * variance))
+    found = (one - other).square().mean() / 2
+    return F.relu(variance - found) / max(variance, LEAST)
 
 
 ADVERSARIAL = {

@@ -298,7 +298,9 @@ def test_kill_9_of_the_command_in_each_of_its_stages_loses_nothing(chain, tmp_pa
     done = subprocess.run(real, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     made = {path.relative_to(whole): path.read_bytes() for path in whole.rglob("*.safetensors")}
-    assert len(made) == 10, "generator, condition, teacher, features, ratio, five students"
+    alone = {path for path in made if "-alone-" in str(path)}
+    assert len(alone) == 2, "students of fakes alone"
+    assert len(made) - 2 == 10, "generator, condition, teacher, features, ratio, five students"
     assert {path: (cut / path).read_bytes() for path in made} == made
     shards = [path.relative_to(whole) for path in whole.glob("generate/pool-*.h5")]
     assert shards

@@ -145,3 +145,11 @@ def test_images_of_a_label_are_too_alike_by_the_share_of_the_variance_that_they_
     assert (pairs.grad[0] < 0).all()  # a step drives them apart
     assert (pairs.grad[2] > 0).all()
     assert too_alike(pairs, 0.25).item() == too_alike(pairs, 0.1).item() == 0
+
+
+def test_images_of_labels_that_do_not_vary_need_no_variety():
+    alike = torch.zeros(4, 3, 2, 2, requires_grad=True)
+    loss = too_alike(alike, 0.0)
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.isfinite(alike.grad).all()
