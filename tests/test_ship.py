@@ -74,3 +74,20 @@ def test_a_card_of_a_network_whose_run_is_not_known_says_only_what_it_is():
     assert "by at most 2e-07" in text
     assert "How it was made" not in text
     assert "not clipped" in text
+
+
+def test_networks_are_set_out_by_size_with_those_that_no_smaller_one_equals(tmp_path: Path):
+    run = RunFolder(make_run(tmp_path))
+    for record in (tmp_path / "distill").iterdir():
+        record.unlink()
+    distilled(run, "nokd", members("nokd", {0: 9.0, 1: 11.0}, parameters=50))
+    distilled(run, "blkd", members("blkd", {0: 10.5, 1: 11.5}, parameters=70))
+    distilled(run, "blkd+fake", members("blkd+fake", {0: 4.0}, rho=0.5, parameters=70))
+    found = {(row["name"], row["method"]): row for row in summary_of(tmp_path)["by_size"]}
+    students = {method: row for (_, method), row in found.items() if method}
+    scored = {row["method"]: row["validation"] for row in students.values()}
+    assert scored["nokd"] == 10.0, "the mean over seeds"
+    assert scored["blkd"] == 11.0
+    best = [row["method"] for row in students.values() if row["frontier"]]
+    assert best == ["nokd", "blkd+fake"], "in the order of their size"
+    assert any(not method for _, method in found), "teachers, too"

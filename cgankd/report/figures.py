@@ -231,6 +231,26 @@ def steps(rows: list[dict[str, Any]], axis: str) -> "Figure":
 
 
 @chart
+def sizes(points: list[dict[str, Any]], axis: str) -> "Figure":
+    """The error of each network by its size, and those that no smaller one equals joined."""
+    figure, (axes,) = _panels(1, 3.0)
+    best = [point for point in points if point["frontier"]]
+    across, up = ([point[key] for point in best] for key in ("parameters", "validation"))
+    axes.plot(across, up, "-", color=GREY, zorder=1, drawstyle="steps-post")
+    for point in points:
+        place, teaches = (point["parameters"], point["validation"]), not point["method"]
+        fill = "white" if teaches else BLUE
+        axes.plot(*place, "o", color=RED if teaches else BLUE, markerfacecolor=fill)
+        name = _named(point, "name", "method")
+        axes.annotate(name, place, (6, 0), textcoords="offset points", va="center", fontsize=7)
+    axes.set_xscale("log")
+    axes.margins(x=0.25, y=0.15)
+    axes.set_xlabel("parameters")
+    axes.set_ylabel(axis)
+    return figure
+
+
+@chart
 def losses(panels: dict[str, dict[str, list[tuple[int, float]]]]) -> "Figure":
     """Losses by step: each logged batch faintly, and their running mean."""
     figure, axes = _panels(len(panels), 2.1, columns=3)

@@ -23,6 +23,7 @@ def section(records: RunRecords, summary: Summary) -> list[Block]:
     """The sections of one run, in their order."""
     parts = {
         "methods": _students,
+        "by_size": _sizes,
         "curves": _curves,
         "steps": _steps,
         "ablation": _ablation,
@@ -65,6 +66,20 @@ def _students(summary: Summary) -> list[Block]:
         "mean of NOKD for the same network. Further left is better."
     )
     return [Picture(figures.students(summary["methods"], metric(summary, "test")), caption)]
+
+
+def _sizes(summary: Summary) -> list[Block]:
+    ship = summary["ship"]
+    text = (
+        f"The best student on validation rows is {ship['student']} ({ship['parameters']:,} "
+        f"parameters), in {ship['path']}; `cgankd bench` of that folder times it."
+    )
+    caption = (
+        "Error on validation rows by the size of the network: students as means over their seeds, "
+        "teachers as rings. The line joins those that no smaller network equals."
+    )
+    picture = Picture(figures.sizes(summary["by_size"], metric(summary, "validation")), caption)
+    return [Heading("Which network to use"), Text(text), picture]
 
 
 def _curves(summary: Summary) -> list[Block]:

@@ -21,7 +21,7 @@ from cgankd.report.comparison import (
 )
 from cgankd.report.facts import Made, Search
 from cgankd.report.records import RunRecords
-from cgankd.report.ship import to_ship
+from cgankd.report.ship import by_size, to_ship
 
 Summary = dict[str, Any]
 NOT_RECOMMENDED = "not recommended: no fakes won the search for rho"
@@ -37,6 +37,7 @@ def summarise(records: RunRecords, name: str) -> Summary:
         **_data(records),
         **_scores(records),
         "ship": to_ship(records),
+        "by_size": by_size(records) if records.members else [],
         "rho": _facts(records.search),
         "rho_used": records.rho_used(),
         "teachers": teachers(records),
