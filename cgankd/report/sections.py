@@ -72,7 +72,7 @@ def _sizes(summary: Summary) -> list[Block]:
     ship = summary["ship"]
     text = (
         f"The best student on validation rows is {ship['student']} ({ship['parameters']:,} "
-        f"parameters), in {ship['path']}; `cgankd bench` of that folder times it."
+        f"parameters), in {ship['path']}. cgankd bench and that folder tell what it costs."
     )
     caption = (
         "Error on validation rows by the size of the network: students as means over their seeds, "
