@@ -13,7 +13,7 @@ import toy
 from cgankd import fakes, pipeline, plan, runs
 from cgankd.errors import UserError
 from cgankd.job import make_job
-from cgankd.plan.students import ABLATION
+from cgankd.plan.specs import ABLATION
 from cgankd.runs import RunFolder
 
 

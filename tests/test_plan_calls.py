@@ -10,15 +10,8 @@ from cgankd.errors import UserError
 from cgankd.fakes import FakeSelection
 from cgankd.job import Job
 from cgankd.plan import STAGES
-from cgankd.plan.students import (
-    ablation_rows,
-    curve_rows,
-    method_rows,
-    methods,
-    rho_of,
-    search_rows,
-    selections_of,
-)
+from cgankd.plan.selections import rho_of, selections_of
+from cgankd.plan.specs import ablation_rows, curve_rows, method_rows, methods, search_rows
 
 HALF = FakeSelection(rho=0.5)
 KEEP_50 = ["distill.nfake=50", "distill.relabel=keep"]

@@ -9,7 +9,7 @@ from cgankd.fakes import FakeSelection
 from cgankd.job import Job
 from cgankd.plan import HEAD, StudentPlanner, StudentSpec
 from cgankd.plan.estimate import num_real
-from cgankd.plan.students import method_rows, search_rows
+from cgankd.plan.specs import method_rows, search_rows
 
 HALF = FakeSelection(rho=0.5)
 BLKD = {"method": "blkd", "teacher": "resnet8"}

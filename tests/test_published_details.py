@@ -10,7 +10,9 @@ from cgankd.data.batches import Images, ProcessSlice
 from cgankd.data.images import Augmentation
 from cgankd.data.vicinity import ByLabel, VicinalGanBatches, Vicinity
 from cgankd.fakes.sampling import Sampler
-from cgankd.plan.students import HEAD, Student, full_selection
+from cgankd.plan.selections import full_selection
+from cgankd.plan.specs import HEAD
+from cgankd.plan.students import Student
 from cgankd.runs import Artefact
 from cgankd.task import Classification, Regression
 

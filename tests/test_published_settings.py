@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from cgankd.plan.students import ABLATION
+from cgankd.plan.specs import ABLATION
 from cgankd.preset import load
 
 CIFAR = {"cifar10-c50k": 40000, "cifar10-c20k": 16000, "cifar10-c10k": 8000}

@@ -22,8 +22,8 @@ from cgankd.job import Job
 from cgankd.methods import SskdHead, Teacher, make_method
 from cgankd.methods.nokd import Nokd
 from cgankd.models import architectures, make_network
-from cgankd.plan import students
-from cgankd.plan.students import StudentSpec
+from cgankd.plan import specs
+from cgankd.plan.specs import StudentSpec
 from cgankd.preset import METHODS, Preset, Training
 from cgankd.randomness import seed_everything
 from cgankd.stages.train_gan import make_batches, make_update
@@ -143,8 +143,8 @@ class Probes:
 
     def _students(self) -> Iterator[Probe]:
         settings = self.job.preset.distill
-        wanted = students.wanted(self.job.asking(rho="1"))
-        searched = [one for row in students.search_rows(self.job.preset).values() for one in row]
+        wanted = specs.wanted(self.job.asking(rho="1"))
+        searched = [one for row in specs.search_rows(self.job.preset).values() for one in row]
         before = [one.spec_before for one in [*wanted, *searched] if one.spec_before]
         every = dict.fromkeys([*before, *searched, *wanted])
         alike = Counter(replace(spec, seed=0, selection=None, held_out=False) for spec in every)

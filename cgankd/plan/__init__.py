@@ -11,12 +11,11 @@ from cgankd.plan.artefacts import (
 from cgankd.plan.chain import STALE, NotBuilt, check_inputs, waits
 from cgankd.plan.evaluation import RAW, REAL, evaluated, evaluation
 from cgankd.plan.imports import gan_parts, import_files, import_of
+from cgankd.plan.specs import HEAD, StudentSpec
 from cgankd.plan.stages import STAGES, Stage, chain_of
 from cgankd.plan.students import (
-    HEAD,
     Student,
     StudentPlanner,
-    StudentSpec,
     StudentTable,
     distilled,
     search,

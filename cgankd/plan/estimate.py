@@ -26,14 +26,10 @@ from cgankd.models.architectures import Architecture
 from cgankd.models.autoencoder import SparseDecoder
 from cgankd.models.saved import num_parameters
 from cgankd.plan.evaluation import evaluated_specs
+from cgankd.plan.selections import without_search
+from cgankd.plan.specs import StudentSpec, search_rows, wanted
 from cgankd.plan.stages import chain_of
-from cgankd.plan.students import (
-    StudentSpec,
-    search_rows,
-    steps_of,
-    wanted,
-    without_search,
-)
+from cgankd.plan.students import steps_of
 from cgankd.preset import METHODS, Preset, Training
 from cgankd.task import Task, make_task
 

@@ -6,7 +6,8 @@ from typing import Any
 from cgankd.fakes import FakeSelection
 from cgankd.job import Job
 from cgankd.plan import inputs
-from cgankd.plan.students import StudentPlanner, StudentSpec, StudentTable
+from cgankd.plan.specs import StudentSpec
+from cgankd.plan.students import StudentPlanner, StudentTable
 from cgankd.preset import Preset
 from cgankd.runs import content_of
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from cgankd.job import Job
 from cgankd.plan.artefacts import dre, gan, pool, pool_networks, teacher, teachers
 from cgankd.plan.evaluation import evaluation
-from cgankd.plan.students import distilled, is_selected, search, wanted, without_search
+from cgankd.plan.selections import is_selected, without_search
+from cgankd.plan.specs import wanted
+from cgankd.plan.students import distilled, search
 from cgankd.preset import Preset
 from cgankd.runs import Artefact, RunFolder
 
