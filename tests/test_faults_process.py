@@ -20,7 +20,7 @@ import torch
 from cgankd import runs
 from cgankd.errors import UserError
 from cgankd.runs import hdf5
-from cgankd.training import checkpoint, loop
+from cgankd.training import checkpoint, loop, track
 
 pytestmark = pytest.mark.slow
 TEACHER = toy.on("train-teacher", "-s", "teacher.steps=150")
@@ -297,7 +297,8 @@ def test_a_full_disk_under_the_pool_and_under_the_page_is_told_and_mended(folder
 
 def test_a_log_that_cannot_grow_is_no_reason_to_lose_a_training(tmp_path, capsys):
     session = type("Session", (), {})()
-    session.folder, session.machine = tmp_path, type("Machine", (), {"is_main": True})()
+    facts = {"is_main": True, "tracker": track.Untracked()}
+    session.folder, session.machine = tmp_path, type("Machine", (), facts)()
     with loop._log(session, 0) as log:
         log({"step": 1, "loss": 0.5})
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -32,11 +32,16 @@ CHANGES = [
     "dre.features.network='densenet121'",
     "distill.pairs=[['mobilenetv2', 'resnet8_x0_125', 'resnet8_x0_0625']]",
     "dre.output='relu'",
+    "dre.network='mlp5'",
+    "gan.latent=8",
+    "gan.shared=none",
+    "gan.tapered=false",
 ]
 SETTINGS = toy.settings("digits", *CHANGES)
 ANGLE_CHANGES = [
     "gan.network='sagan'",
     "gan.width=4",
+    "gan.latent=8",
     "gan.embedding.network='resnet18'",
     "dre.output='relu'",
     "dre.network='mlp5'",
@@ -132,8 +137,8 @@ def test_an_imported_teacher_is_finished_scored_and_says_where_it_comes_from(
         cgankd("train-teacher", tmp_path, "--from", str(other))
     assert caught.value.code == 65
     job = toy.job("digits", tmp_path / "run", *CHANGES, "data.num_train=50")
-    only = {"train-teacher": plan.STAGES["train-teacher"]}
-    monkeypatch.setattr(pipeline, "STAGES", only)
+    only = [plan.STAGES["train-teacher"]]
+    monkeypatch.setattr(plan, "chain_of", lambda preset: only)
     with pytest.raises(UserError, match="made from other settings"):
         pipeline.build_chain(job)
     assert record.read_bytes() == before

@@ -217,11 +217,11 @@ def signal_in_the_third_block() -> None:
 
     draw, drawn = sampling.Sampler.draw, []
 
-    def asked(self: Any, stream: str, *given: Any) -> Any:
+    def asked(self: Any, stream: str, *given: Any, **named: Any) -> Any:
         drawn.extend(["fake"] if stream == "fake" else [])
         if len(drawn) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return draw(self, stream, *given)
+        return draw(self, stream, *given, **named)
 
     sampling.Sampler.draw = asked  # type: ignore[method-assign]
 

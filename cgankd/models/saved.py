@@ -61,7 +61,9 @@ def load_network(folder: Path, name: str, device: torch.device) -> nn.Module:
             DATA,
             "only safetensors files are read; build it again with --rebuild",
         ) from error
-    return network.to(device).eval().requires_grad_(False)
+    # Channels last, as it was trained: an interrupted run reads back what a whole one has at hand.
+    placed: nn.Module = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return placed.eval().requires_grad_(False)
 
 
 def blank(architecture: dict[str, Any]) -> nn.Module:

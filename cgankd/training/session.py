@@ -39,7 +39,7 @@ def train_or_load(
         return load_network(folder, file, machine.device)
     network = train()
     machine.once(lambda: save_part(folder, file, network, architecture, session.digest))
-    return network.to(machine.device).eval().requires_grad_(False)
+    return machine.place(network).eval().requires_grad_(False)
 
 
 def save_part(
