@@ -64,12 +64,13 @@ def test_every_stage_that_trains_has_its_probes(kind, tmp_path):
     job = toy.job(kind, tmp_path / "run", "distill.methods=['nokd', 'takd+fake']")
     task, machine = make_task(sources.known_label(job.preset.data)), Machine("cpu")
     probes = Probes(job, task, machine, plain=False)
-    found = {}
+    found, told = {}, []
     for stage in ("train-gan", "train-teacher", "fit-dre", "generate", "select-rho", "distill"):
         for probe in probes.of(stage):
             probe.step()
             assert probe.stage == stage
             found[stage, probe.name] = (probe.num, probe.steps)
+            told += [probe.name] if stage == "distill" else []
             if probe.bare:
                 probe.bare()
     assert found["train-gan", job.preset.gan.network] == (1, job.preset.gan.steps)
@@ -81,6 +82,7 @@ def test_every_stage_that_trains_has_its_probes(kind, tmp_path):
     both = len({*job.preset.distill.seeds} | {*job.preset.search.seeds})
     assert names[f"{student} takd"] == seeds
     assert names[f"{student} nokd"] >= both, "those of the search and of distill"
+    assert len(told) == len(set(told)), "students that cost the same are one row"
 
 
 def test_images_of_the_usual_loop_are_cropped_mirrored_and_normalised():

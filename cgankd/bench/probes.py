@@ -147,7 +147,9 @@ class Probes:
         searched = [one for row in specs.search_rows(self.job.preset).values() for one in row]
         before = [one.spec_before for one in [*wanted, *searched] if one.spec_before]
         every = dict.fromkeys([*before, *searched, *wanted])
-        alike = Counter(replace(spec, seed=0, selection=None, held_out=False) for spec in every)
+        alike = Counter(
+            replace(spec, seed=0, selection=None, share=None, held_out=False) for spec in every
+        )
         for spec, num in alike.items():
             network = self._cnn(spec.network, settings.head)
             teacher = self._teacher(spec.teacher, needs_head=METHODS[spec.method].head)
