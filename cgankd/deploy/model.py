@@ -95,7 +95,10 @@ class Deployed(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         assert model.network is not None, "an .onnx is exported no further"
-        self.network, self.task = copy.deepcopy(model.network).cpu().eval(), model.task
+        self.task = model.task
+        self.network: nn.Module = copy.deepcopy(model.network).eval()
+        # Plain numbers in a file, whatever the order that is fast here.
+        self.network.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> Tensor:
         return self.task.readout(self.network(images.float() / 127.5 - 1))

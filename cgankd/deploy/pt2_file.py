@@ -21,7 +21,7 @@ from torch import Tensor
 from cgankd.deploy import description
 from cgankd.deploy.description import KEY
 from cgankd.deploy.model import Compute, Deployed, Model, Parts
-from cgankd.models.saved import blank, rebuild
+from cgankd.models.saved import blank, placed, rebuild
 
 OWN = f"extra/{KEY}.json"
 WEIGHTS = "data/weights/"
@@ -69,7 +69,7 @@ def read(path: Path, data: bytes, device: torch.device) -> Parts:
     description.check(_payload(entries), told, path)
     try:
         state = _weights(entries, facts.architecture)
-        return Parts(path, facts, rebuild(facts.architecture, state).to(device))
+        return Parts(path, facts, placed(rebuild(facts.architecture, state), device))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise description.damaged(path, f"its weights are not readable ({error})") from error
 

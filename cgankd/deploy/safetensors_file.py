@@ -10,7 +10,7 @@ from safetensors.torch import load, save
 from cgankd.deploy import description
 from cgankd.deploy.description import KEY
 from cgankd.deploy.model import Model, Parts
-from cgankd.models.saved import rebuild
+from cgankd.models.saved import placed, rebuild
 
 
 def write(model: Model) -> bytes:
@@ -34,6 +34,6 @@ def read(path: Path, data: bytes, device: torch.device) -> Parts:
     facts, told = description.read(header.get(KEY), path)
     description.check({"weights": description.digest_of(state)}, told, path)
     try:
-        return Parts(path, facts, rebuild(facts.architecture, state).to(device))
+        return Parts(path, facts, placed(rebuild(facts.architecture, state), device))
     except ValueError as error:
         raise description.damaged(path, str(error)) from error

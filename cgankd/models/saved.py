@@ -61,9 +61,14 @@ def load_network(folder: Path, name: str, device: torch.device) -> nn.Module:
             DATA,
             "only safetensors files are read; build it again with --rebuild",
         ) from error
-    # Channels last, as it was trained: an interrupted run reads back what a whole one has at hand.
-    placed: nn.Module = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return placed.eval().requires_grad_(False)
+    return placed(network, device).eval().requires_grad_(False)
+
+
+def placed(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network on a device with its weights channels last, as it was trained: who reads it back
+    gets the same bits as who has it at hand.
+    """
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def blank(architecture: dict[str, Any]) -> nn.Module:

@@ -13,6 +13,7 @@ from torch import nn
 
 from cgankd.data.batches import ProcessSlice
 from cgankd.errors import UNAVAILABLE, UserError
+from cgankd.models.saved import placed
 from cgankd.precision import choose
 from cgankd.training.track import Untracked
 
@@ -97,7 +98,7 @@ class Machine:
 
     def place(self, module: nn.Module) -> nn.Module:
         """The module on the device, its weights channels last: the order of its images."""
-        return module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return placed(module, self.device)
 
     def shared(self, module: nn.Module) -> nn.Module:
         """The module with gradients averaged over processes; buffers are aligned at checkpoints
