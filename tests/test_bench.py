@@ -85,6 +85,17 @@ def test_every_stage_that_trains_has_its_probes(kind, tmp_path):
     assert len(told) == len(set(told)), "students that cost the same are one row"
 
 
+def test_a_head_is_timed_before_its_students(tmp_path):
+    job = toy.job("digits", tmp_path / "run", "distill.methods=['sskd']")
+    task = make_task(sources.known_label(job.preset.data))
+    probes = list(Probes(job, task, Machine("cpu"), plain=False).of("distill"))
+    teacher, _, student = job.preset.distill.pairs[0]
+    assert [probe.name for probe in probes][:1] == [f"{teacher} head"]
+    assert f"{student} sskd" in [probe.name for probe in probes]
+    for probe in probes:
+        probe.step()
+
+
 def test_images_of_the_usual_loop_are_cropped_mirrored_and_normalised():
     pixels = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
     pixels[:, 0, :, :4] = 255

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from cgankd.bench.plain import plain_step
 from cgankd.data.batches import Batches, Images
 from cgankd.data.images import Augmentation, Augmented
-from cgankd.data.vicinity import ByLabel, Pairs, make_vicinity
 from cgankd.fakes.ratio import DensityRatioObjective
 from cgankd.fakes.sampling import Sampler, labels_of
 from cgankd.job import Job
@@ -26,6 +25,7 @@ from cgankd.plan import specs
 from cgankd.plan.specs import StudentSpec
 from cgankd.preset import METHODS, Preset, Training
 from cgankd.randomness import seed_everything
+from cgankd.stages import fit_dre
 from cgankd.stages.train_gan import make_batches, make_update
 from cgankd.task import Task
 from cgankd.training.features import make_objective
@@ -98,22 +98,17 @@ class Probes:
         extractor = make_network(architectures.features(preset, self.task.outputs, self.constants))
         objective = make_objective(self.task, extractor, side, settings)
         yield self._supervised("fit-dre", settings.network or "features", objective, settings)
-        generator, condition = self._generator(), self._condition()
-        frozen = self._placed(extractor)
-        latent = preset.gan.latent
-
-        def generate(labels: Tensor) -> Tensor:
-            z = torch.randn(len(labels), latent, device=labels.device)
-            return generator(z, condition(labels))
-
+        condition, frozen = self._condition(), self._placed(extractor)
         ratio = DensityRatioObjective(
             make_network(architectures.ratio(preset, self.task.num_classes)),
-            generate,
+            fit_dre.drawing(self._generator(), condition),
             lambda labels: condition(labels),
             lambda images: frozen(images),
             preset.dre.penalty,
         )
-        batches = None if self.task.label.discrete else self._pairs()
+        batches = fit_dre.make_batches(
+            preset.dre, self.task, self.images, preset.seed, self.machine
+        )
         yield self._supervised("fit-dre", preset.dre.network, ratio, preset.dre, batches=batches)
 
     def _pool(self) -> Iterator[Probe]:
@@ -151,11 +146,11 @@ class Probes:
             replace(spec, seed=0, selection=None, share=None, held_out=False) for spec in every
         )
         for spec, num in alike.items():
-            network = self._cnn(spec.network, settings.head)
-            teacher = self._teacher(spec.teacher, needs_head=METHODS[spec.method].head)
             if spec.is_head:
                 yield self._head(spec, num)
                 continue
+            network = self._cnn(spec.network, settings.head)
+            teacher = self._teacher(spec.teacher, needs_head=METHODS[spec.method].head)
             objective = make_method(spec.method, self.task, network, teacher, settings)
             name, plain = f"{spec.network} {spec.method}", spec.method == "nokd"
             yield self._supervised(
@@ -225,13 +220,6 @@ class Probes:
         return self._probe(
             stage, name, Supervised(machine, whole, settings), batches, machine, settings, **more
         )
-
-    def _pairs(self) -> Pairs:
-        preset, by_label = self.job.preset, ByLabel(self.images, self.task)
-        width = preset.dre.vicinity
-        vicinity = make_vicinity(width, by_label.values) if width else None
-        process = self.machine.process
-        return Pairs(by_label, vicinity, preset.dre.batch, seed=preset.seed, process=process)
 
     def _cnn(self, name: str, head: int | None) -> Any:
         return make_network(

@@ -22,6 +22,7 @@ from cgankd.job import Job
 from cgankd.models import architectures, make_network
 from cgankd.models.architectures import Architecture
 from cgankd.models.saved import load_network, save_network
+from cgankd.preset import Dre
 from cgankd.randomness import generator, seed_everything
 from cgankd.runs import verify_files
 from cgankd.stages.drawn import load_drawn
@@ -121,15 +122,20 @@ class Fakes:
 def _of_gan(job: Job, machine: Machine) -> Fakes:
     """The GAN of the run."""
     verify_files(job.run.gan, "train-gan")
-    folder, latent = job.run.gan.parent, job.preset.gan.latent
+    folder = job.run.gan.parent
     network = load_network(folder, "generator", machine.device)
     condition = load_network(folder, "condition", machine.device)
+    return Fakes(drawing(network, condition), condition)
+
+
+def drawing(network: Any, condition: nn.Module) -> Generate:
+    """What a generator draws, by torch's global draws."""
 
     def generate(labels: Tensor) -> Tensor:
-        z = torch.randn(len(labels), latent, device=labels.device)
+        z = torch.randn(len(labels), network.latent, device=labels.device)
         return network(z, condition(labels))
 
-    return Fakes(generate, condition)
+    return generate
 
 
 def _drawn(job: Job, task: Task, real: Images, session: Session) -> Fakes:
@@ -162,18 +168,22 @@ def _fit(
 ) -> nn.Module:
     """Trains the ratio of an objective."""
     settings = job.preset.dre
-    shared: dict[str, Any] = {"seed": session.seed, "process": session.machine.process}
-    batches: Batches | Pairs
-    if task.label.discrete:
-        batches = Batches(real, settings.batch, stream="ratio", **shared)
-    else:
-        by_label = ByLabel(real, task)
-        width = settings.vicinity
-        vicinity = make_vicinity(width, by_label.values) if width else None
-        batches = Pairs(by_label, vicinity, settings.batch, **shared)
+    batches = make_batches(settings, task, real, session.seed, session.machine)
     part = session.part("ratio-training", "density ratio")
     fit_objective(objective, batches, settings, part)
     return objective.network
+
+
+def make_batches(
+    settings: Dre, task: Task, real: Images, seed: int, machine: Machine
+) -> Batches | Pairs:
+    """By the class, or pairs of target and image by the label."""
+    shared: dict[str, Any] = {"seed": seed, "process": machine.process}
+    if task.label.discrete:
+        return Batches(real, settings.batch, stream="ratio", **shared)
+    by_label, width = ByLabel(real, task), settings.vicinity
+    vicinity = make_vicinity(width, by_label.values) if width else None
+    return Pairs(by_label, vicinity, settings.batch, **shared)
 
 
 def _to_check(fakes: Fakes, task: Task, session: Session) -> tuple[Tensor, Tensor]:
