@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from cgankd import console
 from cgankd.deploy import onnx_file, quantisation, safetensors_file
 from cgankd.deploy.home import home_of
 from cgankd.deploy.model import Compute, Model
 from cgankd.errors import UserError
+from cgankd.models.operations import Operations
 from cgankd.models.saved import num_parameters
 from cgankd.randomness import generator
 
@@ -53,9 +53,9 @@ def multiply_adds(model: Model) -> int:
     """Of convolutions and products of matrices, for one image."""
     assert model.network is not None
     device = next(model.network.parameters()).device
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with Operations() as counter, torch.no_grad():
         model.network(torch.zeros(1, 3, model.size, model.size, device=device))
-    return int(counter.get_total_flops()) // 2
+    return counter.num
 
 
 def milliseconds(compute: Compute, pixels: Tensor) -> float:

@@ -15,8 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from cgankd import sources
 from cgankd.errors import UserError
@@ -24,6 +22,7 @@ from cgankd.job import Job
 from cgankd.models import GANS, architectures, make_network
 from cgankd.models.architectures import Architecture
 from cgankd.models.autoencoder import SparseDecoder
+from cgankd.models.operations import Operations
 from cgankd.models.saved import num_parameters
 from cgankd.plan.evaluation import evaluated_specs
 from cgankd.plan.selections import without_search
@@ -274,22 +273,10 @@ def _forward(network: nn.Module, *inputs: Tensor) -> tuple[int, int]:
         kept[_storage(tensor)] = tensor
         return tensor
 
-    counter = _Operations()
+    counter = Operations()
     with counter, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         network.train()(*inputs)
     return sum(_bytes(kept[storage]) for storage in kept.keys() - weights), counter.num
-
-
-class _Operations(TorchDispatchMode):
-    """Counts the multiply-adds of what runs inside, by torch's own formulas."""
-
-    num = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if formula := flop_registry.get(func.overloadpacket):
-            self.num += formula(*args, **(kwargs or {}), out_val=result) // 2
-        return result
 
 
 def _storage(tensor: Tensor) -> int:
