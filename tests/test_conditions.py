@@ -2,16 +2,26 @@
 back.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from cgankd.data.batches import Images
+from cgankd.data.images import to_float
+from cgankd.errors import UserError
 from cgankd.models.saved import load_network
 from cgankd.preset import Embedding
 from cgankd.task import Classification, Regression
 from cgankd.training import conditions
-from cgankd.training.conditions import EmbedImages, EmbedLabels, LabelBatches, fit_condition
+from cgankd.training.conditions import (
+    EmbedImages,
+    EmbedLabels,
+    LabelBatches,
+    fit_condition,
+    read_labels,
+)
 from cgankd.training.session import Session
 
 DEGREES = Regression(0.0, 90.0, "degrees")
@@ -69,6 +79,17 @@ def test_a_label_can_be_read_back_from_its_embedding(fitted):
     assert torch.corrcoef(torch.stack([found, labels]))[0, 1] > 0.9
     assert not network.training
     assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_labels_are_read_by_what_the_condition_was_trained_with(fitted, machine, tmp_path):
+    folder, _ = fitted
+    session = Session(folder, "gan", 0, "digest", machine)
+    some = shades(40)
+    found = read_labels(session)(to_float(some.pixels)).squeeze(1)
+    assert torch.corrcoef(torch.stack([found, some.labels]))[0, 1] > 0.9
+    with pytest.raises(UserError, match="no network reads labels in images") as error:
+        read_labels(replace(session, folder=tmp_path))
+    assert "--from embedding=FILE" in str(error.value.hint)
 
 
 def test_a_trained_condition_is_loaded_and_not_trained_again(fitted, machine, monkeypatch):

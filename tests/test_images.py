@@ -66,6 +66,34 @@ def test_crop_moves_by_up_to_an_eighth_of_the_side_and_black_comes_in():
     assert len(set(shifts)) > 20, "both axes have draws of their own"
 
 
+def test_contrast_fades_each_image_towards_black_by_up_to_its_bound():
+    torch.manual_seed(5)
+    before = random(300)
+    after = images.contrast(before) + 1
+    shares = after.sum((1, 2, 3)) / (before + 1).sum((1, 2, 3))
+    torch.testing.assert_close(after, shares[:, None, None, None] * (before + 1))
+    assert 1 - images.MOST_FADED <= shares.min() < 1 - 0.9 * images.MOST_FADED
+    assert 1 - 0.1 * images.MOST_FADED < shares.max() <= 1
+
+
+def test_noise_has_no_mean_and_a_deviation_of_each_image_up_to_its_bound():
+    torch.manual_seed(6)
+    before = random(300)
+    added = images.noise(before) - before
+    deviations = added.std((1, 2, 3))
+    assert added.mean().abs() < 0.01
+    assert deviations.min() < 0.1 * images.MOST_NOISE
+    assert 0.9 * images.MOST_NOISE < deviations.max() < 1.1 * images.MOST_NOISE
+    assert deviations.mean().item() == pytest.approx(images.MOST_NOISE / 2, rel=0.1)
+
+
+def test_changes_are_made_in_the_order_of_their_names():
+    torch.manual_seed(7)
+    found = images.Augmentation(["noise", "contrast"])(random())
+    torch.manual_seed(7)
+    assert torch.equal(found, images.contrast(images.noise(random())))
+
+
 def test_translation_moves_by_up_to_an_eighth_and_grey_comes_in():
     torch.manual_seed(3)
     before = random(100)

@@ -174,6 +174,11 @@ def test_diversity_is_for_class_labels():
     refused("digits-angle", "gan.diversity is for class labels", ["gan.diversity=1.0"])
 
 
+def test_the_auxiliary_term_is_for_a_continuous_label():
+    assert load("digits-angle", ["gan.auxiliary=2.0"]).gan.auxiliary == 2.0
+    refused("digits", "gan.auxiliary is for a continuous label", ["gan.auxiliary=1.0"])
+
+
 def test_a_continuous_label_takes_either_of_two_gans():
     assert load("digits-angle", ["gan.network=sagan"]).gan.network == "sagan"
     refused("digits-angle", "biggan takes class labels", ["gan.network=biggan"])

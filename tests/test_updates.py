@@ -234,3 +234,28 @@ def test_diversity_makes_the_generator_draw_images_that_differ_more(machine):
         return update.average(torch.randn(64, 4), torch.zeros(64).long()).var(0).mean().item()
 
     assert spread(10.0) > 1.5 * spread(0.0)
+
+
+def test_the_auxiliary_term_is_the_squared_error_of_the_label_that_is_read(machine):
+    def read(seen):
+        return seen.mean((1, 2, 3))[:, None]
+
+    plain = adversarial(machine, "sngan", diffaugment=[])
+    update = adversarial(machine, "sngan", diffaugment=[], auxiliary=20.0, read=read)
+    batch = gan_batches("sngan")(0)
+    torch.manual_seed(1)
+    expected = plain(batch, 0)
+    torch.manual_seed(1)
+    found = update(batch, 0)
+    assert set(found) - set(expected) == {"label"}
+    assert found["generator"] == expected["generator"], "before either generator has moved"
+
+    again = adversarial(machine, "sngan", diffaugment=[])
+    drawn = []
+    again.discriminator.register_forward_pre_hook(lambda _, given: drawn.append(given[0].detach()))
+    torch.manual_seed(1)
+    again(batch, 0)
+    error = drawn[-1].mean((1, 2, 3)) - batch.labels
+    assert found["label"].item() == pytest.approx(20 * error.square().mean().item(), rel=1e-5)
+    weights = [network.generator.state_dict() for network in (plain, update)]
+    assert any(not torch.equal(value, weights[1][name]) for name, value in weights[0].items())

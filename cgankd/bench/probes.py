@@ -32,7 +32,7 @@ from cgankd.training.features import make_objective
 from cgankd.training.loop import Finite, Update, take_step
 from cgankd.training.machine import Machine
 from cgankd.training.session import Session
-from cgankd.training.updates import Supervised
+from cgankd.training.updates import Supervised, no_label
 
 IMAGES = 2000  # random ones: more only take memory
 
@@ -81,7 +81,8 @@ class Probes:
     def _gan(self) -> Iterator[Probe]:
         settings = self.job.preset.gan
         machine = self.machine.training(settings.network)
-        update = make_update(self.job.preset, self.task, self._condition(), machine, 1.0)
+        read = self._reader() if settings.auxiliary else no_label
+        update = make_update(self.job.preset, self.task, self._condition(), machine, 1.0, read)
         batches = make_batches(settings, self.task, self.images, self.job.preset.seed, machine)
         yield self._probe("train-gan", settings.network, update, batches, machine, settings)
 
@@ -241,6 +242,11 @@ class Probes:
     def _condition(self) -> nn.Module:
         sizes = architectures.condition(self.job.preset.gan.embedding, self.task.num_classes)
         return self._placed(make_network(sizes))
+
+    def _reader(self) -> Any:
+        settings, side = self.job.preset.gan.embedding, self.images.side
+        sizes = architectures.embedding(settings, side, self.constants)
+        return self._placed(make_network(sizes)).read
 
     def _placed(self, network: nn.Module) -> Any:
         return self.machine.place(network).eval().requires_grad_(False)

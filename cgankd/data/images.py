@@ -14,6 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+MOST_FADED = 0.4  # of an image's light, by contrast
+MOST_NOISE = 0.4  # deviation, a fifth of the range of a pixel
+
 
 def to_float(images: Tensor) -> Tensor:
     """uint8 -> float in [-1, 1], channels last in memory, in which convolutions are fast."""
@@ -30,14 +33,16 @@ def to_uint8(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The random changes of training images, floats (N, 3, S, S): `crop` and `flip`."""
+    """The random changes of training images, floats (N, 3, S, S), in the order of their names:
+    crop, flip, contrast and noise.
+    """
 
     names: Sequence[str] = ()
     padding: int | None = None  # pixels, for crop; None: an eighth of the side
 
     def __call__(self, images: Tensor) -> Tensor:
         for name in self.names:
-            images = crop(images, self.padding) if name == "crop" else flip(images)
+            images = crop(images, self.padding) if name == "crop" else CHANGES[name](images)
         return images
 
 
@@ -64,6 +69,23 @@ def crop(images: Tensor, padding: int | None = None) -> Tensor:
     """
     reach = round(images.shape[-1] / 8) if padding is None else padding
     return _shift(images, reach, fill=-1.0)
+
+
+def contrast(images: Tensor) -> Tensor:
+    """Fades each image towards black (-1), by up to MOST_FADED of its light."""
+    kept = 1 - MOST_FADED * torch.rand(len(images), 1, 1, 1, device=images.device)
+    return (images + 1) * kept - 1
+
+
+def noise(images: Tensor) -> Tensor:
+    """Adds normal noise to each image, of a deviation of its own of up to MOST_NOISE; what leaves
+    [-1, 1] is not clipped.
+    """
+    deviation = MOST_NOISE * torch.rand(len(images), 1, 1, 1, device=images.device)
+    return images + deviation * torch.randn_like(images)
+
+
+CHANGES = {"flip": flip, "contrast": contrast, "noise": noise}
 
 
 def diffaugment(images: Tensor, policy: Sequence[str]) -> Tensor:

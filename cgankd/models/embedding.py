@@ -12,7 +12,7 @@ from cgankd.models.cnn import Normalisation, make_head, make_trunk
 
 class ImageEmbedding(nn.Module):
     """Images (N, 3, S, S) -> h (N, E); `label(h)` (N, 1) reads the label back, if published
-    `rectified`.
+    `rectified`, and `read(images)` (N, 1) does both.
     """
 
     def __init__(
@@ -41,6 +41,9 @@ class ImageEmbedding(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.embed(self.trunk(self.normalise(images)))
+
+    def read(self, images: Tensor) -> Tensor:
+        return self.label(self(images))
 
 
 class LabelEmbedding(nn.Module):

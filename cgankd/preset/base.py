@@ -39,6 +39,8 @@ class Training(Settings):
         default=None,
         description="pixels by which `crop` shifts at most; default: an eighth of the side",
     )
-    augment: list[Literal["crop", "flip"]] = Field(
-        default=[], description="random changes of the training images"
+    augment: list[Literal["crop", "flip", "contrast", "noise"]] = Field(
+        default=[],
+        description="random changes of the training images; contrast and noise keep a network "
+        "from being thrown off by fakes, which are fainter and less clean than real images",
     )

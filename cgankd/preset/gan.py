@@ -138,6 +138,11 @@ class Gan(Settings):
         description="for classes: weight of a term against fakes of a class that vary less than "
         "its real images",
     )
+    auxiliary: Weight = Field(
+        default=0.0,
+        description="for a continuous label: weight of the squared error of the label that the "
+        "image network of gan.embedding reads in the generator's images",
+    )
     ema_decay: Fraction = Field(default=0.999, description="of the generator's moving average")
     ema_start: Annotated[int, Field(ge=0)] = Field(
         default=0, description="step before which the average is a plain copy"

@@ -119,6 +119,7 @@ class Preset(Settings):
             "evaluate.radius": self.evaluate.radius is not None,
             "evaluate.centers": self.evaluate.centers is not None,
             "evaluate.types": self.evaluate.types is not None,
+            "gan.auxiliary": gan is not None and bool(gan.auxiliary),
             "dre.vicinity": dre is not None and dre.vicinity is not None,
             "distill.filter_bins": self.distill.filter_bins > 1,
             f'distill.relabel = "{self.distill.relabel}"': self.distill.relabel

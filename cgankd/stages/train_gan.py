@@ -3,11 +3,12 @@ average.
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cgankd import plan, sources
 from cgankd.data import images
@@ -24,12 +25,12 @@ from cgankd.stages.imports import load_imports, origins, save_imports
 from cgankd.task import Task, make_task
 from cgankd.training import checkpoint
 from cgankd.training.collapse import CollapseWatch, variance
-from cgankd.training.conditions import fit_condition
+from cgankd.training.conditions import fit_condition, read_labels
 from cgankd.training.loop import fit
 from cgankd.training.machine import Machine
 from cgankd.training.session import Session
 from cgankd.training.standing import stand
-from cgankd.training.updates import Adversarial
+from cgankd.training.updates import Adversarial, no_label
 
 GRID = 1000  # labels of a continuous label that its fakes' statistics are taken over
 
@@ -96,7 +97,8 @@ def _train(
     settings, seed, machine = job.preset.gan, session.seed, session.machine
     seed_everything(seed, "gan", "weights")
     spread = variance(real.pixels, task.groups(real.labels))
-    update = make_update(job.preset, task, condition, machine, spread)
+    read = read_labels(session) if settings.auxiliary else no_label
+    update = make_update(job.preset, task, condition, machine, spread, read)
     collapse = CollapseWatch(
         session.folder,
         spread,
@@ -133,10 +135,15 @@ def _train(
 
 
 def make_update(
-    preset: Preset, task: Task, condition: nn.Module, machine: Machine, variance: float
+    preset: Preset,
+    task: Task,
+    condition: nn.Module,
+    machine: Machine,
+    variance: float,
+    read: Callable[[Tensor], Tensor] = no_label,
 ) -> Adversarial:
     """The networks of a preset's GAN, made of torch's global draws, and how they are trained on
-    images that vary by `variance` within a label.
+    images that vary by `variance` within a label, with labels that `read` finds in images.
     """
     settings = preset.gan
     _, make_discriminator = GANS[settings.network]
@@ -155,6 +162,8 @@ def make_update(
         ema_start=settings.ema_start,
         diversity=settings.diversity,
         variance=variance,
+        auxiliary=settings.auxiliary,
+        read=read,
     )
 
 

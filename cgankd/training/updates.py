@@ -1,10 +1,11 @@
 """The two kinds of step that training takes: `Supervised` and `Adversarial`."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cgankd.data import images
@@ -14,6 +15,11 @@ from cgankd.preset import Training
 from cgankd.training.machine import Machine
 
 State = dict[str, Tensor]
+
+
+def no_label(images: Tensor) -> Tensor:
+    """Nobody reads labels where no term of the loss asks for them."""
+    raise NotImplementedError
 
 
 class Supervised:
@@ -60,7 +66,8 @@ class Adversarial:
 
     The discriminator sees real and fake images in one batch, so its spectral norms move once per
     step. `condition` turns labels into what both networks take. `diversity` weighs a term of the
-    generator that keeps its images of one label from varying less than `variance`.
+    generator that keeps its images of one label from varying less than `variance`; `auxiliary` one
+    that keeps the label (N, 1) that `read` finds in its images near the label asked for.
     """
 
     def __init__(
@@ -80,6 +87,8 @@ class Adversarial:
         ema_start: int,
         diversity: float = 0.0,
         variance: float = 1.0,
+        auxiliary: float = 0.0,
+        read: Callable[[Tensor], Tensor] = no_label,
     ) -> None:
         self.machine = machine
         self.generator: Any = machine.place(generator)
@@ -98,6 +107,7 @@ class Adversarial:
         self.diffaugment, self.flip = diffaugment, flip
         self.ema_decay, self.ema_start = ema_decay, ema_start
         self.diversity, self.variance = diversity, variance
+        self.auxiliary, self.read = auxiliary, read
 
     def __call__(self, batch: GanBatch, step: int) -> dict[str, Tensor]:
         for part in batch.discriminator_batches:
@@ -125,12 +135,14 @@ class Adversarial:
         labels = _in_pairs(batch.labels) if self.diversity else batch.labels
         with self.machine.autocast():
             fake = self._draw(self.shared_generator, labels)
-            scores = self.discriminator(
-                images.diffaugment(fake, self.diffaugment), self.condition(labels)
-            )
+            seen = images.diffaugment(fake, self.diffaugment)
+            scores = self.discriminator(seen, self.condition(labels))
         losses = {"generator": self.generator_loss(scores.float())}
         if self.diversity:
             losses["alike"] = self.diversity * too_alike(fake.float(), self.variance)
+        if self.auxiliary:
+            error = F.mse_loss(self.read(seen.float()).squeeze(1), labels)
+            losses["label"] = self.auxiliary * error
         torch.stack(list(losses.values())).sum().backward()
         self.generator_optimizer.step()
         self.generator_optimizer.zero_grad(set_to_none=True)
