@@ -7,13 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cgankd import plan, sources
 from cgankd.data import images
-from cgankd.data.batches import Images, images_of
+from cgankd.data.batches import BATCH, Images, images_of
 from cgankd.data.gan_batches import ClassGanBatches
 from cgankd.data.vicinity import ByLabel, VicinalGanBatches, make_vicinity
+from cgankd.fakes.looks import Looks
+from cgankd.fakes.measures import variance
 from cgankd.job import Job
 from cgankd.models import GANS, architectures, make_network
 from cgankd.models.architectures import Architecture
@@ -23,7 +25,7 @@ from cgankd.randomness import generator, seed_everything
 from cgankd.stages.imports import load_imports, origins, save_imports
 from cgankd.task import Task, make_task
 from cgankd.training import checkpoint
-from cgankd.training.collapse import CollapseWatch, variance
+from cgankd.training.collapse import CollapseWatch, Signs
 from cgankd.training.conditions import fit_condition
 from cgankd.training.loop import fit
 from cgankd.training.machine import Machine
@@ -97,15 +99,11 @@ def _train(
     seed_everything(seed, "gan", "weights")
     spread = variance(real.pixels, task.groups(real.labels))
     update = make_update(job.preset, task, condition, machine, spread)
-    collapse = CollapseWatch(
-        session.folder,
-        spread,
-        steps=settings.steps,
-        ema_start=settings.ema_start,
-    )
+    collapse = CollapseWatch(session.folder, steps=settings.steps, ema_start=settings.ema_start)
     labels = task.grid(10)[:10].repeat_interleave(10).to(machine.device)
     draws = generator(seed, "gan", "samples")
     z = torch.randn(len(labels), settings.latent, generator=draws).to(machine.device)
+    looks = Looks(real, task.label, settings.latent, seed)
 
     def average() -> Any:
         """The average as later stages have it; a copy, so that training goes on as it would."""
@@ -115,21 +113,38 @@ def _train(
         stand(network, condition, every, settings.standing, generator(seed, "gan", "standing"))
         return network
 
+    @torch.no_grad()
     def watch(step: int) -> None:
-        """Ten images of each of ten labels, the same ones each time: a picture, and a check."""
+        """A picture, ten images of each of ten labels, the same ones each time; and a check."""
         network = average()
-        with torch.no_grad():
-            fakes = images.to_uint8(network(z, condition(labels)))
+        samples = images.to_uint8(network(z, condition(labels)))
         path = session.folder / "samples" / f"step-{step:08d}.png"
-        sheet = images.save_grid(path, fakes.cpu(), 10)
+        sheet = images.save_grid(path, samples.cpu(), 10)
         machine.tracker.picture("gan/samples", step, path, sheet)
-        collapse(step, variance(fakes, labels), network, architecture)
+        fakes = looks.fakes(network, condition)
+        contrast = _contrast(update.discriminator, condition, looks.real, fakes)
+        collapse(step, Signs(looks.at(fakes).variance, contrast), network, architecture)
 
     batches = make_batches(settings, task, real, seed, machine)
     fit(update, batches, steps=settings.steps, session=session, watch=watch)
     if machine.is_main:
         collapse.remove()
     return average()
+
+
+def _contrast(discriminator: nn.Module, condition: nn.Module, real: Images, fakes: Tensor) -> float:
+    """The largest difference of the scores of a real image and of the fake of its label."""
+
+    def scores(pixels: Tensor) -> Tensor:
+        pairs = zip(pixels.split(BATCH), real.labels.split(BATCH), strict=True)
+        return torch.cat(
+            [discriminator(images.to_float(some), condition(labels)) for some, labels in pairs]
+        )
+
+    discriminator.eval()  # in which its spectral norms do not move
+    contrast = (scores(real.pixels) - scores(fakes)).abs().max().item()
+    discriminator.train()
+    return contrast
 
 
 def make_update(
