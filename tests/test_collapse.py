@@ -1,6 +1,4 @@
-"""The watch over a GAN: its figure by hand, what it keeps, when it stops the training and with
-which words.
-"""
+"""The watch over a GAN: what it keeps, when it stops the training and with which words."""
 
 import json
 import signal
@@ -8,51 +6,20 @@ import signal
 import pytest
 import torch
 import toy
-from torch import tensor
 
 from cgankd import runs
 from cgankd.errors import UserError
 from cgankd.models import make_network
-from cgankd.models.biggan import BigGanGenerator
+from cgankd.models.biggan import BigGanDiscriminator, BigGanGenerator
 from cgankd.models.saved import load_network
 from cgankd.stages import train_gan
-from cgankd.training import collapse, updates
-from cgankd.training.collapse import CollapseWatch, variance
+from cgankd.training import updates
+from cgankd.training.collapse import CollapseWatch, Signs
 from cgankd.training.machine import Machine
 
 CPU = torch.device("cpu")
 TINY = {"name": "biggan", "size": 8, "latent": 4, "width": 1, "num_classes": 3}
-
-
-def constant(*values: int) -> torch.Tensor:
-    """Images of one value each."""
-    return tensor(values, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 2, 2).clone()
-
-
-# The figure
-
-
-def test_the_variance_is_that_of_each_pixel_within_a_group():
-    pixels = constant(0, 255, 0, 0, 0)
-    pixels[4, :, 0, 1] = 255
-    # group 7: all pixels are -1 and 1, variance 1; group 2: one of four pixels is -1, -1 and 1,
-    # variance 8/9
-    assert variance(pixels, tensor([7, 7, 2, 2, 2])) == pytest.approx((1 + 8 / 9 / 4) / 2)
-    order = [4, 1, 2, 0, 3]
-    assert variance(pixels[order], tensor([7, 7, 2, 2, 2])[order]) == pytest.approx(
-        (1 + 8 / 9 / 4) / 2
-    )
-
-
-def test_differences_between_groups_and_between_pixels_do_not_count():
-    board = constant(0, 0)
-    board[:, :, 0] = 255
-    assert variance(torch.cat([board, constant(200, 200)]), tensor([0.1, 0.1, 0.9, 0.9])) == 0
-
-
-def test_of_a_large_group_evenly_spaced_images_are_looked_at(monkeypatch):
-    monkeypatch.setattr(collapse, "MOST", 2)
-    assert variance(constant(0, 9, 9, 255, 9), torch.zeros(5)) == 1
+HEALTHY = Signs(0.8, 0.5)
 
 
 # What is kept, and what stops
@@ -63,15 +30,20 @@ def watch(tmp_path):
     """A watch over 100 steps, to be asked about a step whose fakes vary so much and whose tenth had
     such losses.
     """
-    watched, average = CollapseWatch(tmp_path, 0.5, steps=100, ema_start=20), make_network(TINY)
+    watched, average = CollapseWatch(tmp_path, steps=100, ema_start=20), make_network(TINY)
 
-    def ask(step: int, fakes: float = 0.4, losses: tuple[float, ...] = (1.0,) * 10) -> None:
+    def ask(
+        step: int,
+        variance: float | None = 0.8,
+        contrast: float = 0.5,
+        losses: tuple[float, ...] = (1.0,) * 10,
+    ) -> None:
         rows = [
             {"step": step - len(losses) + 1 + index, "discriminator": loss}
             for index, loss in enumerate(losses)
         ]
         (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        watched(step, fakes, average, TINY)
+        watched(step, Signs(variance, contrast), average, TINY)
 
     return ask
 
@@ -86,7 +58,8 @@ def test_a_healthy_average_is_kept_with_its_step(watch, tmp_path):
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"fakes": 0.0049}, r"vary 0.0098 times as much as real images \(floor: 0.01\)"),
+        ({"variance": 0.0098}, r"vary 0.0098 times as much as real images \(floor: 0.01\)"),
+        ({"contrast": 0.9e-5}, r"dead: its scores .* differ by 9e-06 at most"),
         (
             {"losses": (0.0009,) * 9 + (0.0,)},
             "loss has been below 0.001 for a tenth of the run, last 0",
@@ -111,7 +84,14 @@ def test_a_collapsed_gan_is_stopped_with_its_figure_what_is_kept_and_what_to_do(
 
 
 @pytest.mark.parametrize(
-    "asked", [{"fakes": 0.0051}, {"losses": (0.0,) * 9 + (0.0011,)}, {"losses": ()}]
+    "asked",
+    [
+        {"variance": 0.0101},
+        {"variance": None},
+        {"contrast": 1.1e-5},
+        {"losses": (0.0,) * 9 + (0.0011,)},
+        {"losses": ()},
+    ],
 )
 def test_what_is_just_not_collapsed_goes_on(watch, tmp_path, asked):
     watch(50, **asked)
@@ -124,17 +104,17 @@ def test_losses_of_earlier_tenths_and_broken_rows_do_not_count(tmp_path):
         "".join(json.dumps(row) + "\n" for row in rows) + '{"step": 50, "cri'
     )
     with pytest.raises(UserError, match="no step before was healthy"):
-        CollapseWatch(tmp_path, 0.5, steps=100, ema_start=0)(50, 0.4, make_network(TINY), TINY)
+        CollapseWatch(tmp_path, steps=100, ema_start=0)(50, HEALTHY, make_network(TINY), TINY)
 
 
 def test_a_young_gan_is_not_judged_and_not_called_healthy(watch, tmp_path):
     for step in (10, 20, 30):
-        watch(step, fakes=0.0)
+        watch(step, variance=0.0)
     assert not (tmp_path / "healthy.safetensors").exists()
-    late = CollapseWatch(tmp_path, 0.5, steps=100, ema_start=60)
-    late(60, 0.0, make_network(TINY), TINY)
+    late = CollapseWatch(tmp_path, steps=100, ema_start=60)
+    late(60, Signs(0.0, 0.5), make_network(TINY), TINY)
     with pytest.raises(UserError, match="by step 61"):
-        late(61, 0.0, make_network(TINY), TINY)
+        late(61, Signs(0.0, 0.5), make_network(TINY), TINY)
 
 
 def test_weights_that_are_not_finite_do_not_replace_healthy_ones(watch, tmp_path):
@@ -143,7 +123,7 @@ def test_weights_that_are_not_finite_do_not_replace_healthy_ones(watch, tmp_path
     with torch.no_grad():
         broken.last.bias[0] = float("nan")
     with pytest.raises(UserError, match=r"last\.bias is not finite"):
-        CollapseWatch(tmp_path, 0.5, steps=100, ema_start=20)(50, 0.4, broken, TINY)
+        CollapseWatch(tmp_path, steps=100, ema_start=20)(50, HEALTHY, broken, TINY)
     assert (tmp_path / "healthy.safetensors").read_bytes() == before
     assert runs.read_json(tmp_path / "healthy-step.json") == {"step": 40}
 
@@ -195,6 +175,19 @@ def test_a_generator_that_ignores_z_is_stopped_and_the_average_from_before_stand
     kept = load_network(tmp_path / "gan", "healthy", CPU)(z, torch.full((10,), 3))
     assert kept.var(0).mean() > 1e-3
     assert not runs.read_json(tmp_path / "gan" / "gan.json")["finished"]
+
+
+def test_a_discriminator_that_is_blind_to_images_is_stopped(tmp_path, monkeypatch, steps_done):
+    judge = BigGanDiscriminator.forward
+
+    def blind(self, images, condition):
+        return judge(self, images * (steps_done[-1] <= 14), condition)
+
+    monkeypatch.setattr(BigGanDiscriminator, "forward", blind)
+    words = r"collapsed by step 16: the discriminator is dead: .* average of step 14$"
+    with pytest.raises(UserError, match=words) as caught:
+        train(tmp_path)
+    assert "gan.discriminator_learning_rate" in caught.value.hint
 
 
 def test_a_run_that_was_cut_collapses_where_the_whole_one_does(

@@ -9,8 +9,39 @@ import torch
 from torch import tensor
 
 from cgankd.fakes import measures
-from cgankd.fakes.measures import density_and_coverage, entropy, frechet, nearest
+from cgankd.fakes.measures import density_and_coverage, entropy, frechet, nearest, variance
 from cgankd.fakes.ratio import auc
+
+# The variance within a group
+
+
+def constant(*values: int) -> torch.Tensor:
+    """Images of one value each."""
+    return tensor(values, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 2, 2).clone()
+
+
+def test_the_variance_is_that_of_each_pixel_within_a_group():
+    pixels = constant(0, 255, 0, 0, 0)
+    pixels[4, :, 0, 1] = 255
+    # group 7: all pixels are -1 and 1, variance 1; group 2: one of four pixels is -1, -1 and 1,
+    # variance 8/9
+    assert variance(pixels, tensor([7, 7, 2, 2, 2])) == pytest.approx((1 + 8 / 9 / 4) / 2)
+    order = [4, 1, 2, 0, 3]
+    assert variance(pixels[order], tensor([7, 7, 2, 2, 2])[order]) == pytest.approx(
+        (1 + 8 / 9 / 4) / 2
+    )
+
+
+def test_differences_between_groups_and_between_pixels_do_not_count():
+    board = constant(0, 0)
+    board[:, :, 0] = 255
+    assert variance(torch.cat([board, constant(200, 200)]), tensor([0.1, 0.1, 0.9, 0.9])) == 0
+
+
+def test_of_a_large_group_evenly_spaced_images_are_looked_at(monkeypatch):
+    monkeypatch.setattr(measures, "MOST", 2)
+    assert variance(constant(0, 9, 9, 255, 9), torch.zeros(5)) == 1
+
 
 # The Frechet distance
 

@@ -73,6 +73,55 @@ def test_blkd_of_a_continuous_label_matches_the_teachers_value():
     assert losses["match"].item() == pytest.approx(2 * 0.04)
 
 
+class Seen(nn.Module):
+    """A student or teacher whose output, a value, is the mean pixel; it remembers its images."""
+
+    def forward(self, images):
+        self.images = images
+        return images.mean((1, 2, 3))[:, None]
+
+
+def test_mixup_shows_both_networks_mixed_pairs_and_weighs_both_labels_by_their_shares():
+    student, network = Seen(), Seen()
+    weights = {"label_weight": 0.5, "match_weight": 2.0, "temperature": 1.0}
+    method = Blkd(DEGREES, student, Teacher(network), mixup=0.4, **weights)
+    drawn, labels = torch.rand(6, 3, 4, 4), tensor([0.0, 0.1, 0.2, 0.5, 0.7, 1.0])
+    torch.manual_seed(5)
+    losses = method(drawn, labels)
+    torch.manual_seed(5)
+    mixed, others, share = images.mixed(drawn, 0.4)
+    assert 0 < share < 1
+    assert sorted(others.tolist()) == list(range(6))
+    assert others.tolist() != list(range(6))
+    assert torch.allclose(mixed, share * drawn + (1 - share) * drawn[others])
+    assert torch.equal(student.images, mixed)
+    assert torch.equal(network.images, mixed)
+    answers = mixed.mean((1, 2, 3))
+    first, second = ((answers - one).square().mean() for one in (labels, labels[others]))
+    assert losses["label"].item() == pytest.approx(
+        0.5 * (share * first + (1 - share) * second).item()
+    )
+    assert losses["match"].item() == 0
+
+
+def test_the_shares_of_mixup_are_of_the_beta_distribution():
+    torch.manual_seed(0)
+    one = torch.zeros(1, 3, 1, 1)
+    shares = tensor([images.mixed(one, 0.5)[2] for _ in range(1000)])
+    assert shares.mean().item() == pytest.approx(0.5, abs=0.04)
+    assert shares.var().item() == pytest.approx(1 / (4 * (2 * 0.5 + 1)), abs=0.02)
+
+
+def test_methods_with_a_teacher_take_mixup_from_the_preset():
+    settings = preset.load("digits", ["distill.mixup=0.3"]).distill
+    teacher = Teacher(Fixed([0.0, 0.0, 0.0]))
+    made = make_method("takd", CLASSES, Fixed([0.0, 0.0, 0.0]), teacher, settings).objective
+    assert made.mixup == 0.3
+    made = make_method("blkd+uda", CLASSES, Fixed([0.0, 0.0, 0.0]), teacher, settings)
+    assert made.blkd.mixup == 0.3
+    assert preset.load("digits").distill.mixup == 0
+
+
 @pytest.mark.parametrize(("task", "outputs"), [(CLASSES, [1.0, -2.0, 0.3]), (DEGREES, [0.4])])
 def test_a_student_that_equals_its_teacher_has_nothing_to_match(task, outputs):
     method = Blkd(

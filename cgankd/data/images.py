@@ -88,6 +88,16 @@ def noise(images: Tensor) -> Tensor:
 CHANGES = {"flip": flip, "contrast": contrast, "noise": noise}
 
 
+def mixed(images: Tensor, alpha: float) -> tuple[Tensor, Tensor, float]:
+    """Pairs of images made one (mixup, Zhang et al. 2018, eq. 1): share x image + (1 - share) x
+    other, one share for the batch, drawn from Beta(alpha, alpha); with the row (N,) of each other.
+    """
+    draws = torch.distributions.Beta(alpha, alpha)
+    share = draws.sample().item()  # on the host, where nothing waits for it
+    others = torch.randperm(len(images), device=images.device)
+    return share * images + (1 - share) * images[others], others, share
+
+
 def diffaugment(images: Tensor, policy: Sequence[str]) -> Tensor:
     """Differentiable augmentation (Zhao et al. 2020) of floats in [-1, 1]: color, translation,
     cutout.

@@ -9,8 +9,23 @@ import math
 import torch
 from torch import Tensor
 
+from cgankd.data.images import to_float
+
 NEIGHBOURS = 5  # k of density and coverage: of two equal sets 97 % are covered (Naeem et al. 2020)
+MOST = 1000  # images of a group that its variance is taken from
 CHUNK = 2**23  # pixels of the images that are compared together, so that memory stays flat
+
+
+def variance(pixels: Tensor, groups: Tensor) -> float:
+    """Of each pixel within a group, averaged over pixels and groups: uint8 (N, 3, S, S), groups
+    (N,) -> in [0, 1].
+    """
+    found = []
+    for group in groups.unique():
+        members = (groups == group).nonzero().squeeze(1)
+        some = pixels[members[:: -(-len(members) // MOST)]]
+        found.append(to_float(some).var(0, correction=0).mean())
+    return torch.stack(found).mean().item()
 
 
 def frechet(real: Tensor, fake: Tensor) -> float:

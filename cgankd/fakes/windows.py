@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cgankd.fakes.measures import density_and_coverage, entropy, frechet, nearest
+from cgankd.fakes.measures import density_and_coverage, entropy, frechet, nearest, variance
 from cgankd.randomness import generator
 from cgankd.statistics import spread
-from cgankd.training.collapse import variance
 
+CENTERS, NARROW = 9, 18  # usual windows of a continuous label: nine of an eighteenth's radius
 TOLERANCE = 1e-5  # labels are fp32, and equal ones may differ by rounding
 SCORES = ("fid", "matched", "variance", "density", "coverage", "label_score", "diversity")
 FEWEST = 2  # images of a kind in a window: fewer have no covariance

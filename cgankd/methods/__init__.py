@@ -37,6 +37,7 @@ def make_method(
             label_weight=label_weight,
             match_weight=match_weight,
             temperature=settings.temperature,
+            mixup=settings.mixup,
         )
 
     match name:

@@ -147,6 +147,11 @@ class Gan(Settings):
     ema_start: Annotated[int, Field(ge=0)] = Field(
         default=0, description="step before which the average is a plain copy"
     )
+    keep: Literal["last", "best"] = Field(
+        default="last",
+        description="which average later stages get: the last, or of those at each tenth of the "
+        "steps the one whose fakes are nearest to the training images",
+    )
     standing: Annotated[int, Field(ge=0, le=10_000)] = Field(
         default=0,
         description="batches of 64 from which the average's batch norm takes its statistics anew; "

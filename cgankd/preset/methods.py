@@ -24,13 +24,13 @@ class MethodFacts:
     views: int = 1  # of each image in a step
 
 
-BLKD = ("label_weight", "match_weight", "temperature")
+BLKD = ("label_weight", "match_weight", "temperature", "mixup")
 METHODS = {
     "nokd": MethodFacts(teacher=False),
     "blkd": MethodFacts(BLKD),
     "takd": MethodFacts(BLKD, assistant=True),
     "sskd": MethodFacts(("sskd",), head=True, distribution=True, views=4),
-    "blkd+uda": MethodFacts(("uda", "temperature"), distribution=True, views=2),
+    "blkd+uda": MethodFacts(("uda", "temperature", "mixup"), distribution=True, views=2),
 }
 
 
@@ -99,6 +99,11 @@ class MethodSettings(Training):
     )
     temperature: Annotated[float, Field(gt=0, le=100)] = Field(
         default=5.0, description="of the softened distributions"
+    )
+    mixup: Annotated[float, Field(ge=0, le=100)] = Field(
+        default=0.0,
+        description="blkd, takd, blkd+uda: alpha of mixup, by which images are mixed in pairs "
+        "before student and teacher see them; 0: none",
     )
     sskd: SskdSettings | None = Field(default=None, description="needed by the method sskd")
     uda: UdaSettings = UdaSettings()

@@ -42,7 +42,7 @@ class Data(Labelled):
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """What every record of a finished artefact says; of the GAN and of students no more is used."""
+    """What every record of a finished artefact says; of students no more is used."""
 
     cgankd: str
     command: str
@@ -57,6 +57,29 @@ class Made:
 class Teacher(Made):
     parameters: int
     validation: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """The distance of the fakes of a GAN's average to the training images after a step."""
+
+    step: int
+    distance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """The step whose average of a GAN was kept, and all that it was compared with."""
+
+    step: int
+    looks: list[Look]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generator(Made):
+    """The GAN; `kept` where the best of its averages was asked for."""
+
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -231,6 +231,24 @@ def steps(rows: list[dict[str, Any]], axis: str) -> "Figure":
 
 
 @chart
+def across(
+    lines: dict[str, list[tuple[int, float, float]]], values: list[str], key: str, axis: str
+) -> "Figure":
+    """The error by the values of a key, evenly spaced: a line per method of (place, mean, standard
+    error).
+    """
+    figure, (axes,) = _panels(1, 3.0)
+    for name, points in lines.items():
+        places, means, errors = zip(*points, strict=True)
+        axes.errorbar(places, means, errors, fmt="o-", capsize=3, markersize=4, label=name)
+    axes.set_xticks(range(len(values)), values)
+    axes.set_xlabel(key)
+    axes.set_ylabel(axis)
+    axes.legend(fontsize=7)
+    return figure
+
+
+@chart
 def sizes(points: list[dict[str, Any]], axis: str) -> "Figure":
     """The error of each network by its size, and those that no smaller one equals joined."""
     figure, (axes,) = _panels(1, 3.0)

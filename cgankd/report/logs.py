@@ -12,13 +12,18 @@ SHEETS = 3  # of a GAN that is not finished, to see where it is going
 
 
 def sample_sheets(records: RunRecords) -> dict[int, Path]:
-    """The newest sample sheets of the GAN, by step: of a finished one the last."""
+    """The newest sample sheets of the GAN, by step: of a finished one the last, and that of the
+    average which was kept.
+    """
     sheets = {}
     for path in sorted((records.run.gan.parent / "samples").glob("step-*.png")):
         step = path.stem.removeprefix("step-")
         if step.isdecimal():
             sheets[int(step)] = path
-    return dict(sorted(sheets.items())[-1 if records.gan else -SHEETS :])
+    shown = sorted(sheets)[-1 if records.gan else -SHEETS :]
+    if records.gan and records.gan.kept and records.gan.kept.step in sheets:
+        shown = sorted({records.gan.kept.step, *shown})
+    return {step: sheets[step] for step in shown}
 
 
 def loss_logs(records: RunRecords) -> dict[str, dict[str, Path]]:

@@ -3,11 +3,14 @@
 report.json holds the summaries of the runs; the other two are one list of blocks, shown twice.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
 from cgankd import console, runs
 from cgankd.errors import UserError
 from cgankd.report import blocks, tables
+from cgankd.report.across import across
+from cgankd.report.across import section as by_key
 from cgankd.report.blocks import Block, Heading, Text
 from cgankd.report.comparison import Row
 from cgankd.report.logs import loss_logs, sample_sheets
@@ -97,13 +100,15 @@ def _stands(page: Path, digest: str) -> bool:
 
 def _write(page: Path, digest: str, read_runs: list[RunRecords], summaries: list[Summary]) -> None:
     title = f"cgankd report: {', '.join(summary['name'] for summary in summaries)}"
-    parts = overview(summaries)
+    found = across(read_runs) if len(read_runs) > 1 else None
+    parts = overview(summaries) + (by_key(found, summaries[0]) if found else [])
     for records, summary in zip(read_runs, summaries, strict=True):
         if len(summaries) > 1:
             parts += [Heading(summary["name"], 2)]
             parts += [tables.methods(summary)] if summary["methods"] else []
         parts += section(records, summary)
-    data = {"cgankd": VERSION, "digest": digest, "runs": summaries}
+    compared = {"across": asdict(found)} if found else {}
+    data = {"cgankd": VERSION, "digest": digest, "runs": summaries, **compared}
     runs.write_bytes(page, blocks.html(title, parts).encode())
     markdown = blocks.markdown([Heading(title, 1), *parts])
     runs.write_bytes(page.with_name("report.md"), markdown.encode())

@@ -14,6 +14,7 @@ from cgankd.report.facts import (
     Distilled,
     Evaluation,
     FakePool,
+    Generator,
     Made,
     Member,
     Ratio,
@@ -37,7 +38,7 @@ class RunRecords:
     ablation: Distilled | None
     curve: Curve | None
     data: Data | None
-    gan: Made | None
+    gan: Generator | None
     dre: Ratio | None
     pool: FakePool | None
     search: Search | None
@@ -104,7 +105,7 @@ def read(root: Path) -> RunRecords:
         ablation=ablation,
         curve=curve,
         data=checked(Data, runs.read_json(run.data), run.data) if run.data.exists() else None,
-        gan=_finished(run.gan, Made),
+        gan=_finished(run.gan, Generator),
         dre=_finished(run.dre, Ratio),
         pool=_finished(run.pool, FakePool),
         search=_finished(run.search, Search),

@@ -421,7 +421,7 @@ def _training(records: RunRecords) -> list[Block]:
     if samples:
         sheets = [Sheet(f"step {step}", [("", uri)]) for step, uri in samples.items()]
         steps = " and ".join(samples)
-        caption = f"Samples of the GAN at step {steps}, one label per row."
+        caption = f"Samples of the GAN at step {steps}, one label per row.{_kept(records)}"
         blocks.append(Sheets(sheets, caption))
     if panels := logs.losses(records):
         caption = (
@@ -431,6 +431,18 @@ def _training(records: RunRecords) -> list[Block]:
         )
         blocks.append(Picture(figures.losses(panels), caption))
     return [Heading("Training"), *blocks] if blocks else []
+
+
+def _kept(records: RunRecords) -> str:
+    """Which average of the GAN later stages have, where it was chosen."""
+    if not (records.gan and records.gan.kept):
+        return ""
+    kept = records.gan.kept
+    looks = ", ".join(f"{look.distance:.3g} at {look.step:,}" for look in kept.looks)
+    return (
+        f" Kept is the average of step {kept.step:,}, whose fakes are nearest to the training "
+        f"images (Fréchet distance of pixels within labels, by step: {looks})."
+    )
 
 
 def _origin(records: RunRecords, summary: Summary) -> list[Block]:

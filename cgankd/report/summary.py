@@ -41,6 +41,7 @@ def summarise(records: RunRecords, name: str) -> Summary:
         "rho": _facts(records.search),
         "rho_used": records.rho_used(),
         "teachers": teachers(records),
+        "gan": _facts(records.gan),
         **_fakes(records),
         "cautions": cautions(records),
         **_origin(records),

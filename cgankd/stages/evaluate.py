@@ -14,7 +14,17 @@ from cgankd import console, plan, sources
 from cgankd.data.batches import Batches, Images, images_of, outputs_of
 from cgankd.fakes import FakeSelection, Pool, verdict
 from cgankd.fakes.measures import NEIGHBOURS, nearest
-from cgankd.fakes.windows import MOST, Group, Judge, compare, evenly, over, overall
+from cgankd.fakes.windows import (
+    CENTERS,
+    MOST,
+    NARROW,
+    Group,
+    Judge,
+    compare,
+    evenly,
+    over,
+    overall,
+)
 from cgankd.job import Job
 from cgankd.label import Label
 from cgankd.methods.nokd import Nokd
@@ -34,7 +44,6 @@ from cgankd.training.machine import Machine
 from cgankd.training.session import Session, train_or_load
 
 LARGEST = 20_000  # fakes of a selection whose labels are few: more take memory and change little
-CENTERS, NARROW = 9, 18  # default windows of a continuous label: nine of an eighteenth's radius
 
 Row = dict[str, Any]
 

@@ -10,11 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cgankd import plan, sources
+from cgankd import console, plan, sources
 from cgankd.data import images
-from cgankd.data.batches import Images, images_of
+from cgankd.data.batches import BATCH, Images, images_of
 from cgankd.data.gan_batches import ClassGanBatches
 from cgankd.data.vicinity import ByLabel, VicinalGanBatches, make_vicinity
+from cgankd.fakes.looks import Looks
+from cgankd.fakes.measures import variance
 from cgankd.job import Job
 from cgankd.models import GANS, architectures, make_network
 from cgankd.models.architectures import Architecture
@@ -24,8 +26,9 @@ from cgankd.randomness import generator, seed_everything
 from cgankd.stages.imports import load_imports, origins, save_imports
 from cgankd.task import Task, make_task
 from cgankd.training import checkpoint
-from cgankd.training.collapse import CollapseWatch, variance
+from cgankd.training.collapse import CollapseWatch, Signs
 from cgankd.training.conditions import fit_condition, read_labels
+from cgankd.training.kept import KeepBest
 from cgankd.training.loop import fit
 from cgankd.training.machine import Machine
 from cgankd.training.session import Session
@@ -55,10 +58,11 @@ def run(job: Job, machine: Machine) -> None:
     condition = fit_condition(task, real, preset.gan.embedding, session)
     machine = machine.training(preset.gan.network)
     session = replace(session, machine=machine)
+    kept: dict[str, Any] = {}
     if "generator" in imports:
         network = imports["generator"].network
     else:
-        network = _train(parts["generator"], job, task, real, condition, session)
+        network, kept = _train(parts["generator"], job, task, real, condition, session)
 
     def finish() -> None:
         files = save_network(folder, "generator", network, parts["generator"])
@@ -69,6 +73,7 @@ def run(job: Job, machine: Machine) -> None:
             origin=origins(imports),
             label=source.label,
             seen={} if imports else source.seen("train"),
+            **kept,
         )
         checkpoint.remove(folder)
 
@@ -92,46 +97,113 @@ def _train(
     real: Images,
     condition: nn.Module,
     session: Session,
-) -> nn.Module:
-    """The moving average of the generator."""
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The moving average of the generator, the last or the best one, and which it is."""
     settings, seed, machine = job.preset.gan, session.seed, session.machine
     seed_everything(seed, "gan", "weights")
     spread = variance(real.pixels, task.groups(real.labels))
     read = read_labels(session) if settings.auxiliary else no_label
     update = make_update(job.preset, task, condition, machine, spread, read)
-    collapse = CollapseWatch(
-        session.folder,
-        spread,
-        steps=settings.steps,
-        ema_start=settings.ema_start,
-    )
-    labels = task.grid(10)[:10].repeat_interleave(10).to(machine.device)
-    draws = generator(seed, "gan", "samples")
-    z = torch.randn(len(labels), settings.latent, generator=draws).to(machine.device)
+    watch = Watch(settings, architecture, task, real, condition, update, session)
+    batches = make_batches(settings, task, real, seed, machine)
+    trained = watch.best if settings.keep == "best" else update
+    fit(trained, batches, steps=settings.steps, session=session, watch=watch)
+    network = watch.average()
+    if not machine.is_main:  # which alone has looked, and saves what is kept
+        return network, {}
+    watch.collapse.remove()
+    return network, watch.choose(network) if settings.keep == "best" else {}
 
-    def average() -> Any:
+
+class Watch:
+    """Looks at the average of a GAN ten times in its training: a picture, a check, and for
+    `gan.keep = "best"` a comparison.
+    """
+
+    def __init__(
+        self,
+        settings: Gan,
+        architecture: Architecture,
+        task: Task,
+        real: Images,
+        condition: nn.Module,
+        update: Adversarial,
+        session: Session,
+    ) -> None:
+        self.settings, self.architecture, self.task = settings, architecture, task
+        self.condition, self.update, self.session = condition, update, session
+        self.collapse = CollapseWatch(
+            session.folder, steps=settings.steps, ema_start=settings.ema_start
+        )
+        self.best = KeepBest(update)
+        self.looks = Looks(real, task.label, settings.latent, session.seed)
+        self.device = session.machine.device
+        self.labels = task.grid(10)[:10].repeat_interleave(10).to(self.device)
+        draws = generator(session.seed, "gan", "samples")
+        self.z = torch.randn(len(self.labels), settings.latent, generator=draws).to(self.device)
+
+    @torch.no_grad()
+    def __call__(self, step: int) -> None:
+        network = self.average()
+        self._picture(step, network)
+        fakes = self.looks.fakes(network, self.condition)
+        look = self.looks.at(fakes)
+        contrast = _contrast(self.update.discriminator, self.condition, self.looks.real, fakes)
+        self.collapse(step, Signs(look.variance, contrast), network, self.architecture)
+        self.best.look(step, look.distance, network)
+
+    def average(self) -> Any:
         """The average as later stages have it; a copy, so that training goes on as it would."""
-        if not settings.standing:
-            return update.average
-        network, every = copy.deepcopy(update.average), task.grid(GRID).to(machine.device)
-        stand(network, condition, every, settings.standing, generator(seed, "gan", "standing"))
+        if not self.settings.standing:
+            return self.update.average
+        network, every = copy.deepcopy(self.update.average), self.task.grid(GRID).to(self.device)
+        draws = generator(self.session.seed, "gan", "standing")
+        stand(network, self.condition, every, self.settings.standing, draws)
         return network
 
-    def watch(step: int) -> None:
-        """Ten images of each of ten labels, the same ones each time: a picture, and a check."""
-        network = average()
-        with torch.no_grad():
-            fakes = images.to_uint8(network(z, condition(labels)))
-        path = session.folder / "samples" / f"step-{step:08d}.png"
-        sheet = images.save_grid(path, fakes.cpu(), 10)
-        machine.tracker.picture("gan/samples", step, path, sheet)
-        collapse(step, variance(fakes, labels), network, architecture)
+    @torch.no_grad()
+    def choose(self, last: nn.Module) -> dict[str, Any]:
+        """Makes of the last average the best one; facts that say which that is."""
+        best, steps = self.best, self.settings.steps
+        if steps not in best.looks:
+            distance = self.looks.at(self.looks.fakes(last, self.condition)).distance
+            best.look(steps, distance, last)
+        if best.step is None:
+            console.warn(
+                "gan.keep: no label has two training images to compare with; kept is the last"
+            )
+            return {}
+        best.restore(last)
+        found = {step: best.looks[step] for step in (best.step, steps)}
+        told = ", ".join(f"{distance:.4g} at step {step:,}" for step, distance in found.items())
+        console.say(
+            f"gan: kept is the average of step {best.step:,} of {steps:,}, whose fakes are nearest "
+            f"to the training images (distance {told})"
+        )
+        looks = [{"step": step, "distance": distance} for step, distance in best.looks.items()]
+        return {"kept": {"step": best.step, "looks": looks}}
 
-    batches = make_batches(settings, task, real, seed, machine)
-    fit(update, batches, steps=settings.steps, session=session, watch=watch)
-    if machine.is_main:
-        collapse.remove()
-    return average()
+    def _picture(self, step: int, network: nn.Module) -> None:
+        """Ten images of each of ten labels, the same ones each time."""
+        fakes = images.to_uint8(network(self.z, self.condition(self.labels)))
+        path = self.session.folder / "samples" / f"step-{step:08d}.png"
+        sheet = images.save_grid(path, fakes.cpu(), 10)
+        self.session.machine.tracker.picture("gan/samples", step, path, sheet)
+
+
+def _contrast(discriminator: nn.Module, condition: nn.Module, real: Images, fakes: Tensor) -> float:
+    """The largest difference of the scores of a real image and of the fake of its label."""
+
+    def scores(pixels: Tensor) -> Tensor:
+        pairs = zip(pixels.split(BATCH), real.labels.split(BATCH), strict=True)
+        return torch.cat(
+            [discriminator(images.to_float(some), condition(labels)) for some, labels in pairs]
+        )
+
+    discriminator.eval()  # in which its spectral norms do not move
+    contrast = (scores(real.pixels) - scores(fakes)).abs().max().item()
+    discriminator.train()
+    return contrast
 
 
 def make_update(
