@@ -9,6 +9,7 @@ state are those of torch's own parametrization.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -103,8 +104,13 @@ def spectral(layer: Layer) -> Layer:
 class SpectralNetwork(nn.Module):
     """A network that normalises all of its spectral layers before its forward."""
 
+    @cached_property
+    def spectral_layers(self) -> list[SpectralLayer]:
+        """Looked for once: a walk through all modules is long beside the forward of a small one."""
+        return [layer for layer in self.modules() if isinstance(layer, SpectralLayer)]
+
     def __call__(self, *inputs: Any) -> Any:
-        layers = [layer for layer in self.modules() if isinstance(layer, SpectralLayer)]
+        layers = self.spectral_layers
         try:
             for layer, weight in zip(layers, _normalised(layers), strict=True):
                 layer._prepared = weight

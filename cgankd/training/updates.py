@@ -86,11 +86,14 @@ class Adversarial:
         self.discriminator = machine.place(discriminator)
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
         self.condition = machine.place(condition).eval().requires_grad_(False)
+        # Listed once: a walk through the modules of a small network takes as long as some layers.
+        self.moving, self.kept = _tensors(self.generator), _tensors(self.average)
+        self.discriminator_weights, _ = _tensors(self.discriminator)
         self.generator_optimizer = torch.optim.Adam(
-            generator.parameters(), learning_rate, betas, fused=True
+            self.moving[0], learning_rate, betas, fused=True
         )
         self.discriminator_optimizer = torch.optim.Adam(
-            discriminator.parameters(), discriminator_learning_rate, betas, fused=True
+            self.discriminator_weights, discriminator_learning_rate, betas, fused=True
         )
         self.shared_generator = machine.shared(generator)
         self.shared_discriminator = machine.shared(discriminator)
@@ -102,15 +105,16 @@ class Adversarial:
     def __call__(self, batch: GanBatch, step: int) -> dict[str, Tensor]:
         for part in batch.discriminator_batches:
             real = images.flip(part.images) if self.flip else part.images
+            condition = self.condition(part.fake_labels)
+            judged = self.condition(torch.cat([part.labels, part.judged_labels]))
             with self.machine.autocast():
                 # The plain generator, not the shared one: processes wait for each other's
                 # gradients only where there are any.
                 with torch.no_grad():
-                    fake = self._draw(self.generator, part.fake_labels)
+                    fake = self._draw(self.generator, condition)
                 # One batch of both: spectral norms move once, and DDP sees one forward per
                 # backward.
                 seen = images.diffaugment(torch.cat([real, fake.to(real.dtype)]), self.diffaugment)
-                judged = self.condition(torch.cat([part.labels, part.judged_labels]))
                 scores = self.shared_discriminator(seen, judged).float()
             real_scores, fake_scores = scores.split(len(real))
             discriminator_loss = self.discriminator_loss(
@@ -121,37 +125,36 @@ class Adversarial:
             self.discriminator_optimizer.zero_grad(set_to_none=True)
 
         # The generator learns from a discriminator that stands still.
-        self.discriminator.requires_grad_(False)
+        for weight in self.discriminator_weights:
+            weight.requires_grad_(False)
         labels = _in_pairs(batch.labels) if self.diversity else batch.labels
+        condition = self.condition(labels)
         with self.machine.autocast():
-            fake = self._draw(self.shared_generator, labels)
-            scores = self.discriminator(
-                images.diffaugment(fake, self.diffaugment), self.condition(labels)
-            )
+            fake = self._draw(self.shared_generator, condition)
+            scores = self.discriminator(images.diffaugment(fake, self.diffaugment), condition)
         losses = {"generator": self.generator_loss(scores.float())}
         if self.diversity:
             losses["alike"] = self.diversity * too_alike(fake.float(), self.variance)
         torch.stack(list(losses.values())).sum().backward()
         self.generator_optimizer.step()
         self.generator_optimizer.zero_grad(set_to_none=True)
-        self.discriminator.requires_grad_(True)
+        for weight in self.discriminator_weights:
+            weight.requires_grad_(True)
         self._move_average(step)
         losses = {"discriminator": discriminator_loss, **losses}
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def _draw(self, generator: nn.Module, labels: Tensor) -> Tensor:
-        z = torch.randn(len(labels), self.generator.latent, device=labels.device)
-        return generator(z, self.condition(labels))
+    def _draw(self, generator: nn.Module, condition: Tensor) -> Tensor:
+        z = torch.randn(len(condition), self.generator.latent, device=condition.device)
+        return generator(z, condition)
 
     @torch.no_grad()
     def _move_average(self, step: int) -> None:
         # Buffers are copied: averaged batch-norm statistics and singular vectors fit no weights.
         weight = 1 - self.ema_decay if step >= self.ema_start else 1.0
-        torch._foreach_lerp_(
-            list(self.average.parameters()), list(self.generator.parameters()), weight
-        )
-        for kept, buffer in zip(self.average.buffers(), self.generator.buffers(), strict=True):
-            kept.copy_(buffer)
+        (kept_weights, kept_buffers), (weights, buffers) = self.kept, self.moving
+        torch._foreach_lerp_(kept_weights, weights, weight)
+        torch._foreach_copy_(kept_buffers, buffers)
 
     def state(self) -> State:
         return {
@@ -172,6 +175,11 @@ class Adversarial:
     def align(self) -> None:
         for module in (self.generator, self.discriminator, self.average):
             self.machine.align(module)
+
+
+def _tensors(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """The weights and the buffers of a network."""
+    return list(network.parameters()), list(network.buffers())
 
 
 def _in_pairs(labels: Tensor) -> Tensor:
