@@ -138,6 +138,11 @@ class Gan(Settings):
         description="for classes: weight of a term against fakes of a class that vary less than "
         "its real images",
     )
+    reuse_fakes: bool = Field(
+        default=False,
+        description="a generator step learns from the fakes of the last discriminator step, with "
+        "their labels, and draws none of its own",
+    )
     ema_decay: Fraction = Field(default=0.999, description="of the generator's moving average")
     ema_start: Annotated[int, Field(ge=0)] = Field(
         default=0, description="step before which the average is a plain copy"

@@ -155,6 +155,7 @@ def make_update(
         ema_start=settings.ema_start,
         diversity=settings.diversity,
         variance=variance,
+        reuse_fakes=settings.reuse_fakes,
     )
 
 

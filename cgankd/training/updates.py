@@ -2,13 +2,14 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from cgankd.data import images
-from cgankd.data.gan_batches import GanBatch
+from cgankd.data.gan_batches import DiscriminatorBatch, GanBatch
 from cgankd.losses import ADVERSARIAL, too_alike
 from cgankd.preset import Training
 from cgankd.training.machine import Machine
@@ -60,7 +61,9 @@ class Adversarial:
 
     The discriminator sees real and fake images in one batch, so its spectral norms move once per
     step. `condition` turns labels into what both networks take. `diversity` weighs a term of the
-    generator that keeps its images of one label from varying less than `variance`.
+    generator that keeps its images of one label from varying less than `variance`. With
+    `reuse_fakes` the generator learns from the fakes of the last discriminator step, which has
+    moved the discriminator meanwhile, and not from new ones.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Adversarial:
         ema_start: int,
         diversity: float = 0.0,
         variance: float = 1.0,
+        reuse_fakes: bool = False,
     ) -> None:
         self.machine = machine
         self.generator: Any = machine.place(generator)
@@ -101,36 +105,53 @@ class Adversarial:
         self.diffaugment, self.flip = diffaugment, flip
         self.ema_decay, self.ema_start = ema_decay, ema_start
         self.diversity, self.variance = diversity, variance
+        self.reuse_fakes = reuse_fakes
 
     def __call__(self, batch: GanBatch, step: int) -> dict[str, Tensor]:
-        for part in batch.discriminator_batches:
-            real = images.flip(part.images) if self.flip else part.images
-            condition = self.condition(part.fake_labels)
-            judged = self.condition(torch.cat([part.labels, part.judged_labels]))
-            with self.machine.autocast():
-                # The plain generator, not the shared one: processes wait for each other's
-                # gradients only where there are any.
-                with torch.no_grad():
-                    fake = self._draw(self.generator, condition)
-                # One batch of both: spectral norms move once, and DDP sees one forward per
-                # backward.
-                seen = images.diffaugment(torch.cat([real, fake.to(real.dtype)]), self.diffaugment)
-                scores = self.shared_discriminator(seen, judged).float()
-            real_scores, fake_scores = scores.split(len(real))
-            discriminator_loss = self.discriminator_loss(
-                real_scores, fake_scores, part.weights, part.fake_weights
-            )
-            discriminator_loss.backward()
-            self.discriminator_optimizer.step()
-            self.discriminator_optimizer.zero_grad(set_to_none=True)
+        *earlier, last = batch.discriminator_batches
+        for part in earlier:
+            self._discriminator_step(part)
+        if self.reuse_fakes:
+            last = _in_pairs_of_fakes(last) if self.diversity else last
+            discriminator_loss, fake, condition = self._discriminator_step(last, keep_graph=True)
+        else:
+            discriminator_loss, _, _ = self._discriminator_step(last)
+            labels = _in_pairs(batch.labels) if self.diversity else batch.labels
+            fake, condition = self._draw(self.shared_generator, labels)
+        losses = {"discriminator": discriminator_loss, **self._generator_step(fake, condition)}
+        self._move_average(step)
+        return {name: loss.detach() for name, loss in losses.items()}
 
-        # The generator learns from a discriminator that stands still.
+    def _discriminator_step(
+        self, part: DiscriminatorBatch, keep_graph: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss; the fakes that were judged, which the generator can learn from where their
+        graph is kept; and their condition.
+        """
+        real = images.flip(part.images) if self.flip else part.images
+        # The plain generator where nothing is learnt, not the shared one: processes wait for each
+        # other's gradients only where there are any.
+        with torch.set_grad_enabled(keep_graph):
+            generator = self.shared_generator if keep_graph else self.generator
+            fake, condition = self._draw(generator, part.fake_labels)
+        judged = self.condition(torch.cat([part.labels, part.judged_labels]))
+        # One batch of both: spectral norms move once, and DDP sees one forward per backward.
+        seen = torch.cat([real, fake.detach().to(real.dtype)])
+        with self.machine.autocast():
+            seen = images.diffaugment(seen, self.diffaugment)
+            scores = self.shared_discriminator(seen, judged).float()
+        real_scores, fake_scores = scores.split(len(real))
+        loss = self.discriminator_loss(real_scores, fake_scores, part.weights, part.fake_weights)
+        loss.backward()
+        self.discriminator_optimizer.step()
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        return loss, fake, condition
+
+    def _generator_step(self, fake: Tensor, condition: Tensor) -> dict[str, Tensor]:
+        """The losses; the generator learns from a discriminator that stands still."""
         for weight in self.discriminator_weights:
             weight.requires_grad_(False)
-        labels = _in_pairs(batch.labels) if self.diversity else batch.labels
-        condition = self.condition(labels)
         with self.machine.autocast():
-            fake = self._draw(self.shared_generator, condition)
             scores = self.discriminator(images.diffaugment(fake, self.diffaugment), condition)
         losses = {"generator": self.generator_loss(scores.float())}
         if self.diversity:
@@ -140,13 +161,14 @@ class Adversarial:
         self.generator_optimizer.zero_grad(set_to_none=True)
         for weight in self.discriminator_weights:
             weight.requires_grad_(True)
-        self._move_average(step)
-        losses = {"discriminator": discriminator_loss, **losses}
-        return {name: loss.detach() for name, loss in losses.items()}
+        return losses
 
-    def _draw(self, generator: nn.Module, condition: Tensor) -> Tensor:
-        z = torch.randn(len(condition), self.generator.latent, device=condition.device)
-        return generator(z, condition)
+    def _draw(self, generator: nn.Module, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, S, S) for labels (B,), and the condition that they were drawn by."""
+        condition = self.condition(labels)
+        z = torch.randn(len(labels), self.generator.latent, device=labels.device)
+        with self.machine.autocast():
+            return generator(z, condition), condition
 
     @torch.no_grad()
     def _move_average(self, step: int) -> None:
@@ -185,6 +207,15 @@ def _tensors(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
 def _in_pairs(labels: Tensor) -> Tensor:
     """The first half of labels (N,), twice: as many, or one more."""
     return labels[: (len(labels) + 1) // 2].repeat(2)
+
+
+def _in_pairs_of_fakes(part: DiscriminatorBatch) -> DiscriminatorBatch:
+    """The same with `_in_pairs` of the labels of its fakes."""
+    return replace(
+        part,
+        fake_labels=_in_pairs(part.fake_labels),
+        judged_labels=_in_pairs(part.judged_labels),
+    )
 
 
 def make_optimizer(parameters: list[nn.Parameter], training: Training) -> torch.optim.Optimizer:
