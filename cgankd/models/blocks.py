@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cgankd.models.spectral import Layer
+from cgankd.models.spectral import Layer, full_precision
 
 
 class ConditionalNorm(nn.Module):
@@ -28,7 +28,7 @@ class ConditionalNorm(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         # So small matrices take longer to cast than to multiply.
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision():
             gain, bias = (
                 affine(condition).to(x.dtype)[..., None, None] for affine in (self.gain, self.bias)
             )

@@ -126,7 +126,8 @@ def _normalised(layers: Sequence[SpectralLayer]) -> Tensors:
         return []
     weights = [layer.original.original for layer in layers]
     vectors = [layer.original["0"] for layer in layers]
-    with torch.no_grad(), _full_precision():
+    # Of a singular value bf16 would keep two digits.
+    with torch.no_grad(), full_precision():
         matrices = [weight.flatten(1) for weight in weights]
         if layers[0].training:
             us, vs, largest = _iterate(matrices, vectors)
@@ -137,8 +138,8 @@ def _normalised(layers: Sequence[SpectralLayer]) -> Tensors:
 
 
 @contextmanager
-def _full_precision() -> Iterator[None]:
-    """Inside, matrix products are of fp32: of a singular value bf16 would keep two digits."""
+def full_precision() -> Iterator[None]:
+    """Inside, matrix products are of fp32 on any device, that of shapes alone included."""
     with ExitStack() as stack:
         for device in ("cpu", "cuda"):
             if torch.is_autocast_enabled(device):
