@@ -69,6 +69,18 @@ def test_outputs_gradients_and_vectors_stay_those_of_torch_over_steps():
         torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-5, msg=name)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_gradients_are_those_of_torch_whatever_the_order_in_memory(training):
+    networks = both()
+    networks[0].to(memory_format=torch.channels_last)
+    images, classes = torch.rand(4, 3, 6, 6), torch.tensor([0, 1, 2, 1])
+    for network in networks:
+        network.train(training)(images, classes).square().mean().backward()
+    ours, expected = (dict(network.named_parameters()) for network in networks)
+    for name, parameter in ours.items():
+        torch.testing.assert_close(parameter.grad, expected[name].grad, msg=name)
+
+
 def test_vectors_stand_still_in_eval_mode():
     network, _ = both()
     before = copy.deepcopy(network.eval().state_dict())

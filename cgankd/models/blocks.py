@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cgankd.models.spectral import Layer
+from cgankd.models.spectral import Layer, full_precision
 
 
 class ConditionalNorm(nn.Module):
@@ -27,10 +27,12 @@ class ConditionalNorm(nn.Module):
         self.gain, self.bias = affine(channels), affine(channels)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        return (
-            self.norm(x) * (1 + self.gain(condition)[:, :, None, None])
-            + self.bias(condition)[:, :, None, None]
-        )
+        # So small matrices take longer to cast than to multiply.
+        with full_precision():
+            gain, bias = (
+                affine(condition).to(x.dtype)[..., None, None] for affine in (self.gain, self.bias)
+            )
+        return torch.addcmul(bias, self.norm(x), 1 + gain)
 
 
 class UpBlock(nn.Module):

@@ -2,20 +2,23 @@
 
 A layer's weight, as a matrix W (O, I) of its first dimension and all others, is divided by its
 largest singular value, which u (O,) and v (I,) follow by one power iteration per forward in
-training. Matrices of one shape are normalised together: a network has tens of layers and few
-shapes, and each by itself costs some fifteen small operations. The names of the state are those of
-torch's own parametrization.
+training. A network has tens of layers, and its step is short: they share one node of the graph,
+whose gradient is written out, in the place of some fifteen small nodes each. The names of the
+state are those of torch's own parametrization.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 Layer = Callable[..., nn.Module]
+Tensors = list[Tensor] | tuple[Tensor, ...]  # of each layer one
 
 EPSILON = 1e-8
 FIRST = 16  # power iterations of the first weights, as many as torch takes
@@ -32,9 +35,7 @@ class _Vectors(nn.Module):
         self.register_buffer("_u", F.normalize(u, eps=EPSILON)[0])
         self.register_buffer("_v", F.normalize(v, eps=EPSILON)[0])
         for _ in range(0 if matrix.is_meta else FIRST):  # without values there is nothing to find
-            u, v = _iterated(matrix[None], self._v[None])
-            self._u.copy_(u[0])
-            self._v.copy_(v[0])
+            _iterate([matrix], [self])
 
 
 class _Original(nn.ModuleDict):
@@ -103,8 +104,13 @@ def spectral(layer: Layer) -> Layer:
 class SpectralNetwork(nn.Module):
     """A network that normalises all of its spectral layers before its forward."""
 
+    @cached_property
+    def spectral_layers(self) -> list[SpectralLayer]:
+        """Looked for once: a walk through all modules is long beside the forward of a small one."""
+        return [layer for layer in self.modules() if isinstance(layer, SpectralLayer)]
+
     def __call__(self, *inputs: Any) -> Any:
-        layers = [layer for layer in self.modules() if isinstance(layer, SpectralLayer)]
+        layers = self.spectral_layers
         try:
             for layer, weight in zip(layers, _normalised(layers), strict=True):
                 layer._prepared = weight
@@ -114,23 +120,26 @@ class SpectralNetwork(nn.Module):
                 layer._prepared = None
 
 
-def _normalised(layers: Iterable[SpectralLayer]) -> list[Tensor]:
+def _normalised(layers: Sequence[SpectralLayer]) -> Tensors:
     """The weight of each layer over its largest singular value; in training u and v are moved."""
-    layers = list(layers)
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for index, layer in enumerate(layers):
-        groups.setdefault(tuple(layer.original.original.shape), []).append(index)
-    weights: dict[int, Tensor] = {}
-    with _full_precision():
-        for members in groups.values():
-            same = [layers[index] for index in members]
-            weights.update(zip(members, _together(same), strict=True))
-    return [weights[index] for index in range(len(layers))]
+    if not layers:
+        return []
+    weights = [layer.original.original for layer in layers]
+    vectors = [layer.original["0"] for layer in layers]
+    # Of a singular value bf16 would keep two digits.
+    with torch.no_grad(), full_precision():
+        matrices = [weight.flatten(1) for weight in weights]
+        if layers[0].training:
+            us, vs, largest = _iterate(matrices, vectors)
+        else:
+            us, vs = [own._u for own in vectors], [own._v for own in vectors]
+            largest = [u.dot(matrix.mv(v)) for matrix, u, v in zip(matrices, us, vs, strict=True)]
+    return _Divided.apply(us, vs, largest, *weights)
 
 
 @contextmanager
-def _full_precision() -> Iterator[None]:
-    """Inside, matrix products are of fp32: of a singular value bf16 would keep two digits."""
+def full_precision() -> Iterator[None]:
+    """Inside, matrix products are of fp32 on any device, that of shapes alone included."""
     with ExitStack() as stack:
         for device in ("cpu", "cuda"):
             if torch.is_autocast_enabled(device):
@@ -138,26 +147,52 @@ def _full_precision() -> Iterator[None]:
         yield
 
 
-def _together(layers: list[SpectralLayer]) -> Iterable[Tensor]:
-    """The same for layers (G of them) whose weights have one shape."""
-    originals = [layer.original.original for layer in layers]
-    vectors = [layer.original["0"] for layer in layers]
-    weights = torch.stack(originals)
-    matrices = weights.flatten(2)  # (G, O, I)
-    with torch.no_grad():
-        v = torch.stack([own._v for own in vectors])
-        if layers[0].training:
-            u, v = _iterated(matrices, v)
-            for own, new_u, new_v in zip(vectors, u, v, strict=True):
-                own._u.copy_(new_u)
-                own._v.copy_(new_v)
-        else:
-            u = torch.stack([own._u for own in vectors])
-    largest = (u[:, None] @ matrices @ v[:, :, None]).view(-1, *[1] * (weights.dim() - 1))
-    return (weights / largest).unbind()
+def _iterate(
+    matrices: Sequence[Tensor], vectors: Sequence[_Vectors]
+) -> tuple[Tensors, Tensors, Tensors]:
+    """A power iteration, kept in `vectors`: u and v of each matrix, and its largest singular value,
+    which is the length of W^T u.
+    """
+    us, _ = _unit([matrix.mv(own._v) for matrix, own in zip(matrices, vectors, strict=True)])
+    vs, largest = _unit([matrix.t().mv(u) for matrix, u in zip(matrices, us, strict=True)])
+    # Kept as copies: graphs of earlier forwards hold on to the u and v that they were made with.
+    torch._foreach_copy_([own._u for own in vectors], us)
+    torch._foreach_copy_([own._v for own in vectors], vs)
+    return us, vs, largest
 
 
-def _iterated(matrices: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """u (G, O) and v (G, I) of matrices (G, O, I) after a power iteration."""
-    u = F.normalize((matrices @ v[:, :, None])[:, :, 0], eps=EPSILON)
-    return u, F.normalize((u[:, None] @ matrices)[:, 0], eps=EPSILON)
+def _unit(vectors: Tensors) -> tuple[Tensors, Tensors]:
+    """The vectors at length 1, and how long they were."""
+    lengths = torch._foreach_norm(vectors)
+    torch._foreach_clamp_min_(lengths, EPSILON)
+    return torch._foreach_div(vectors, lengths), lengths
+
+
+class _Divided(torch.autograd.Function):
+    """Weights W over sigma = u^T W v, whose u and v stand for constants.
+
+    With Y = W / sigma and G the gradient of Y, that of W is (G - sum(G * Y) u v^T) / sigma.
+    """
+
+    @staticmethod
+    def forward(
+        context: Any,
+        us: Tensors,
+        vs: Tensors,
+        largest: Tensors,
+        *weights: Tensor,
+    ) -> tuple[Tensor, ...]:
+        divided = torch._foreach_div(weights, largest)
+        context.save_for_backward(*us, *vs, *largest, *divided)
+        return tuple(divided)
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        num, saved = len(gradients), context.saved_tensors
+        us, vs, largest, divided = (saved[start : start + num] for start in range(0, 4 * num, num))
+        found: list[Tensor] = []
+        for gradient, u, v, weight in zip(gradients, us, vs, divided, strict=True):
+            along = (gradient * weight).sum()
+            found.append(gradient - torch.outer(along * u, v).view(weight.shape))
+        return None, None, None, *torch._foreach_div(found, largest)

@@ -143,6 +143,11 @@ class Gan(Settings):
         description="for a continuous label: weight of the squared error of the label that the "
         "image network of gan.embedding reads in the generator's images",
     )
+    reuse_fakes: bool = Field(
+        default=False,
+        description="a generator step learns from the fakes of the last discriminator step, with "
+        "their labels, and draws none of its own",
+    )
     ema_decay: Fraction = Field(default=0.999, description="of the generator's moving average")
     ema_start: Annotated[int, Field(ge=0)] = Field(
         default=0, description="step before which the average is a plain copy"

@@ -236,6 +236,7 @@ def make_update(
         variance=variance,
         auxiliary=settings.auxiliary,
         read=read,
+        reuse_fakes=settings.reuse_fakes,
     )
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cgankd.data import images
-from cgankd.data.gan_batches import GanBatch
+from cgankd.data.gan_batches import DiscriminatorBatch, GanBatch
 from cgankd.losses import ADVERSARIAL, too_alike
 from cgankd.preset import Training
 from cgankd.training.machine import Machine
@@ -68,6 +69,8 @@ class Adversarial:
     step. `condition` turns labels into what both networks take. `diversity` weighs a term of the
     generator that keeps its images of one label from varying less than `variance`; `auxiliary` one
     that keeps the label (N, 1) that `read` finds in its images near the label asked for.
+    With `reuse_fakes` the generator learns from the fakes of the last discriminator step, which has
+    moved the discriminator meanwhile, and not from new ones.
     """
 
     def __init__(
@@ -89,17 +92,21 @@ class Adversarial:
         variance: float = 1.0,
         auxiliary: float = 0.0,
         read: Callable[[Tensor], Tensor] = no_label,
+        reuse_fakes: bool = False,
     ) -> None:
         self.machine = machine
         self.generator: Any = machine.place(generator)
         self.discriminator = machine.place(discriminator)
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
         self.condition = machine.place(condition).eval().requires_grad_(False)
+        # Listed once: a walk through the modules of a small network takes as long as some layers.
+        self.moving, self.kept = _tensors(self.generator), _tensors(self.average)
+        self.discriminator_weights, _ = _tensors(self.discriminator)
         self.generator_optimizer = torch.optim.Adam(
-            generator.parameters(), learning_rate, betas, fused=True
+            self.moving[0], learning_rate, betas, fused=True
         )
         self.discriminator_optimizer = torch.optim.Adam(
-            discriminator.parameters(), discriminator_learning_rate, betas, fused=True
+            self.discriminator_weights, discriminator_learning_rate, betas, fused=True
         )
         self.shared_generator = machine.shared(generator)
         self.shared_discriminator = machine.shared(discriminator)
@@ -108,35 +115,57 @@ class Adversarial:
         self.ema_decay, self.ema_start = ema_decay, ema_start
         self.diversity, self.variance = diversity, variance
         self.auxiliary, self.read = auxiliary, read
+        self.reuse_fakes = reuse_fakes
 
     def __call__(self, batch: GanBatch, step: int) -> dict[str, Tensor]:
-        for part in batch.discriminator_batches:
-            real = images.flip(part.images) if self.flip else part.images
-            with self.machine.autocast():
-                # The plain generator, not the shared one: processes wait for each other's
-                # gradients only where there are any.
-                with torch.no_grad():
-                    fake = self._draw(self.generator, part.fake_labels)
-                # One batch of both: spectral norms move once, and DDP sees one forward per
-                # backward.
-                seen = images.diffaugment(torch.cat([real, fake.to(real.dtype)]), self.diffaugment)
-                judged = self.condition(torch.cat([part.labels, part.judged_labels]))
-                scores = self.shared_discriminator(seen, judged).float()
-            real_scores, fake_scores = scores.split(len(real))
-            discriminator_loss = self.discriminator_loss(
-                real_scores, fake_scores, part.weights, part.fake_weights
-            )
-            discriminator_loss.backward()
-            self.discriminator_optimizer.step()
-            self.discriminator_optimizer.zero_grad(set_to_none=True)
+        *earlier, last = batch.discriminator_batches
+        for part in earlier:
+            self._discriminator_step(part)
+        if self.reuse_fakes:
+            last = _in_pairs_of_fakes(last) if self.diversity else last
+            discriminator_loss, fake, condition = self._discriminator_step(last, keep_graph=True)
+            labels = last.fake_labels
+        else:
+            discriminator_loss, _, _ = self._discriminator_step(last)
+            labels = _in_pairs(batch.labels) if self.diversity else batch.labels
+            fake, condition = self._draw(self.shared_generator, labels)
+        losses = self._generator_step(fake, condition, labels)
+        losses = {"discriminator": discriminator_loss, **losses}
+        self._move_average(step)
+        return {name: loss.detach() for name, loss in losses.items()}
 
-        # The generator learns from a discriminator that stands still.
-        self.discriminator.requires_grad_(False)
-        labels = _in_pairs(batch.labels) if self.diversity else batch.labels
+    def _discriminator_step(
+        self, part: DiscriminatorBatch, keep_graph: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss; the fakes that were judged, which the generator can learn from where their
+        graph is kept; and their condition.
+        """
+        real = images.flip(part.images) if self.flip else part.images
+        # The plain generator where nothing is learnt, not the shared one: processes wait for each
+        # other's gradients only where there are any.
+        with torch.set_grad_enabled(keep_graph):
+            generator = self.shared_generator if keep_graph else self.generator
+            fake, condition = self._draw(generator, part.fake_labels)
+        judged = self.condition(torch.cat([part.labels, part.judged_labels]))
+        # One batch of both: spectral norms move once, and DDP sees one forward per backward.
+        seen = torch.cat([real, fake.detach().to(real.dtype)])
         with self.machine.autocast():
-            fake = self._draw(self.shared_generator, labels)
+            seen = images.diffaugment(seen, self.diffaugment)
+            scores = self.shared_discriminator(seen, judged).float()
+        real_scores, fake_scores = scores.split(len(real))
+        loss = self.discriminator_loss(real_scores, fake_scores, part.weights, part.fake_weights)
+        loss.backward()
+        self.discriminator_optimizer.step()
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        return loss, fake, condition
+
+    def _generator_step(self, fake: Tensor, condition: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The losses; the generator learns from a discriminator that stands still."""
+        for weight in self.discriminator_weights:
+            weight.requires_grad_(False)
+        with self.machine.autocast():
             seen = images.diffaugment(fake, self.diffaugment)
-            scores = self.discriminator(seen, self.condition(labels))
+            scores = self.discriminator(seen, condition)
         losses = {"generator": self.generator_loss(scores.float())}
         if self.diversity:
             losses["alike"] = self.diversity * too_alike(fake.float(), self.variance)
@@ -146,24 +175,24 @@ class Adversarial:
         torch.stack(list(losses.values())).sum().backward()
         self.generator_optimizer.step()
         self.generator_optimizer.zero_grad(set_to_none=True)
-        self.discriminator.requires_grad_(True)
-        self._move_average(step)
-        losses = {"discriminator": discriminator_loss, **losses}
-        return {name: loss.detach() for name, loss in losses.items()}
+        for weight in self.discriminator_weights:
+            weight.requires_grad_(True)
+        return losses
 
-    def _draw(self, generator: nn.Module, labels: Tensor) -> Tensor:
+    def _draw(self, generator: nn.Module, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, S, S) for labels (B,), and the condition that they were drawn by."""
+        condition = self.condition(labels)
         z = torch.randn(len(labels), self.generator.latent, device=labels.device)
-        return generator(z, self.condition(labels))
+        with self.machine.autocast():
+            return generator(z, condition), condition
 
     @torch.no_grad()
     def _move_average(self, step: int) -> None:
         # Buffers are copied: averaged batch-norm statistics and singular vectors fit no weights.
         weight = 1 - self.ema_decay if step >= self.ema_start else 1.0
-        torch._foreach_lerp_(
-            list(self.average.parameters()), list(self.generator.parameters()), weight
-        )
-        for kept, buffer in zip(self.average.buffers(), self.generator.buffers(), strict=True):
-            kept.copy_(buffer)
+        (kept_weights, kept_buffers), (weights, buffers) = self.kept, self.moving
+        torch._foreach_lerp_(kept_weights, weights, weight)
+        torch._foreach_copy_(kept_buffers, buffers)
 
     def state(self) -> State:
         return {
@@ -186,9 +215,23 @@ class Adversarial:
             self.machine.align(module)
 
 
+def _tensors(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """The weights and the buffers of a network."""
+    return list(network.parameters()), list(network.buffers())
+
+
 def _in_pairs(labels: Tensor) -> Tensor:
     """The first half of labels (N,), twice: as many, or one more."""
     return labels[: (len(labels) + 1) // 2].repeat(2)
+
+
+def _in_pairs_of_fakes(part: DiscriminatorBatch) -> DiscriminatorBatch:
+    """The same with `_in_pairs` of the labels of its fakes."""
+    return replace(
+        part,
+        fake_labels=_in_pairs(part.fake_labels),
+        judged_labels=_in_pairs(part.judged_labels),
+    )
 
 
 def make_optimizer(parameters: list[nn.Parameter], training: Training) -> torch.optim.Optimizer:
