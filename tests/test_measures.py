@@ -175,6 +175,22 @@ def test_the_nearest_image_is_found_exactly_whatever_the_chunks(monkeypatch):
     assert nearest(ours, known)[4] == 0
 
 
+def test_small_images_are_not_compared_all_at_once(monkeypatch):
+    """Distances take memory too, and of small images there are more than pixels."""
+    pixels = torch.randint(256, (60, 3, 2, 2), dtype=torch.uint8)
+    made, squares = [], measures._squares
+
+    def recorded(*features):
+        made.append(squares(*features))
+        return made[-1]
+
+    monkeypatch.setattr(measures, "_squares", recorded)
+    monkeypatch.setattr(measures, "CHUNK", 300)
+    nearest(pixels, pixels)
+    assert sum(part.numel() for part in made) == 60 * 60
+    assert max(part.numel() for part in made) <= 300
+
+
 def test_a_shift_of_all_pixels_is_as_many_grey_levels():
     image = torch.full((1, 3, 8, 8), 100, dtype=torch.uint8)
     assert nearest(image, torch.cat([image + 50, image + 20])).tolist() == [20]

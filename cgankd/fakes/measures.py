@@ -13,7 +13,7 @@ from cgankd.data.images import to_float
 
 NEIGHBOURS = 5  # k of density and coverage: of two equal sets 97 % are covered (Naeem et al. 2020)
 MOST = 1000  # images of a group that its variance is taken from
-CHUNK = 2**23  # pixels of the images that are compared together, so that memory stays flat
+CHUNK = 2**22  # pixels that are compared together, and distances, so that memory stays flat
 
 
 def variance(pixels: Tensor, groups: Tensor) -> float:
@@ -84,7 +84,7 @@ def nearest(pixels: Tensor, known: Tensor) -> Tensor:
     parts = []
     for ours in pixels.split(max(1, CHUNK // values)):
         least = torch.full((len(ours),), math.inf, dtype=torch.float64, device=pixels.device)
-        for others in known.split(max(1, CHUNK // values)):
+        for others in known.split(max(1, CHUNK // max(values, len(ours)))):
             # Whole numbers, whose squares and sums are exact in float64.
             squares = _squares(ours.flatten(1).double(), others.flatten(1).double())
             least = torch.minimum(least, squares.min(1).values)

@@ -152,9 +152,10 @@ def _pairs(
     def real(rows: np.ndarray) -> Group:
         return _real(source, rows, teacher, classifier, device)
 
-    every = real(train)
+    every, apart = real(train), np.setdiff1d(train, validation)
+    others = every if np.array_equal(apart, train) else real(apart)
     fakes = _fakes(pool, selections, make_task(source.label), classifier, device, seed)
-    pairs = {REAL: (real(np.setdiff1d(train, validation)), real(validation))}
+    pairs = {REAL: (others, real(validation))}
     return pairs | {name: (every, fake) for name, fake in fakes.items()}
 
 
