@@ -128,12 +128,20 @@ def export(
 
 
 def bench(model: Path, batch: int, device: Device, json: bool) -> None:
-    """What `cgankd bench MODEL` does: prints the median time for one image of each runtime."""
+    """What `cgankd bench MODEL` does: prints the median time for one image of each runtime, and
+    keeps how long the networks of its run take.
+    """
     trained = _load(model, device)
-    from cgankd.deploy import bench
+    from cgankd import console
+    from cgankd.deploy import bench, latency
+    from cgankd.deploy.home import home_of
+    from cgankd.training.machine import Machine
 
     found = bench.bench(trained, batch)
     bench.show(found)
+    if home := home_of(trained):
+        latency.keep(home.run.root, Machine(device.value).device, latency.SECONDS)
+        console.say(f"kept for the page: cgankd report {home.run.root} shows all its networks")
     lines = [f"{row['runtime']}\t{row['one']:.4g}" for row in found["runtimes"]]
     print_result("bench", lines, json, found)
 
