@@ -120,9 +120,10 @@ def export(
     if not int8:
         console.say(f"{to}: {same} {facts['difference']:.1g} on {facts['images']}")
     if small := facts.get("int8"):
+        metric, unit = small["metric"], f" {small['unit']}".rstrip()
         console.say(
-            f"{to}: in 8 bits {small['metric']} {small['int8']:.4g} {small['unit']} on "
-            f"{small['rows']:,} validation images, in fp32 {small['fp32']:.4g}"
+            f"{to}: in 8 bits {metric} {small['int8']:.4g}{unit} on {small['rows']:,} validation "
+            f"images, in fp32 {small['fp32']:.4g}{unit}"
         )
     print_result("export", [str(to)], json, facts)
 
