@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from cgankd.errors import STORAGE, UserError
+from cgankd.errors import STORAGE, Unread, UserError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -171,8 +171,8 @@ def result(lines: list[str], details: dict[str, Any] | None) -> None:
     try:
         sys.stdout.write((visible(text) if sys.stdout.isatty() else text) + "\n")
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise
+    except BrokenPipeError as error:
+        raise Unread from error
     except OSError as error:
         reason = f"the result cannot be written to stdout: {error.strerror}"
         raise UserError(reason, STORAGE, "what was built stands") from error

@@ -15,6 +15,7 @@ MEMORY = 71  # out of memory
 IN_USE = 73  # the output folder is in use or not writable
 STORAGE = 74  # disk full or another I/O error
 STOPPED = 75  # stopped by a signal; the same command continues
+UNREAD = 141  # whoever read the result has left: as shells tell of a program that SIGPIPE ended
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REFUSED = (
@@ -41,6 +42,10 @@ class UserError(Exception):
 
     def __reduce__(self) -> tuple[type, tuple[str, int, str]]:
         return type(self), (str(self), self.code, self.hint)
+
+
+class Unread(Exception):
+    """Whoever reads the result has seen enough. It is no OSError, for which others have a code."""
 
 
 @contextmanager

@@ -48,8 +48,22 @@ def build_chain(job: Job, *, ablation: bool = False) -> Path:
         if ablation:
             _build(STAGES["distill"], job.asking(ablation=True), whole_chain=True)
         if console.is_first():
+            _time_networks(job)
             report.build([job.run.root], job.run.report)
     return job.run.report
+
+
+def _time_networks(job: Job) -> None:
+    """Measures how long networks take, for the page, where there is one that was not measured."""
+    if not report.untimed(report.read(job.run.root)):
+        return
+    from cgankd.deploy import latency
+    from cgankd.training.machine import Machine
+
+    try:
+        latency.keep(job.run.root, Machine(job.device).device)
+    except UserError as error:  # no reason to lose the page
+        console.warn(f"how long networks take is not known: {error}")
 
 
 def _check_drawn(job: Job) -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 import toy
 
-from cgankd import preset, sources
-from cgankd.bench import kept, measure, result
+from cgankd import preset, sources, timing
+from cgankd.bench import kept, result
 from cgankd.bench.plain import Pictures, plain_step
 from cgankd.bench.probes import Probes
 from cgankd.cli import commands
@@ -39,24 +39,24 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     made = Clock()
-    monkeypatch.setattr(measure.time, "perf_counter", lambda: made.now)
-    monkeypatch.setattr(measure.time, "process_time", lambda: made.now / 2)
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: made.now)
+    monkeypatch.setattr(timing.time, "process_time", lambda: made.now / 2)
     return made
 
 
 def test_a_time_is_the_median_of_what_comes_after_the_warm_up(clock):
     slow = clock.work(100, 100, 1, 2, 3, 4, 50)
     fast = clock.work(*[0.5] * 7)
-    found = measure.interleaved({"slow": slow, "fast": fast}, CPU, seconds=0)
-    assert found["slow"] == measure.Time(wall=3, spread=1, cpu=1.5)
-    assert found["fast"] == measure.Time(wall=0.5, spread=0, cpu=0.25)
+    found = timing.interleaved({"slow": slow, "fast": fast}, CPU, seconds=0)
+    assert found["slow"] == timing.Time(wall=3, spread=1, cpu=1.5)
+    assert found["fast"] == timing.Time(wall=0.5, spread=0, cpu=0.25)
 
 
 def test_short_works_are_done_for_as_long_as_asked(clock):
     done = []
     step = clock.work(*[0.25] * 1000)
-    measure.interleaved({"one": lambda: done.append(step())}, CPU, seconds=5)
-    assert len(done) == measure.WARM + 20
+    timing.interleaved({"one": lambda: done.append(step())}, CPU, seconds=5)
+    assert len(done) == timing.WARM + 20
 
 
 @pytest.mark.parametrize("kind", ["digits", "digits-angle"])
@@ -131,11 +131,11 @@ def replace_training(**changes):
 
 @pytest.fixture
 def quick(monkeypatch, tmp_path):
-    monkeypatch.setattr(measure, "WARM", 0)
-    monkeypatch.setattr(measure, "ROUNDS", 1)
-    monkeypatch.setattr(measure, "_spread", lambda times: 0.0)
+    monkeypatch.setattr(timing, "WARM", 0)
+    monkeypatch.setattr(timing, "ROUNDS", 1)
+    monkeypatch.setattr(timing, "_spread", lambda times: 0.0)
     monkeypatch.setattr(
-        result, "interleaved", lambda works, device: measure.interleaved(works, device, 0.0)
+        result, "interleaved", lambda works, device: timing.interleaved(works, device, 0.0)
     )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 

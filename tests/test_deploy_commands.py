@@ -140,12 +140,15 @@ def test_images_are_read_a_batch_at_a_time_however_many_there_are(tmp_path):
 
 
 @pytest.mark.slow
-def test_predict_into_head_ends_without_a_word(model, tmp_path):
+def test_predict_into_head_ends_as_other_programs_do_and_without_a_word(model, tmp_path):
     noise(tmp_path / "a.png", 1)
     names = " ".join(["a.png"] * 3000)
     line = f"{sys.executable} -m cgankd predict {model.name} {names} | head -1"
+    line += "; echo ${PIPESTATUS[0]}"
     done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.startswith("a.png\t")
+    first, code = done.stdout.splitlines()
+    assert "a.png" in first
+    assert code == "141"
     assert done.stderr == ""
 
 

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "cgankd"
 ROOMS = [  # from the ground up: whoever imports stands above whom it imports
-    ["errors", "statistics", "randomness", "losses", "label", "version", "precision"],
+    ["errors", "statistics", "randomness", "losses", "label", "version", "precision", "timing"],
     ["signals", "console"],
     ["runs"],
     ["task"],
@@ -27,10 +27,11 @@ ROOMS = [  # from the ground up: whoever imports stands above whom it imports
     ["fakes"],
     ["plan"],
     ["report"],
+    ["deploy"],
     ["stages"],
     ["launch"],
     ["pipeline"],
-    ["api", "deploy", "bench"],
+    ["api", "bench"],
     ["__init__"],
     ["cli"],
     ["__main__"],

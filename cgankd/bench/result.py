@@ -8,11 +8,12 @@ import torch
 
 from cgankd import console, pipeline, plan, runs, sources
 from cgankd.bench.kept import keep
-from cgankd.bench.measure import interleaved, peak, reset_peak
+from cgankd.bench.memory import peak, reset_peak
 from cgankd.bench.probes import Probe, Probes
 from cgankd.job import Job
 from cgankd.precision import instructions
 from cgankd.task import make_task
+from cgankd.timing import interleaved
 from cgankd.training.machine import Machine
 
 HEADER = [

@@ -35,7 +35,7 @@ from cgankd.cli.options import (
     print_result,
     takes_options,
 )
-from cgankd.errors import DATA, MEMORY, UserError, explained
+from cgankd.errors import DATA, MEMORY, UNREAD, Unread, UserError, explained
 from cgankd.version import VERSION
 
 CHAIN, RESULTS, TOOLS = "The chain", "Results", "Data and presets"
@@ -286,8 +286,8 @@ def main() -> None:
     console.open_streams()
     try:
         app()
-    except BrokenPipeError:  # whoever reads the result has seen enough
-        sys.exit(1)
+    except Unread:
+        sys.exit(UNREAD)
     except Exception as error:
         failure = explained(error)
         if failure is None:

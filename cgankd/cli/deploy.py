@@ -120,20 +120,29 @@ def export(
     if not int8:
         console.say(f"{to}: {same} {facts['difference']:.1g} on {facts['images']}")
     if small := facts.get("int8"):
+        metric, unit = small["metric"], f" {small['unit']}".rstrip()
         console.say(
-            f"{to}: in 8 bits {small['metric']} {small['int8']:.4g} {small['unit']} on "
-            f"{small['rows']:,} validation images, in fp32 {small['fp32']:.4g}"
+            f"{to}: in 8 bits {metric} {small['int8']:.4g}{unit} on {small['rows']:,} validation "
+            f"images, in fp32 {small['fp32']:.4g}{unit}"
         )
     print_result("export", [str(to)], json, facts)
 
 
 def bench(model: Path, batch: int, device: Device, json: bool) -> None:
-    """What `cgankd bench MODEL` does: prints the median time for one image of each runtime."""
+    """What `cgankd bench MODEL` does: prints the median time for one image of each runtime, and
+    keeps how long the networks of its run take.
+    """
     trained = _load(model, device)
-    from cgankd.deploy import bench
+    from cgankd import console
+    from cgankd.deploy import bench, latency
+    from cgankd.deploy.home import home_of
+    from cgankd.training.machine import Machine
 
     found = bench.bench(trained, batch)
     bench.show(found)
+    if home := home_of(trained):
+        latency.keep(home.run.root, Machine(device.value).device, latency.SECONDS)
+        console.say(f"kept for the page: cgankd report {home.run.root} shows all its networks")
     lines = [f"{row['runtime']}\t{row['one']:.4g}" for row in found["runtimes"]]
     print_result("bench", lines, json, found)
 

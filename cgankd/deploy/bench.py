@@ -1,32 +1,23 @@
 """What a network costs in use: its size, its operations, and how long it takes on this machine."""
 
-import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from cgankd import console
 from cgankd.deploy import onnx_file, quantisation, safetensors_file
 from cgankd.deploy.home import home_of
+from cgankd.deploy.latency import milliseconds, multiply_adds, noise
 from cgankd.deploy.model import Compute, Model
 from cgankd.errors import UserError
-from cgankd.models.operations import Operations
 from cgankd.models.saved import num_parameters
-from cgankd.randomness import generator
-
-WARM = 3  # calls before any is timed
-CALLS = 20  # timed, whose median is told
-SECONDS = 5.0  # after which no more calls of one kind are made
 
 
 def bench(model: Model, batch: int) -> dict[str, Any]:
     """Parameters, multiply-adds for one image, and for each runtime that this machine has the bytes
-    of its file and the median milliseconds for one image and for `batch`. The time starts and ends
-    with pixels and outputs in memory; of decoding files nothing is in it.
+    of its file and the median milliseconds for one image and for `batch`.
     """
     facts: dict[str, Any] = {"batch": batch, "threads": torch.get_num_threads()}
     if model.network is not None:
@@ -34,42 +25,14 @@ def bench(model: Model, batch: int) -> dict[str, Any]:
             "parameters": num_parameters(model.network),
             "multiply_adds": multiply_adds(model),
         }
-    draws = generator(0, "noise to be timed")
-    shape = (batch, 3, model.size, model.size)
-    pixels = torch.randint(256, shape, dtype=torch.uint8, generator=draws)
+    found = _runtimes(model)
+    computes = {name: compute for name, (_, compute) in found.items()}
+    times = milliseconds(computes, noise(model.size, batch))
     rows = [
-        {
-            "runtime": name,
-            "bytes": size,
-            "one": milliseconds(compute, pixels[:1]),
-            "batch": milliseconds(compute, pixels),
-        }
-        for name, (size, compute) in _runtimes(model).items()
+        {"runtime": name, "bytes": found[name][0], "one": one, "batch": many}
+        for name, (one, many) in times.items()
     ]
     return {**facts, "runtimes": rows}
-
-
-def multiply_adds(model: Model) -> int:
-    """Of convolutions and products of matrices, for one image."""
-    assert model.network is not None
-    device = next(model.network.parameters()).device
-    with Operations() as counter, torch.no_grad():
-        model.network(torch.zeros(1, 3, model.size, model.size, device=device))
-    return counter.num
-
-
-def milliseconds(compute: Compute, pixels: Tensor) -> float:
-    """The median time of a call."""
-    times: list[float] = []
-    began = time.perf_counter()
-    for call in range(WARM + CALLS):
-        start = time.perf_counter()
-        compute(pixels).sum().item()  # a GPU has answered once that is known
-        if call >= WARM:
-            times.append(time.perf_counter() - start)
-        if times and time.perf_counter() - began > SECONDS:
-            break
-    return 1000 * statistics.median(times)
 
 
 def _runtimes(model: Model) -> dict[str, tuple[int, Compute]]:

@@ -83,6 +83,16 @@ class Generator(Made):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Assistant(Made):
+    """A student that has taught others."""
+
+    network: str
+    parameters: int
+    fakes: int
+    validation: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ratio(Made):
     """The density ratio on fakes: its mean, the share that a weighted sample is worth, and how well
     it tells unseen real images from fakes.
@@ -211,6 +221,28 @@ class Distilled(Made):
     unit: str
     rows: int
     budget: Literal["steps", "epochs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkTime:
+    """Of one kind of network: median milliseconds for one image, and for a batch; multiply-adds for
+    an image.
+    """
+
+    network: str
+    parameters: int
+    multiply_adds: int
+    one: float
+    batch: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """How long the networks of a run take, on which machine; `images` are those of a batch."""
+
+    images: int
+    networks: list[NetworkTime]
+    made_on: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ n images of side S are uint8 (n, 3, S, S); labels are shown in their unit.
 
 import base64
 import io
+import itertools
 import warnings
 from collections.abc import Callable
 from functools import wraps
@@ -249,26 +250,60 @@ def across(
 
 
 @chart
-def sizes(points: list[dict[str, Any]], axis: str) -> "Figure":
-    """The error of each network by its size, and those that no smaller one equals joined."""
-    figure, (axes,) = _panels(1, 3.0)
-    best = [point for point in points if point["frontier"]]
-    across, up = ([point[key] for point in best] for key in ("parameters", "validation"))
-    axes.plot(across, up, "-", color=GREY, zorder=1, drawstyle="steps-post")
-    for point in points:
-        place, teaches = (point["parameters"], point["validation"]), not point["method"]
-        fill = "white" if teaches else BLUE
-        axes.plot(*place, "o", color=RED if teaches else BLUE, markerfacecolor=fill)
-        name = _named(point, "name", "method")
-        axes.annotate(name, place, (6, 0), textcoords="offset points", va="center", fontsize=7)
-    axes.set_xscale("log")
-    numbers = sorted({point["parameters"] for point in points})
-    axes.set_xticks(numbers, [f"{num:,}" for num in numbers])
-    axes.xaxis.set_minor_formatter(lambda value, _: "")
-    axes.margins(x=0.25, y=0.15)
-    axes.set_xlabel("parameters")
-    axes.set_ylabel(axis)
+def costs(points: list[dict[str, Any]], scales: dict[str, str], axis: str) -> "Figure":
+    """The error of each network by what it costs, a panel per scale of cost with its words: in a
+    colour per method, teachers and assistants as rings, and joined what nothing that costs less
+    equals. The names of networks stand by the best of each.
+    """
+    from matplotlib.lines import Line2D
+
+    figure, axes = _panels(len(scales), 3.2, columns=len(scales), sharey=True)
+    methods = list(dict.fromkeys(point["method"] or point["role"] for point in points))
+    colors = dict(zip(methods, itertools.cycle(LINES), strict=False))
+    lowest = {}
+    for point in sorted(points, key=lambda point: -point["validation"]):
+        lowest[point["name"]] = point
+    for place, (cost, words) in zip(axes, scales.items(), strict=True):
+        front = [point for point in points if cost in point["frontier"]]
+        front.sort(key=lambda point: point[cost])
+        across, up = ([point[key] for point in front] for key in (cost, "validation"))
+        place.plot(across, up, "-", color=GREY, zorder=1, drawstyle="steps-post", linewidth=1)
+        for point in points:
+            color = colors[point["method"] or point["role"]]
+            fill = color if point["role"] == "student" else "white"
+            spot = (point[cost], point["validation"])
+            place.plot(*spot, "o", color=color, markerfacecolor=fill, markersize=5)
+            if point is lowest[point["name"]]:
+                place.annotate(
+                    point["name"],
+                    spot,
+                    (0, -6),
+                    textcoords="offset points",
+                    ha="center",
+                    va="top",
+                    fontsize=7,
+                )
+        values = [point[cost] for point in points]
+        place.set_xscale("log")
+        place.set_xlim(min(values) / 2, 2 * max(values))  # what is alike shall look alike
+        place.margins(y=0.15)
+        _name_few(place, values)
+        place.set_xlabel(words)
+    axes[0].set_ylabel(axis)
+    marks = [Line2D([], [], marker="o", linestyle="", color=colors[name]) for name in methods]
+    figure.legend(marks, methods, loc="outside upper right", ncols=min(6, len(marks)))
     return figure
+
+
+def _name_few(axes: "Axes", values: list[float]) -> None:
+    """Names values on a logarithmic scale, of those that are close to each other one."""
+    named: list[float] = []
+    for value in sorted(set(values)):
+        if not named or value > 1.5 * named[-1]:
+            named.append(value)
+    words = [f"{value:,}" if isinstance(value, int) else f"{value:.3g}" for value in named]
+    axes.set_xticks(named, words)
+    axes.xaxis.set_minor_formatter(lambda value, _: "")
 
 
 @chart

@@ -51,12 +51,17 @@ def _say(summaries: list[Summary]) -> None:
         budget = tables.budget(summary["budget"], summary["methods"])
         console.say(f"budget of {summary['name']}: {budget}")
         if ship := summary["ship"]:
-            console.say(f"to use, the best on validation rows: {ship['path']}")
+            console.say(f"to use, the best on validation rows: {ship['path']}{_cost(ship)}")
     for summary in summaries:
         rows = [row for row in summary["stages"] if row["state"] != "done"]
         if rows:
             states = ", ".join(f"{row['stage']} {row['state']}" for row in rows)
             console.say(f"{summary['name']} is not finished: {states}")
+
+
+def _cost(ship: Row) -> str:
+    time = "" if ship["one"] is None else f", {ship['one']:.3g} ms for an image"
+    return f" ({ship['parameters']:,} parameters{time})"
 
 
 def _names(read_runs: list[RunRecords]) -> list[str]:

@@ -9,12 +9,14 @@ from cgankd.label import Label
 from cgankd.preset import Preset
 from cgankd.report.checks import checked
 from cgankd.report.facts import (
+    Assistant,
     Curve,
     Data,
     Distilled,
     Evaluation,
     FakePool,
     Generator,
+    Latency,
     Made,
     Member,
     Ratio,
@@ -24,6 +26,7 @@ from cgankd.report.facts import (
 from cgankd.runs import RunFolder
 
 T = TypeVar("T", bound=Made)
+F = TypeVar("F")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class RunRecords:
     methods: dict[str, Distilled]  # NOKD first, then as in the preset
     teachers: dict[str, Teacher]
     students: dict[str, Made]  # by folder name
+    assistants: dict[str, Assistant]  # by folder name: those of scored students
     ablation: Distilled | None
     curve: Curve | None
     data: Data | None
@@ -43,6 +47,7 @@ class RunRecords:
     pool: FakePool | None
     search: Search | None
     evaluation: Evaluation | None
+    latency: Latency | None
 
     @property
     def members(self) -> list[Member]:
@@ -94,6 +99,7 @@ def read(root: Path) -> RunRecords:
     students = dict.fromkeys(
         member.student for member in [*members, *(curve.members if curve else [])]
     )
+    trained = _all({name: run.student(name) for name in students}, Made)
     ablation = distilled.pop("ablation", None)
     order = dict.fromkeys(["nokd", *settings.distill.methods, *distilled])
     return RunRecords(
@@ -101,16 +107,34 @@ def read(root: Path) -> RunRecords:
         settings,
         methods={name: distilled[name] for name in order if name in distilled},
         teachers=_all({name: run.teacher(name) for name in settings.teacher.networks}, Teacher),
-        students=_all({name: run.student(name) for name in students}, Made),
+        students=trained,
+        assistants=_all(_assistants(run, members, trained), Assistant),
         ablation=ablation,
         curve=curve,
-        data=checked(Data, runs.read_json(run.data), run.data) if run.data.exists() else None,
+        data=_read(run.data, Data) if run.data.exists() else None,
         gan=_finished(run.gan, Generator),
         dre=_finished(run.dre, Ratio),
         pool=_finished(run.pool, FakePool),
         search=_finished(run.search, Search),
         evaluation=_finished(run.evaluation, Evaluation),
+        latency=_read(run.latency, Latency) if run.latency.exists() else None,
     )
+
+
+def _assistants(
+    run: RunFolder, members: list[Member], students: dict[str, Made]
+) -> dict[str, Path]:
+    """The records of those who have taught scored students, by their folders, whose names end in
+    the digest that a student's record names; who is scored as a student is none of them.
+    """
+    known = [(member.assistant, students.get(member.student)) for member in members]
+    paths = [
+        path
+        for name, made in known
+        if name and made and (digest := made.inputs.get("assistant"))
+        for path in run.students(f"{name}-*-{digest[:8]}")
+    ]
+    return {path.parent.name: path for path in paths if path.parent.name not in students}
 
 
 def _distilled(run: RunFolder) -> dict[str, Distilled]:
@@ -128,8 +152,10 @@ def _all(paths: dict[str, Path], kind: type[T]) -> dict[str, T]:
 
 def _finished(path: Path, kind: type[T]) -> T | None:
     """The facts of a finished record; None where it is missing or begun."""
-    if not is_finished(path):
-        return None
+    return _read(path, kind) if is_finished(path) else None
+
+
+def _read(path: Path, kind: type[F]) -> F:
     return checked(kind, runs.read_json(path), path)
 
 

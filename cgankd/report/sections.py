@@ -23,7 +23,7 @@ def section(records: RunRecords, summary: Summary) -> list[Block]:
     """The sections of one run, in their order."""
     parts = {
         "methods": _students,
-        "by_size": _sizes,
+        "by_cost": _costs,
         "curves": _curves,
         "steps": _steps,
         "ablation": _ablation,
@@ -68,18 +68,58 @@ def _students(summary: Summary) -> list[Block]:
     return [Picture(figures.students(summary["methods"], metric(summary, "test")), caption)]
 
 
-def _sizes(summary: Summary) -> list[Block]:
-    ship = summary["ship"]
-    text = (
-        f"The best student on validation rows is {ship['student']} ({ship['parameters']:,} "
-        f"parameters), in {ship['path']}. cgankd bench and that folder tell what it costs."
-    )
+def _costs(summary: Summary) -> list[Block]:
+    """Which network to use: how well each does, by its size and, where that was measured, time."""
+    points, timed = summary["by_cost"], summary["latency"]
+    scales = {"parameters": "parameters"}
+    if timed and all(point["one"] for point in points):
+        scales |= {"one": "ms for an image", "batch": f"ms for {timed['images']} images"}
     caption = (
-        "Error on validation rows by the size of the network: students as means over their seeds, "
-        "teachers as rings. The line joins those that no smaller network equals."
+        "Error on validation rows by what the network costs: students as means over their seeds, "
+        "teachers and assistants as rings. The line joins those that nothing of less cost equals."
     )
-    picture = Picture(figures.sizes(summary["by_size"], metric(summary, "validation")), caption)
-    return [Heading("Which network to use"), Text(text), picture]
+    axis = metric(summary, "validation")
+    return [
+        Heading("Which network to use"),
+        Text(_to_ship(summary)),
+        Picture(figures.costs(points, scales, axis), caption),
+        Text(_timed(summary), "note"),
+        Folded("Every network with what it costs", [tables.costs(summary)]),
+    ]
+
+
+def _to_ship(summary: Summary) -> str:
+    ship = summary["ship"]
+    facts = [f"{ship['parameters']:,} parameters"]
+    if ship["bytes"]:
+        facts.append(f"{ship['bytes'] / 1000:,.0f} kB")
+    if ship["one"] is not None:
+        images = summary["latency"]["images"]
+        facts.append(f"{ship['multiply_adds'] / 1e6:,.3g} million multiply-adds for an image")
+        facts.append(f"{ship['one']:.3g} ms for one and {ship['batch']:.3g} ms for {images}")
+    return (
+        f"The best student on validation rows is {ship['student']}: {', '.join(facts)}. It is in "
+        f"{ship['path']}."
+    )
+
+
+def _timed(summary: Summary) -> str:
+    """On what the times are those of, or how to come by them."""
+    bench = f"cgankd bench {summary['folder']}"
+    if not summary["latency"]:
+        return f"How long they take is not known yet: {bench} measures it, and then cgankd report."
+    made = summary["latency"]["made_on"]
+    threads = f"{made['threads']} thread{'s' if made['threads'] > 1 else ''}"
+    busy = "; others computed there, so that they are too long" if _was_busy(made) else ""
+    return (
+        f"Times: medians in torch {made['torch']} on {made['processor']}, {threads}, with pixels "
+        f"and outputs in memory, at a load of {made['load']:.1f} on {made['cores']} cores{busy}. "
+        f"{bench} measures them anew, and the best student in onnxruntime and in 8 bits too."
+    )
+
+
+def _was_busy(made: Row) -> bool:
+    return made["load"] > made["cores"]
 
 
 def _curves(summary: Summary) -> list[Block]:

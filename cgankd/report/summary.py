@@ -21,7 +21,7 @@ from cgankd.report.comparison import (
 )
 from cgankd.report.facts import Made, Search
 from cgankd.report.records import RunRecords
-from cgankd.report.ship import by_size, to_ship
+from cgankd.report.ship import by_cost, to_ship
 
 Summary = dict[str, Any]
 NOT_RECOMMENDED = "not recommended: no fakes won the search for rho"
@@ -37,7 +37,8 @@ def summarise(records: RunRecords, name: str) -> Summary:
         **_data(records),
         **_scores(records),
         "ship": to_ship(records),
-        "by_size": by_size(records) if records.members else [],
+        "by_cost": by_cost(records) if records.members else [],
+        "latency": _latency(records),
         "rho": _facts(records.search),
         "rho_used": records.rho_used(),
         "teachers": teachers(records),
@@ -78,6 +79,12 @@ def _scores(records: RunRecords) -> Summary:
         ],
         "steps": {"rows": curve.rows, "table": by_steps(curve.members)} if curve else None,
     }
+
+
+def _latency(records: RunRecords) -> Summary | None:
+    """What the times of networks are those of."""
+    made = records.latency
+    return {"images": made.images, "made_on": made.made_on} if made else None
 
 
 def _measure(records: RunRecords) -> Summary:

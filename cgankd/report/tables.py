@@ -53,6 +53,37 @@ def _scores(summary: Summary, rows: list[Row], words: dict[str, list[str]]) -> T
     return Table(columns, len(words), marks)
 
 
+def costs(summary: Summary) -> Table:
+    """Every network with its validation score and what it costs; marked what nothing of less cost
+    equals.
+    """
+    rows = summary["by_cost"]
+    images = summary["latency"]["images"] if summary["latency"] else 0
+    scores = metric(summary, "validation")
+    keys = {"parameters": "parameters", "one": "ms for an image", "batch": f"ms for {images}"}
+    known = {key: name for key, name in keys.items() if any(row[key] for row in rows)}
+    columns = {
+        "network": [row["name"] for row in rows],
+        "as": [row["role"] for row in rows],
+        "method": [row["method"] or NONE for row in rows],
+        scores: [number(summary, row["validation"]) for row in rows],
+        **{name: [_cost(row[key]) for row in rows] for key, name in known.items()},
+    }
+    if any(row["multiply_adds"] for row in rows):
+        counts = [row["multiply_adds"] for row in rows]
+        columns["million multiply-adds"] = [_cost(num and num / 1e6) for num in counts]
+    marks: list[dict[str, str]] = [
+        {known[key]: "chosen" for key in row["frontier"] if key in known} for row in rows
+    ]
+    return Table(columns, 3, marks)
+
+
+def _cost(value: float | None) -> str:
+    if value is None:
+        return NONE
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.3g}"
+
+
 def steps(summary: Summary) -> Table:
     """The students of each method by their steps, its best marked."""
     rows = summary["steps"]["table"]

@@ -25,12 +25,17 @@ class RunFolder:
         self.evaluation = root / "evaluate" / "evaluate.json"
         self.search = root / "rho" / "rho.json"
         self.report = root / "report" / "index.html"
+        self.latency = root / "report" / "latency.json"
 
     def teacher(self, network: str) -> Path:
         return self.root / "teacher" / network.replace("/", "-") / "teacher.json"
 
     def student(self, name: str) -> Path:
         return self.root / "students" / name / "student.json"
+
+    def students(self, pattern: str) -> list[Path]:
+        """The records of those whose names fit, as `fnmatch` does."""
+        return sorted(self.root.glob(f"students/{pattern}/student.json"))
 
     def distill(self, method: str) -> Path:
         return self.root / "distill" / f"{method}.json"

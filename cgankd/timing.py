@@ -4,13 +4,15 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 WARM = 2  # rounds that are not counted
 ROUNDS, SECONDS = 5, 3.0  # at least so many rounds, and more in so much time
 MOST = 200
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,11 @@ class Time:
 
 
 def interleaved(
-    works: dict[str, Callable[[], object]], device: torch.device, seconds: float = SECONDS
-) -> dict[str, Time]:
+    works: dict[K, Callable[[], object]], device: torch.device, seconds: float = SECONDS
+) -> dict[K, Time]:
     """The time of each work, all done once per round."""
-    walls: dict[str, list[float]] = {name: [] for name in works}
-    cpus: dict[str, list[float]] = {name: [] for name in works}
+    walls: dict[K, list[float]] = {name: [] for name in works}
+    cpus: dict[K, list[float]] = {name: [] for name in works}
     first, rounds = 0.0, 0
     while rounds < WARM + ROUNDS or (time.perf_counter() - first < seconds and rounds < MOST):
         if rounds == WARM:
@@ -55,25 +57,3 @@ def _once(work: Callable[[], object], device: torch.device) -> tuple[float, floa
 def _spread(times: list[float]) -> float:
     quarters = statistics.quantiles(times, n=4, method="inclusive")
     return (quarters[2] - quarters[0]) / 2
-
-
-def reset_peak(device: torch.device) -> None:
-    """Begins to count the peak of memory anew, where the system can."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        return
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
-
-
-def peak(device: torch.device) -> int | None:
-    """The peak of memory in bytes since then: of a GPU what tensors took, else of the process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM")), None)
