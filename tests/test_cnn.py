@@ -3,6 +3,8 @@ published order.
 """
 
 import itertools
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torch.nn.functional import relu, relu6, silu
 
 from cgankd.models import make_network
 from cgankd.models.cnn import TRUNKS, make_trunk
+from cgankd.models.resnet import Strided
 from cgankd.models.saved import num_parameters
 
 HALF = {"mean": [0.5] * 3, "std": [0.5] * 3}
@@ -364,3 +367,35 @@ def test_the_efficientnet_drops_a_fifth_of_its_features_in_training():
 def test_the_published_networks_have_one_width():
     with pytest.raises(TypeError):
         make_trunk("vgg11_x0_5", 32)
+
+
+@pytest.mark.parametrize("side", [7, 64])
+def test_a_strided_shortcut_is_the_convolution_that_it_stands_for(side):
+    torch.manual_seed(0)
+    plain = nn.Conv2d(4, 8, 1, 2, bias=False)
+    strided = Strided(4, 8, 1, 2, bias=False)
+    strided.load_state_dict(plain.state_dict())
+    strided = strided.to(memory_format=torch.channels_last)
+    x = torch.randn(3, 4, side, side)
+    one, other = x.clone().requires_grad_(), x.clone().requires_grad_()
+    found = strided(other.to(memory_format=torch.channels_last))
+    expected = plain(one)
+    torch.testing.assert_close(found, expected)
+    for output in (found, expected):
+        output.square().sum().backward()
+    torch.testing.assert_close(other.grad, one.grad)
+    torch.testing.assert_close(strided.weight.grad, plain.weight.grad)
+
+
+@pytest.mark.slow
+def test_a_narrow_network_trains_at_a_side_of_64_without_harm_to_its_memory():
+    code = (
+        "import torch; from cgankd.models.cnn import make_trunk; torch.set_num_threads(1);"
+        "network = make_trunk('resnet8_x0_25', 64).to(memory_format=torch.channels_last);"
+        "x = torch.randn(32, 3, 64, 64).to(memory_format=torch.channels_last);"
+        "[network(x).square().mean().backward() for _ in range(6)]"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr[-300:]

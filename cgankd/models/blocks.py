@@ -32,7 +32,7 @@ class ConditionalNorm(nn.Module):
             gain, bias = (
                 affine(condition).to(x.dtype)[..., None, None] for affine in (self.gain, self.bias)
             )
-        return torch.addcmul(bias, self.norm(x), 1 + gain)
+        return self.norm(x) * (1 + gain) + bias
 
 
 class UpBlock(nn.Module):
