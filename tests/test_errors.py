@@ -22,6 +22,7 @@ def test_the_exit_codes_are_those_of_the_manual():
         "IN_USE": 73,
         "STORAGE": 74,
         "STOPPED": 75,
+        "UNREAD": 141,
     }
 
 

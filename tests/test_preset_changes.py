@@ -56,7 +56,7 @@ def test_what_is_inherited_is_dropped_by_the_word_none(tmp_path):
     file.write_text(
         'extends = "digits-angle"\nevaluate = "none"\n'
         '[data]\nsource = "digits"\nnum_train = 200\n'
-        '[gan]\nnetwork = "biggan"\nembedding = "none"\nvicinity = "none"\n'
+        '[gan]\nnetwork = "biggan"\nembedding = "none"\nvicinity = "none"\nauxiliary = 0\n'
         '[dre.features]\nnetwork = "resnet8"\n[generate]\nlabels = "none"\n'
         '[distill]\nrelabel = "hard"\n'
     )
