@@ -72,6 +72,11 @@ def be_quiet() -> None:
     _quiet = True
 
 
+def is_quiet() -> bool:
+    """Whether progress and notes are left out, which other processes need to be told."""
+    return _quiet
+
+
 def open_streams() -> None:
     """Makes standard streams fit to be written to, whatever they were opened with."""
     for handle in (0, 1, 2):

@@ -68,7 +68,7 @@ def _spawn(perform: Callable[..., None], num_processes: int, work: tuple[Any, ..
     )
     try:
         with _deaf_children():
-            elastic_launch(config, _entry)(perform, *work)
+            elastic_launch(config, _entry)(console.is_quiet(), perform, *work)
     except ChildFailedError as error:
         raise _cause(error, num_processes) from None
     except SignalException as error:
@@ -120,12 +120,14 @@ def _cause(error: Any, num_processes: int) -> UserError:
     return UserError(message, code, hint)
 
 
-def _entry(perform: Callable[..., None], *work: Any) -> None:
-    """One of the processes; leaves when its launcher is gone, so that it cannot write beside the
-    next one.
+def _entry(quiet: bool, perform: Callable[..., None], *work: Any) -> None:
+    """One of the processes, as quiet as its launcher; leaves when that is gone, so that it cannot
+    write beside the next one.
     """
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     signals.install(patient=True)
+    if quiet:
+        console.be_quiet()
     try:
         perform(*work)
     except Exception as error:

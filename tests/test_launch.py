@@ -65,6 +65,19 @@ def test_one_process_is_this_one_and_it_decides_for_all(tmp_path, monkeypatch):
         assert console.is_first() == first
 
 
+def speak(text: str) -> None:
+    """Something to perform that makes a note of it."""
+    console.say(text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quiet", [False, True])
+def test_processes_are_as_quiet_as_what_starts_them(capfd, monkeypatch, quiet):
+    monkeypatch.setattr(console, "_quiet", quiet)
+    launch.launch(speak, 2, "this is a note")
+    assert capfd.readouterr().err.count("this is a note") == (0 if quiet else 1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("chain", ["digits"], indirect=True)
 def test_two_processes_draw_the_pool_of_one(copied, tmp_path):
