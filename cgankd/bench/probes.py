@@ -244,8 +244,9 @@ class Probes:
         return self._placed(make_network(sizes))
 
     def _reader(self) -> Any:
-        settings, side = self.job.preset.gan.embedding, self.images.side
-        sizes = architectures.embedding(settings, side, self.constants)
+        settings = self.job.preset.gan.embedding
+        assert settings, "the preset has been checked for it"
+        sizes = architectures.embedding(settings, self.images.side, self.constants)
         return self._placed(make_network(sizes)).read
 
     def _placed(self, network: nn.Module) -> Any:
