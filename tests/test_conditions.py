@@ -2,15 +2,12 @@
 back.
 """
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import nn
 
 from cgankd.data.batches import Images
 from cgankd.data.images import to_float
-from cgankd.errors import UserError
 from cgankd.models.saved import load_network
 from cgankd.preset import Embedding
 from cgankd.task import Classification, Regression
@@ -81,7 +78,7 @@ def test_a_label_can_be_read_back_from_its_embedding(fitted):
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_labels_are_read_by_what_the_condition_was_trained_with(fitted, machine, tmp_path):
+def test_labels_are_read_by_what_the_condition_was_trained_with(fitted, machine):
     folder, _ = fitted
     session = Session(folder, "gan", 0, "digest", machine)
     network, some = (
@@ -89,9 +86,6 @@ def test_labels_are_read_by_what_the_condition_was_trained_with(fitted, machine,
         to_float(shades(9).pixels),
     )
     assert torch.equal(read_labels(session)(some), network.label(network(some)))
-    with pytest.raises(UserError, match="no network reads labels in images") as error:
-        read_labels(replace(session, folder=tmp_path))
-    assert "--from embedding=FILE" in str(error.value.hint)
 
 
 def test_a_trained_condition_is_loaded_and_not_trained_again(fitted, machine, monkeypatch):

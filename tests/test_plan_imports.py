@@ -53,11 +53,21 @@ def test_a_generator_of_a_continuous_label_comes_with_its_label_embedding(here, 
     assert caught.value.code == 2
 
 
-@pytest.mark.parametrize("parts", [["condition"], ["embedding"], ["generator", "condition"]])
+@pytest.mark.parametrize(
+    "parts", [["condition", "embedding"], ["embedding"], ["generator", "condition"]]
+)
 def test_what_a_gan_is_conditioned_on_can_be_named_alone(here, parts):
     expected = ImportFile(str(here / "here.pth"), file_digest(here / "here.pth"))
     given = [f"{part}=here.pth" for part in parts]
     assert plan.import_files("train-gan", given, ANGLE) == dict.fromkeys(parts, expected)
+
+
+def test_a_condition_comes_with_what_reads_labels_where_the_generator_is_held_to_them(here):
+    with pytest.raises(UserError, match=r"gan\.auxiliary asks for the network") as caught:
+        plan.import_files("train-gan", ["condition=here.pth"], ANGLE)
+    assert (caught.value.code, "--from embedding=FILE" in caught.value.hint) == (2, True)
+    free = toy.settings("digits-angle", "gan.auxiliary=0")
+    assert plan.import_files("train-gan", ["condition=here.pth"], free).keys() == {"condition"}
 
 
 def test_a_file_larger_than_any_weights_is_refused_unread(tmp_path):

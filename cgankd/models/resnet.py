@@ -7,6 +7,7 @@ N images of side S -> features (N, num_features), the mean of the last map. With
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -19,7 +20,8 @@ class Strided(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         down, right = self.stride
-        return F.conv2d(x[:, :, ::down, ::right], self.weight, self.bias)
+        taken = x[:, :, ::down, ::right].contiguous(memory_format=torch.channels_last)
+        return F.conv2d(taken, self.weight, self.bias)
 
 
 class Block(nn.Module):

@@ -97,3 +97,12 @@ def _check_together(files: dict[str, ImportFile], preset: Preset) -> None:
             USAGE,
             "import both: --from generator=FILE --from condition=FILE",
         )
+    gan, named = preset.gan_if_any, {*files}
+    unread = "condition" in named and not named & {"embedding", "generator"}
+    if gan and gan.auxiliary and unread:
+        raise UserError(
+            "--from condition=: gan.auxiliary asks for the network that reads labels in images, "
+            "which the condition was trained with",
+            USAGE,
+            "import both: --from condition=FILE --from embedding=FILE, or --set gan.auxiliary=0",
+        )

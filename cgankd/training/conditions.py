@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from cgankd.data.batches import Batches, Images
-from cgankd.errors import USAGE, UserError
 from cgankd.models import architectures, make_network
 from cgankd.models.saved import load_network
 from cgankd.preset import Embedding
@@ -39,15 +38,8 @@ def fit_condition(
 
 def read_labels(session: Session) -> Callable[[Tensor], Tensor]:
     """Images (N, 3, S, S) -> labels (N, 1), as the network reads them that the condition of the
-    session's folder was trained with; UserError where the condition was imported without it.
+    session's folder was trained with.
     """
-    if not (session.folder / "embedding.safetensors").exists():
-        raise UserError(
-            "gan.auxiliary: no network reads labels in images, for the condition was imported "
-            "without its embedding",
-            USAGE,
-            "name it too: --from embedding=FILE, or --set gan.auxiliary=0",
-        )
     embedding: Any = load_network(session.folder, "embedding", session.machine.device)
     return embedding.read
 
