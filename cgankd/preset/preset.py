@@ -59,6 +59,22 @@ class Preset(Settings):
         """What a label is embedded by; classes are not, nor is a label without a GAN."""
         return self.gan_if_any.embedding if self.gan_if_any else None
 
+    def flat(self, exclude: set[str] | None = None) -> dict[str, str | int | float | bool]:
+        """Settings as table.key: value, lists as text; without those that are not given, and
+        without the tables and keys to `exclude`.
+        """
+        flat: dict[str, str | int | float | bool] = {}
+
+        def add(place: str, value: Any) -> None:
+            if isinstance(value, dict):
+                for name, part in value.items():
+                    add(f"{place}.{name}" if place else name, part)
+            else:
+                flat[place] = value if isinstance(value, str | int | float) else str(value)
+
+        add("", self.model_dump(exclude=exclude, exclude_none=True))
+        return flat
+
     @model_validator(mode="after")
     def _parts(self) -> "Preset":
         """Only images that others have drawn spare a GAN, or a density ratio."""

@@ -56,7 +56,7 @@ def across(read_runs: list[RunRecords]) -> Across | None:
     split = "test" if paper else "validation"
     found: dict[Any, dict[str, list[Row]]] = {}
     for records in scored:
-        lines = found.setdefault(_flat(records.preset)[key], {})
+        lines = found.setdefault(records.preset.flat(APART).get(key), {})
         for row in _rows(records, split):
             lines.setdefault(_named(row), []).append(row)
     values = _ordered(list(found))
@@ -73,7 +73,7 @@ def across(read_runs: list[RunRecords]) -> Across | None:
 
 def varied(presets: list[Preset]) -> str | None:
     """The one key, as table.key, in which presets differ beside their seeds."""
-    flat = [_flat(preset) for preset in presets]
+    flat = [preset.flat(APART) for preset in presets]
     keys = dict.fromkeys(key for settings in flat for key in settings)
     differing = [key for key in keys if len({settings.get(key) for settings in flat}) > 1]
     return differing[0] if len(differing) == 1 else None
@@ -118,21 +118,6 @@ def _point(rows: list[Row]) -> Point | None:
     means = [row["mean"] for row in rows]
     each = means if len(rows) > 1 else list(rows[0]["scores"].values())
     return Point(statistics.fmean(means), standard_error(each), len(rows))
-
-
-def _flat(settings: Preset) -> dict[str, Any]:
-    """Settings as table.key: value, lists as text."""
-    flat: dict[str, Any] = {}
-
-    def add(place: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for name, part in value.items():
-                add(f"{place}.{name}" if place else name, part)
-        else:
-            flat[place] = str(value) if isinstance(value, list) else value
-
-    add("", settings.model_dump(exclude=APART))
-    return flat
 
 
 def _ordered(values: list[Any]) -> list[Any]:

@@ -76,7 +76,7 @@ class Tracker(Untracked):
         tracker = LOGGER_TYPE_TO_CLASS[self.name](**named[self.name])
         tracker.start()
         if self.name != "tensorboard":  # where settings would be a run of their own
-            tracker.store_init_configuration(_flat(preset.model_dump(exclude_none=True)))
+            tracker.store_init_configuration(preset.flat())
         self._tracker = tracker
 
     def _log(self, place: str, step: int, values: dict[str, float]) -> None:
@@ -133,14 +133,3 @@ def numbers(facts: Any, place: str = "") -> dict[str, float]:
             for name, number in numbers(entry, f"{place}/{row}").items():
                 found.setdefault(name, []).append(number)
     return {name: sum(values) / len(values) for name, values in found.items()}
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str | int | float | bool]:
-    """Settings as table.key: value, lists as text."""
-    flat: dict[str, str | int | float | bool] = {}
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value if isinstance(value, str | int | float) else str(value)
-    return flat
