@@ -1,9 +1,9 @@
 """The watch over a GAN: what it keeps, when it stops the training and with which words."""
 
 import json
-import signal
 
 import pytest
+import tiny
 import torch
 import toy
 
@@ -199,15 +199,7 @@ def test_a_run_that_was_cut_collapses_where_the_whole_one_does(
     with pytest.raises(UserError, match="collapsed") as whole:
         train(tmp_path / "whole")
     steps_done.append(0)
-    step_of = updates.Adversarial.__call__
-
-    def stopping(self, batch, step):
-        losses = step_of(self, batch, step)
-        if step + 1 in (9, 11):
-            signal.raise_signal(signal.SIGTERM)
-        return losses
-
-    monkeypatch.setattr(updates.Adversarial, "__call__", stopping)
+    tiny.stop_gan_after(monkeypatch, 9, 11)
     for stop in (9, 11):
         with pytest.raises(UserError, match=f"stopped at step {stop} of 24"):
             train(tmp_path / "cut")

@@ -1,7 +1,6 @@
 """The best average of a GAN: which it is, that checkpoints hold it, that later stages get it."""
 
 import math
-import signal
 from pathlib import Path
 
 import pytest
@@ -143,15 +142,7 @@ def test_a_run_that_was_cut_keeps_the_same_average(
     tmp_path, nearest_at_ten, monkeypatch, heard_signals
 ):
     train(tmp_path / "whole", "gan.keep='best'")
-    step_of = updates.Adversarial.__call__
-
-    def stopping(self, batch, step):
-        losses = step_of(self, batch, step)
-        if step + 1 in (5, 13):
-            signal.raise_signal(signal.SIGTERM)
-        return losses
-
-    monkeypatch.setattr(updates.Adversarial, "__call__", stopping)
+    tiny.stop_gan_after(monkeypatch, 5, 13)
     for stop in (5, 13):
         with pytest.raises(UserError, match=f"stopped at step {stop} of 24"):
             train(tmp_path / "cut", "gan.keep='best'")

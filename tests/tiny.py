@@ -1,5 +1,8 @@
 """Tiny networks in training, and batches for them."""
 
+import signal
+
+import pytest
 import torch
 from torch import nn
 
@@ -83,3 +86,16 @@ def gan_batches(name: str, side: int = 8) -> ClassGanBatches | VicinalGanBatches
     by_label = ByLabel(continuous, Regression(0, 1, ""))
     vicinity = make_vicinity(Width(), by_label.values)
     return VicinalGanBatches(by_label, vicinity, 4, 2, sigma=None, seed=0, process=ProcessSlice())
+
+
+def stop_gan_after(monkeypatch: pytest.MonkeyPatch, *steps: int) -> None:
+    """Lets a signal arrive at the end of these steps of a GAN."""
+    step_of = Adversarial.__call__
+
+    def stopping(self, batch, step):
+        losses = step_of(self, batch, step)
+        if step + 1 in steps:
+            signal.raise_signal(signal.SIGTERM)
+        return losses
+
+    monkeypatch.setattr(Adversarial, "__call__", stopping)
