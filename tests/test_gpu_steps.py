@@ -29,7 +29,7 @@ from cgankd.task import make_task
 from cgankd.training import updates
 from cgankd.training.loop import Finite
 from cgankd.training.machine import Machine
-from cgankd.training.updates import Supervised, no_label
+from cgankd.training.updates import Supervised
 
 CUDA = torch.device("cuda")
 CLASSES = {"kind": "class", "classes": ["a", "b", "c"]}
@@ -137,7 +137,7 @@ def test_no_gan_mixes_devices_or_waits(gpu, monkeypatch, name):
     monkeypatch.setattr(updates.copy, "deepcopy", lambda network: generator())
     sizes = architectures.condition(settings.embedding, task.num_classes)
     condition = on_gpu(make_network(sizes))
-    read = no_label
+    read = None
     if settings.auxiliary:
         constants = {"mean": [0.0] * 3, "std": [1.0] * 3}
         read = on_gpu(make_network(architectures.embedding(settings.embedding, 16, constants))).read

@@ -32,7 +32,7 @@ from cgankd.training.features import make_objective
 from cgankd.training.loop import Finite, Update, take_step
 from cgankd.training.machine import Machine
 from cgankd.training.session import Session
-from cgankd.training.updates import Supervised, no_label
+from cgankd.training.updates import Supervised
 
 IMAGES = 2000  # random ones: more only take memory
 
@@ -81,7 +81,7 @@ class Probes:
     def _gan(self) -> Iterator[Probe]:
         settings = self.job.preset.gan
         machine = self.machine.training(settings.network)
-        read = self._reader() if settings.auxiliary else no_label
+        read = self._reader() if settings.auxiliary else None
         update = make_update(self.job.preset, self.task, self._condition(), machine, 1.0, read)
         batches = make_batches(settings, self.task, self.images, self.job.preset.seed, machine)
         yield self._probe("train-gan", settings.network, update, batches, machine, settings)

@@ -33,7 +33,7 @@ from cgankd.training.loop import fit
 from cgankd.training.machine import Machine
 from cgankd.training.session import Session
 from cgankd.training.standing import stand
-from cgankd.training.updates import Adversarial, no_label
+from cgankd.training.updates import Adversarial
 
 GRID = 1000  # labels of a continuous label that its fakes' statistics are taken over
 
@@ -102,7 +102,7 @@ def _train(
     settings, seed, machine = job.preset.gan, session.seed, session.machine
     seed_everything(seed, "gan", "weights")
     spread = variance(real.pixels, task.groups(real.labels))
-    read = read_labels(session) if settings.auxiliary else no_label
+    read = read_labels(session) if settings.auxiliary else None
     update = make_update(job.preset, task, condition, machine, spread, read)
     watch = Watch(settings, architecture, task, real, condition, update, session)
     batches = make_batches(settings, task, real, seed, machine)
@@ -150,7 +150,8 @@ class Watch:
         look = self.looks.at(fakes)
         contrast = _contrast(self.update.discriminator, self.condition, self.looks.real, fakes)
         self.collapse(step, Signs(look.variance, contrast), network, self.architecture)
-        self.best.look(step, look.distance, network)
+        if self.settings.keep == "best":
+            self.best.look(step, look.distance, network)
 
     def average(self) -> Any:
         """The average as later stages have it; a copy, so that training goes on as it would."""
@@ -212,7 +213,7 @@ def make_update(
     condition: nn.Module,
     machine: Machine,
     variance: float,
-    read: Callable[[Tensor], Tensor] = no_label,
+    read: Callable[[Tensor], Tensor] | None = None,
 ) -> Adversarial:
     """The networks of a preset's GAN, made of torch's global draws, and how they are trained on
     images that vary by `variance` within a label, with labels that `read` finds in images.

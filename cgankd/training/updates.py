@@ -18,11 +18,6 @@ from cgankd.training.machine import Machine
 State = dict[str, Tensor]
 
 
-def no_label(images: Tensor) -> Tensor:
-    """Nobody reads labels where no term of the loss asks for them."""
-    raise NotImplementedError
-
-
 class Supervised:
     """A step on the summed terms of an objective: a module (images, labels, ...) -> {name: weighted
     loss}.
@@ -68,7 +63,8 @@ class Adversarial:
     The discriminator sees real and fake images in one batch, so its spectral norms move once per
     step. `condition` turns labels into what both networks take. `diversity` weighs a term of the
     generator that keeps its images of one label from varying less than `variance`; `auxiliary` one
-    that keeps the label (N, 1) that `read` finds in its images near the label asked for.
+    that keeps the label (N, 1) that `read`, if there is one, finds in its images near that asked
+    for.
     With `reuse_fakes` the generator learns from the fakes of the last discriminator step, which has
     moved the discriminator meanwhile, and not from new ones.
     """
@@ -91,7 +87,7 @@ class Adversarial:
         diversity: float = 0.0,
         variance: float = 1.0,
         auxiliary: float = 0.0,
-        read: Callable[[Tensor], Tensor] = no_label,
+        read: Callable[[Tensor], Tensor] | None = None,
         reuse_fakes: bool = False,
     ) -> None:
         self.machine = machine
@@ -169,7 +165,7 @@ class Adversarial:
         losses = {"generator": self.generator_loss(scores.float())}
         if self.diversity:
             losses["alike"] = self.diversity * too_alike(fake.float(), self.variance)
-        if self.auxiliary:
+        if self.read:
             error = F.mse_loss(self.read(seen.float()).squeeze(1), labels)
             losses["label"] = self.auxiliary * error
         torch.stack(list(losses.values())).sum().backward()
