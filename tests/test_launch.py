@@ -114,9 +114,11 @@ def test_students_of_two_processes_are_those_of_one(copied, tmp_path):
 
 
 @pytest.mark.slow
-def test_sigterm_to_two_processes_saves_and_continues(tmp_path):
+@pytest.mark.parametrize("reuse", [False, True])  # in which the generator's graph lives longer
+def test_sigterm_to_two_processes_saves_and_continues(tmp_path, reuse):
     file = tmp_path / "toy.toml"
-    file.write_text(preset.dump(toy.settings("digits", "gan.steps=60")))
+    changes = ("gan.steps=60", f"gan.reuse_fakes={str(reuse).lower()}")
+    file.write_text(preset.dump(toy.settings("digits", *changes)))
     call = ("train-gan", "-p", file, "--out", "run", "--num-processes", 2)
     process = start([], *call, folder=tmp_path)
     metrics = tmp_path / "run" / "gan" / "metrics.jsonl"
