@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from cgankd.data.batches import Images
-from cgankd.data.images import to_float
+from cgankd.data.images import contrast, to_float
 from cgankd.models.saved import load_network
 from cgankd.preset import Embedding
 from cgankd.task import Classification, Regression
@@ -85,7 +85,21 @@ def test_labels_are_read_by_what_the_condition_was_trained_with(fitted, machine)
         load_network(folder, "embedding", torch.device("cpu")),
         to_float(shades(9).pixels),
     )
-    assert torch.equal(read_labels(session)(some), network.label(network(some)))
+    assert torch.equal(read_labels(SETTINGS, session)(some), network.label(network(some)))
+
+
+def test_labels_are_read_through_the_changes_that_the_network_was_trained_with(fitted, machine):
+    folder, _ = fitted
+    session = Session(folder, "gan", 0, "digest", machine)
+    settings = Embedding.model_validate(
+        {**SETTINGS.model_dump(), "images": {"steps": 60, "augment": ["contrast"], **TRAINING}}
+    )
+    network = load_network(folder, "embedding", torch.device("cpu"))
+    read, some = read_labels(settings, session), to_float(shades(9).pixels)
+    torch.manual_seed(3)
+    expected = network.read(contrast(some))
+    torch.manual_seed(3)
+    assert torch.equal(read(some), expected)
 
 
 def test_a_trained_condition_is_loaded_and_not_trained_again(fitted, machine, monkeypatch):

@@ -27,6 +27,7 @@ from cgankd.sources import known_label
 from cgankd.stages.train_gan import make_batches, make_update
 from cgankd.task import make_task
 from cgankd.training import updates
+from cgankd.training.conditions import reader
 from cgankd.training.loop import Finite
 from cgankd.training.machine import Machine
 from cgankd.training.updates import Supervised
@@ -140,7 +141,8 @@ def test_no_gan_mixes_devices_or_waits(gpu, monkeypatch, name):
     read = None
     if settings.auxiliary:
         constants = {"mean": [0.0] * 3, "std": [1.0] * 3}
-        read = on_gpu(make_network(architectures.embedding(settings.embedding, 16, constants))).read
+        sizes = architectures.embedding(settings.embedding, 16, constants)
+        read = reader(on_gpu(make_network(sizes)), settings.embedding)
     update = make_update(made, task, condition, gpu, 0.1, read)
     steps(update, gan_batches(settings, task, images(label), gpu), gpu)
 

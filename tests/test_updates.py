@@ -279,11 +279,13 @@ def test_diversity_makes_the_generator_draw_images_that_differ_more(machine):
 
 
 def test_the_auxiliary_term_is_the_squared_error_of_the_label_that_is_read(machine):
-    def read(seen):
-        return seen.mean((1, 2, 3))[:, None]
+    def read(fakes):
+        read_in.append(fakes.detach())
+        return fakes.mean((1, 2, 3))[:, None]
 
-    plain = adversarial(machine, "sngan", diffaugment=[])
-    update = adversarial(machine, "sngan", diffaugment=[], auxiliary=20.0, read=read)
+    read_in = []
+    plain = adversarial(machine, "sngan")
+    update = adversarial(machine, "sngan", auxiliary=20.0, read=read)
     batch = gan_batches("sngan")(0)
     torch.manual_seed(1)
     expected = plain(batch, 0)
@@ -292,11 +294,13 @@ def test_the_auxiliary_term_is_the_squared_error_of_the_label_that_is_read(machi
     assert set(found) - set(expected) == {"label"}
     assert found["generator"] == expected["generator"], "before either generator has moved"
 
-    again = adversarial(machine, "sngan", diffaugment=[])
+    # In the images as the generator draws them: the discriminator alone sees them changed.
+    again = adversarial(machine, "sngan")
     drawn = []
-    again.discriminator.register_forward_pre_hook(lambda _, given: drawn.append(given[0].detach()))
+    again.generator.register_forward_hook(lambda _, given, fakes: drawn.append(fakes.detach()))
     torch.manual_seed(1)
     again(batch, 0)
+    torch.testing.assert_close(read_in, drawn[-1:])
     error = drawn[-1].mean((1, 2, 3)) - batch.labels
     assert found["label"].item() == pytest.approx(20 * error.square().mean().item(), rel=1e-5)
     weights = [network.generator.state_dict() for network in (plain, update)]

@@ -28,6 +28,7 @@ from cgankd.randomness import seed_everything
 from cgankd.stages import fit_dre
 from cgankd.stages.train_gan import make_batches, make_update
 from cgankd.task import Task
+from cgankd.training.conditions import reader
 from cgankd.training.features import make_objective
 from cgankd.training.loop import Finite, Update, take_step
 from cgankd.training.machine import Machine
@@ -247,7 +248,7 @@ class Probes:
         settings = self.job.preset.gan.embedding
         assert settings, "the preset has been checked for it"
         sizes = architectures.embedding(settings, self.images.side, self.constants)
-        return self._placed(make_network(sizes)).read
+        return reader(self._placed(make_network(sizes)), settings)
 
     def _placed(self, network: nn.Module) -> Any:
         return self.machine.place(network).eval().requires_grad_(False)

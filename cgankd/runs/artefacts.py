@@ -20,7 +20,7 @@ from cgankd.runs.files import digest, file_digest, read_json, sweep, write_json
 from cgankd.version import VERSION
 
 NOTE = ".made-"  # before the name of a part: the file that says what it was made for
-FORMAT = 4  # raise it when the same inputs would give another artefact
+FORMAT = 5  # raise it when the same inputs would give another artefact
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,8 @@ def _train(
     settings, seed, machine = job.preset.gan, session.seed, session.machine
     seed_everything(seed, "gan", "weights")
     spread = variance(real.pixels, task.groups(real.labels))
-    read = read_labels(session) if settings.auxiliary else None
+    embedding = settings.embedding if settings.auxiliary else None
+    read = read_labels(embedding, session) if embedding else None
     update = make_update(job.preset, task, condition, machine, spread, read)
     watch = Watch(settings, architecture, task, real, condition, update, session)
     batches = make_batches(settings, task, real, seed, machine)

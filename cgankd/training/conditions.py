@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cgankd.data.batches import Batches, Images
+from cgankd.data.images import Augmentation
 from cgankd.models import architectures, make_network
 from cgankd.models.saved import load_network
 from cgankd.preset import Embedding
@@ -36,12 +37,17 @@ def fit_condition(
     return train_or_load(train, session=session, file="condition", architecture=architecture)
 
 
-def read_labels(session: Session) -> Callable[[Tensor], Tensor]:
-    """Images (N, 3, S, S) -> labels (N, 1), as the network reads them that the condition of the
-    session's folder was trained with.
+def read_labels(settings: Embedding, session: Session) -> Callable[[Tensor], Tensor]:
+    """`reader` of the network that the condition of the session's folder was trained with."""
+    return reader(load_network(session.folder, "embedding", session.machine.device), settings)
+
+
+def reader(network: Any, settings: Embedding) -> Callable[[Tensor], Tensor]:
+    """Images (N, 3, S, S) -> labels (N, 1), as the network reads them through the random changes
+    that it was trained with: a generator finds it harder to mislead.
     """
-    embedding: Any = load_network(session.folder, "embedding", session.machine.device)
-    return embedding.read
+    augmentation = Augmentation(settings.images.augment, settings.images.crop_padding)
+    return lambda images: network.read(augmentation(images))
 
 
 class EmbedImages(nn.Module):

@@ -166,7 +166,7 @@ class Adversarial:
         if self.diversity:
             losses["alike"] = self.diversity * too_alike(fake.float(), self.variance)
         if self.read:
-            error = F.mse_loss(self.read(seen.float()).squeeze(1), labels)
+            error = F.mse_loss(self.read(fake.float()).squeeze(1), labels)
             losses["label"] = self.auxiliary * error
         torch.stack(list(losses.values())).sum().backward()
         self.generator_optimizer.step()
