@@ -98,7 +98,7 @@ class Data(Settings):
     def _files(self) -> "Data":
         for key in ("path", "test"):
             if self.facts.embedded and getattr(self, key) is not None:
-                raise ValueError(f"{key}: the images of {self.source} come with a library")
+                raise ValueError(f"{key}: the images of {self.source} come without files")
         if self.test is not None and self.facts.own_test:
             raise ValueError(f"test: {self.source} has test images of its own")
         if self.test is not None and self.path is None and self.facts.path is None:

@@ -15,7 +15,7 @@ class SourceFacts:
 
     module: str  # of cgankd.sources, which reads it
     kind: str | None = None  # of its label, in label.KINDS; None: data.range decides
-    embedded: bool = False  # a library carries it: there are no files
+    embedded: bool = False  # a library carries it, or it is drawn: there are no files
     pictures: bool = False  # its images are files, of which some may be broken
     needs_path: bool = False  # a preset must name data.path
     path: Path | None = None  # where its files are when a preset names no data.path
@@ -28,6 +28,7 @@ class SourceFacts:
 SOURCES = {
     "digits": SourceFacts("digits", "class", embedded=True),
     "digits-angle": SourceFacts("digits_angle", "continuous", embedded=True),
+    "chairs": SourceFacts("chairs", "continuous", embedded=True),
     "cifar10": SourceFacts("cifar10", "class"),
     "fashion-mnist": SourceFacts("fashion_mnist", "class", own_test=True),
     "tiny-imagenet": SourceFacts("tiny_imagenet", "class", pictures=True, own_sizes=True),
