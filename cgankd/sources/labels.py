@@ -13,7 +13,7 @@ from cgankd.preset.kinds import unshown
 
 TOLERANCE = 0.1  # of a step: what a label may be off, by rounding or by float32
 NAMES = "give each class a name of its own"
-NO_CLASS = "for a continuous label set data.range = [smallest, largest]"
+NO_CLASS = "for a continuous label, a run sets data.range = [smallest, largest]"
 
 
 def asked(settings: Data) -> dict[str, Any] | None:
