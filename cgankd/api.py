@@ -56,7 +56,7 @@ class Run:
         self,
         stage: str | None = None,
         *,
-        method: str | None = None,
+        method: str | Sequence[str] | None = None,
         student: str | None = None,
         rho: float | str | None = None,
         share: float | None = None,
@@ -71,7 +71,7 @@ class Run:
         (`fakes` is --fake, `imports` is --from).
         """
         job = replace(self._job, rebuild=rebuild).asking(
-            method=method,
+            methods=(method,) if isinstance(method, str) else tuple(method or ()),
             student=student,
             rho=None if rho is None else str(rho),
             share=share,

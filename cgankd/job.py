@@ -22,9 +22,9 @@ class ImportFile:
 
 @dataclass(frozen=True)
 class Overrides:
-    """What a call asks for beside the preset; None is what the preset says."""
+    """What a call asks for beside the preset; None, or no methods, is what the preset says."""
 
-    method: str | None = None  # one in the place of the preset's
+    methods: tuple[str, ...] = ()  # in the place of the preset's
     student: str | None = None  # one of distill.pairs
     rho: str | None = None  # a number, or none
     share: float | None = None  # of fakes in a batch

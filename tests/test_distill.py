@@ -29,7 +29,7 @@ def test_what_is_said_of_fakes_that_are_not_used_or_not_to_be_used(
     monkeypatch.setattr(console, "warn", said.append)
     runs.write_json(finished_run.search, {"finished": True, "best_rho": 0.5, "rho": None})
     for method in ("nokd+fake", "nokd"):  # those without fakes are not spoken of
-        asked = job(finished_run, *changes, **overrides, method=method)
+        asked = job(finished_run, *changes, **overrides, methods=(method,))
         for table in plan.distilled(asked):
             table.finish(made_on={})  # so that nothing is trained
         distill.run(asked, Machine("cpu"))

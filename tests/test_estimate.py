@@ -91,7 +91,7 @@ def test_methods_with_more_views_keep_more(tmp_path):
     found = {
         cost.name: cost.memory
         for method in ("blkd", "blkd+uda", "sskd")
-        for cost in costs(job(tmp_path, "distill.sskd.head.steps=1", method=method))
+        for cost in costs(job(tmp_path, "distill.sskd.head.steps=1", methods=(method,)))
         if cost.stage == "distill"
     }
     one, two, four = (found[f"resnet8_x0_25 {method}"] for method in ("blkd", "blkd+uda", "sskd"))

@@ -109,7 +109,7 @@ def test_a_chain_of_training_killed_in_each_of_its_phases_ends_with_the_same_bit
     chain, method, moments, tmp_path
 ):
     whole, broken = (
-        with_inputs("distill", chain, tmp_path / name).asking(method=method)
+        with_inputs("distill", chain, tmp_path / name).asking(methods=(method,))
         for name in ("whole", "broken")
     )
     assert toy.build("distill", whole) == 0

@@ -156,8 +156,8 @@ def test_other_settings_are_refused_with_the_key_that_differs(copied):
 @pytest.mark.slow
 def test_takd_trains_its_assistant_once_for_both_kinds_of_data(copied):
     job = toy.job(*copied)
-    assert toy.build("distill", job.asking(method="takd")) == 0
-    assert toy.build("distill", job.asking(method="blkd")) == 0
+    assert toy.build("distill", job.asking(methods=("takd",))) == 0
+    assert toy.build("distill", job.asking(methods=("blkd",))) == 0
     result = runs.read_json(job.run.distill("takd"))
     assert [member["assistant"] for member in result["members"]] == ["resnet8_x0_125"] * 2
     assert len(list((job.run.root / "students").glob("resnet8_x0_125-blkd-seed0-*"))) == 1
@@ -227,5 +227,5 @@ def test_students_of_other_settings_are_refused_with_the_keys_that_differ(copied
         ("distill.seeds=[0, 1, 2]", "2 students -> 3"),
     ):
         with pytest.raises(UserError, match=r"nokd.json was made from other settings") as caught:
-            pipeline.build_stage("distill", toy.job(kind, root, change).asking(method="nokd"))
+            pipeline.build_stage("distill", toy.job(kind, root, change).asking(methods=("nokd",)))
         assert words in str(caught.value).replace("0.02 ->", "0.005 ->")

@@ -17,14 +17,16 @@ HALF = FakeSelection(rho=0.5)
 KEEP_50 = ["distill.nfake=50", "distill.relabel=keep"]
 
 
-def test_methods_are_those_of_the_preset_unless_the_call_names_one(finished_run):
+def test_methods_are_those_of_the_preset_unless_the_call_names_others(finished_run):
     assert methods(job(finished_run)) == ["nokd", "takd+fake"]
-    assert methods(job(finished_run, method="blkd+fake")) == ["blkd+fake"]
+    several = job(finished_run, methods=("blkd+fake", "fake", "nokd", "nokd+fake"))
+    assert methods(several) == ["blkd+fake", "nokd+fake", "nokd"], "of one and the same, one"
+    assert methods(job(finished_run, methods=("blkd+fake",))) == ["blkd+fake"]
 
 
 def test_a_method_of_the_call_that_does_not_apply_is_refused(finished_run):
     with pytest.raises(UserError, match=r"--method sskd: sskd needs the table") as caught:
-        methods(job(finished_run, method="sskd"))
+        methods(job(finished_run, methods=("sskd",)))
     assert caught.value.code == 2
 
 

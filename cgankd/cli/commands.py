@@ -23,7 +23,7 @@ from cgankd.cli.options import (
     Imports,
     Json,
     LabelByTeacher,
-    MethodName,
+    MethodNames,
     Options,
     Quiet,
     Rho,
@@ -185,7 +185,7 @@ def select_rho(options: Options) -> None:
 @takes_options(app, "distill", CHAIN)
 def distill(
     options: Options,
-    method: MethodName = None,
+    method: MethodNames,
     student: StudentName = None,
     rho: Rho = None,
     share: Share = None,
@@ -196,7 +196,7 @@ def distill(
     """Train the students of the methods, each seed.
 
     \b
-    cgankd distill --method takd+fake             # one more method
+    cgankd distill -m takd -m takd+fake           # other methods than the preset's
     cgankd distill --ablation                     # what each step of cGAN-KD adds
     cgankd distill --curve steps=200,800,2400     # when do students profit?
     cgankd distill -m fake --fake theirs.h5 --rebuild
@@ -213,7 +213,7 @@ def distill(
         "distill",
         options,
         result,
-        method=method,
+        methods=tuple(method),
         student=student,
         rho=rho,
         share=share,

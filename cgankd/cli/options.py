@@ -161,12 +161,14 @@ Export = Annotated[
         rich_help_panel=WHERE,
     ),
 ]
-MethodName = Annotated[
-    str | None,
+MethodNames = Annotated[
+    Strings,
     typer.Option(
         "--method",
         "-m",
-        help="One method instead of the preset's, e.g. takd+fake.",
+        default_factory=list,
+        show_default=False,
+        help="A method instead of the preset's, e.g. takd+fake; may be given several times.",
         rich_help_panel=WHAT,
     ),
 ]

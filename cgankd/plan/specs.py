@@ -79,15 +79,14 @@ def search_rows(preset: Preset) -> dict[str, list[StudentSpec]]:
 
 def methods(job: Job) -> list[str]:
     """The methods of a call, by default those of the preset; UserError where one does not apply."""
-    asked = job.overrides.method
-    if asked is None:
-        return list(job.preset.distill.methods)
-    try:
-        method = check_method(asked)
-        check_applies(method, job.preset)
-    except ValueError as error:
-        raise UserError(f"--method {asked}: {error}", USAGE) from None
-    return [method]
+    found: list[str] = []
+    for asked in job.overrides.methods:
+        try:
+            found.append(check_method(asked))
+            check_applies(found[-1], job.preset)
+        except ValueError as error:
+            raise UserError(f"--method {asked}: {error}", USAGE) from None
+    return list(dict.fromkeys(found)) or list(job.preset.distill.methods)
 
 
 def method_rows(method: str, job: Job) -> dict[str, list[StudentSpec]]:
