@@ -2,19 +2,20 @@
 RC-49 (Ding et al. 2021) that is drawn here and needs no file.
 """
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 
 from cgankd.preset import Data
+from cgankd.sources.embedded import files, recognises, three_channels
+from cgankd.sources.embedded import quarter_turn as label
 from cgankd.sources.source import RawData
+
+__all__ = ["files", "label", "read", "recognises"]
 
 CHAIRS = 49
 VIEWS = 32  # of each chair
 FINER = 8  # points along a side of a pixel
 ELEVATION = np.radians(25)  # of the eye above the seat
-LAMP = np.array([-0.4, -0.5, 0.77])  # where it hangs, from the right, far and up as the eye sees it
+LAMP = np.array([-0.4, -0.5, 0.77])  # where it hangs for the eye: so far right, away and up
 LEFT, FRONT, TOP = (0, 1, 3, 2), (0, 1, 5, 4), (1, 3, 7, 5)  # the faces of a box that it sees
 HALF_WIDTH = 1.35  # of what is seen; chairs are 0.7 to 1.1 wide and up to 2.2 high
 
@@ -26,27 +27,12 @@ def read(settings: Data, seed: int) -> RawData:
     # At least half a step of views lies between two of a chair, so that no picture is there twice.
     angles = (90 / VIEWS * (views + rng.uniform(0.25, 0.75, len(views)))).astype(np.float32)
     chairs = [(_boxes(rng), rng.uniform(0.5, 1)) for _ in range(CHAIRS)]
-    images = np.empty((len(types), 3, settings.size, settings.size), np.uint8)
-    for image, angle, chair in zip(images, angles, types, strict=True):
-        corners, grey = chairs[chair]
-        image[:] = np.rint(255 * grey * _seen(corners, np.radians(float(angle)), settings.size))
-    rows = {"development": np.arange(len(images))}
-    return RawData(images, angles, label(settings), rows, types)
-
-
-def files(settings: Data) -> list[Path]:
-    """There are none."""
-    return []
-
-
-def label(settings: Data) -> dict[str, Any]:
-    """What is known of the label before data are read."""
-    return {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees"}
-
-
-def recognises(path: Path) -> bool:
-    """No file holds them."""
-    return False
+    seen = [
+        chairs[chair][1] * _seen(chairs[chair][0], np.radians(float(angle)), settings.size)
+        for chair, angle in zip(types, angles, strict=True)
+    ]
+    rows = {"development": np.arange(len(seen))}
+    return RawData(three_channels(np.stack(seen)), angles, label(settings), rows, types)
 
 
 def _boxes(rng: np.random.Generator) -> np.ndarray:

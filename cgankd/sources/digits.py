@@ -1,13 +1,15 @@
 """The 1,797 handwritten digits of the UCI repository that scikit-learn carries, 10 classes."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cgankd.errors import DATA, UserError
 from cgankd.preset import Data
+from cgankd.sources.embedded import files, recognises, three_channels
 from cgankd.sources.source import SPLITS, RawData
+
+__all__ = ["files", "handwritten", "label", "read", "recognises"]
 
 CLASSES = [str(digit) for digit in range(10)]
 
@@ -20,19 +22,9 @@ def read(settings: Data, seed: int) -> RawData:
     return RawData(three_channels(images), classes, label(settings), rows)
 
 
-def files(settings: Data) -> list[Path]:
-    """There are none."""
-    return []
-
-
 def label(settings: Data) -> dict[str, Any]:
     """What is known of the label before data are read."""
     return {"kind": "class", "classes": CLASSES}
-
-
-def recognises(path: Path) -> bool:
-    """No file holds them."""
-    return False
 
 
 def handwritten(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -45,12 +37,6 @@ def handwritten(size: int) -> tuple[np.ndarray, np.ndarray]:
         data.images / 16, (1, size / 8, size / 8), order=1, grid_mode=True, mode="grid-constant"
     )
     return np.clip(images, 0, 1), data.target.astype(np.int64)
-
-
-def three_channels(images: np.ndarray) -> np.ndarray:
-    """Grey images (N, S, S) in [0, 1] as uint8 (N, 3, S, S)."""
-    pixels = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
-    return np.ascontiguousarray(np.repeat(pixels[:, None], 3, axis=1))
 
 
 def _stratified(

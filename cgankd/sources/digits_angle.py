@@ -2,14 +2,15 @@
 degrees, which is its label.
 """
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 
 from cgankd.preset import Data
 from cgankd.sources import digits
+from cgankd.sources.embedded import files, recognises, three_channels
+from cgankd.sources.embedded import quarter_turn as label
 from cgankd.sources.source import RawData
+
+__all__ = ["files", "label", "read", "recognises"]
 
 
 def read(settings: Data, seed: int) -> RawData:
@@ -23,21 +24,6 @@ def read(settings: Data, seed: int) -> RawData:
         rotate(image, float(angle), reshape=False, order=1)
         for image, angle in zip(images, angles, strict=True)
     ]
-    pixels = digits.three_channels(np.stack(turned))
+    pixels = three_channels(np.stack(turned))
     rows = {"development": np.arange(len(images))}
     return RawData(pixels, angles, label(settings), rows, types)
-
-
-def files(settings: Data) -> list[Path]:
-    """There are none."""
-    return []
-
-
-def label(settings: Data) -> dict[str, Any]:
-    """What is known of the label before data are read."""
-    return {"kind": "continuous", "min": 0.0, "max": 90.0, "unit": "degrees"}
-
-
-def recognises(path: Path) -> bool:
-    """No file holds them."""
-    return False
