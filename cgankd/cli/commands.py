@@ -185,7 +185,7 @@ def select_rho(options: Options) -> None:
 @takes_options(app, "distill", CHAIN)
 def distill(
     options: Options,
-    method: MethodNames,
+    method: MethodNames = [],  # noqa: B006
     student: StudentName = None,
     rho: Rho = None,
     share: Share = None,

@@ -166,8 +166,6 @@ MethodNames = Annotated[
     typer.Option(
         "--method",
         "-m",
-        default_factory=list,
-        show_default=False,
         help="A method instead of the preset's, e.g. takd+fake; may be given several times.",
         rich_help_panel=WHAT,
     ),
