@@ -4,8 +4,7 @@ bf16 is mixed precision: convolutions and matrix products in bfloat16, weights, 
 losses in fp32. Networks are scored in fp32, whatever they were trained in.
 """
 
-from functools import cache
-from pathlib import Path
+from cgankd import cpu
 
 # Steps on a CPU with bf16 instructions against fp32 steps (32x32, batch 128, one thread, AMX):
 # resnet8 2.0, resnet20 2.2, vgg11 2.1, resnet18 2.9, mobilenetv2 1.4, densenet121 2.3 times as
@@ -26,14 +25,6 @@ def choose(asked: str, device: str, network: str) -> str:
     return "bf16" if supported and fast and not narrow else "fp32"
 
 
-@cache
 def instructions() -> tuple[str, ...]:
     """Those of INSTRUCTIONS that this machine's CPU has."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(errors="replace")
-    except OSError:
-        return ()
-    flags = {
-        word for line in text.splitlines() if line.startswith("flags") for word in line.split()
-    }
-    return tuple(name for name in INSTRUCTIONS if name in flags)
+    return tuple(name for name in INSTRUCTIONS if name in cpu.flags())

@@ -45,6 +45,16 @@ def test_a_channel_that_never_changes_does_not_divide_by_zero():
     )
 
 
+def test_one_pixel_whose_channels_differ_is_a_colour():
+    pixels = torch.randint(256, (600, 1, 4, 4), dtype=torch.uint8).expand(-1, 3, -1, -1).clone()
+    images = Images(pixels, torch.arange(600))
+    assert not images.coloured()
+    for channel in range(3):
+        images.pixels[599, channel, 3, 3] ^= 1
+        assert images.coloured()
+        images.pixels[599, channel, 3, 3] ^= 1
+
+
 def test_images_add_up_in_order():
     both = numbered(3) + numbered(2)
     assert len(both) == 5

@@ -41,6 +41,28 @@ def test_generators_draw_images_in_range_that_depend_on_noise_and_condition(name
     assert scores[0] != discriminator(images, second)[0]
 
 
+@pytest.mark.parametrize("name", ["biggan", "sngan", "sagan"])
+def test_a_grey_generator_draws_one_channel_and_gives_it_as_all_three(name):
+    torch.manual_seed(0)
+    sizes = {"size": 16, "latent": 5, "width": 2}
+    sizes |= {"num_classes": 3} if name == "biggan" else {"embedding": 8}
+    condition = torch.tensor([0, 2]) if name == "biggan" else torch.rand(2, 8)
+    grey, coloured = (GANS[name][0](**sizes, grey=grey) for grey in (True, False))
+    images = grey(torch.randn(2, 5), condition)
+    assert images.shape == (2, 3, 16, 16)
+    assert torch.equal(images, images[:, :1].expand(-1, 3, -1, -1))
+    assert images[0, 0].std() > 0
+    assert not torch.equal(images[0], images[1])
+    images.sum().backward()
+    assert all(weight.grad.isfinite().all() for weight in grey.parameters())
+    weights = {name: weight.numel() for name, weight in grey.named_parameters()}
+    others = {name: weight.numel() for name, weight in coloured.named_parameters()}
+    assert {name for name, num in others.items() if num != weights[name]} == {
+        name for name in weights if name.startswith("last.")
+    }
+    assert all(others[name] == 3 * num for name, num in weights.items() if "last." in name)
+
+
 @pytest.mark.parametrize("size", [8, 16, 32])
 def test_the_maps_of_a_tapered_biggan_are_twice_as_wide_at_half_the_side(size):
     sizes = {"size": size, "width": 3, "num_classes": 2, "tapered": True}

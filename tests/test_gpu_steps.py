@@ -142,8 +142,9 @@ def test_no_gan_mixes_devices_or_waits(gpu, monkeypatch, name):
     if settings.auxiliary:
         constants = {"mean": [0.0] * 3, "std": [1.0] * 3}
         sizes = architectures.embedding(settings.embedding, 16, constants)
-        read = reader(on_gpu(make_network(sizes)), settings.embedding)
-    update = make_update(made, task, condition, gpu, 0.1, read)
+        read = reader(on_gpu(make_network(sizes)), settings.embedding, gpu)
+    architecture = architectures.generator(made, task.num_classes)
+    update = make_update(made, task, architecture, condition, gpu, 0.1, read)
     steps(update, gan_batches(settings, task, images(label), gpu), gpu)
 
 

@@ -13,8 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "cgankd"
 ROOMS = [  # from the ground up: whoever imports stands above whom it imports
-    ["errors", "statistics", "randomness", "losses", "label", "version", "precision", "timing"],
-    ["signals", "console"],
+    ["errors", "statistics", "randomness", "losses", "label", "version", "timing", "cpu"],
+    ["signals", "console", "precision"],
     ["runs"],
     ["task"],
     ["preset"],

@@ -305,3 +305,17 @@ def test_the_auxiliary_term_is_the_squared_error_of_the_label_that_is_read(machi
     assert found["label"].item() == pytest.approx(20 * error.square().mean().item(), rel=1e-5)
     weights = [network.generator.state_dict() for network in (plain, update)]
     assert any(not torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_labels_read_at_every_third_step_weigh_three_times_as_much(machine):
+    def read(fakes):
+        return fakes.mean((1, 2, 3))[:, None]
+
+    def losses(every: int, step: int) -> dict[str, torch.Tensor]:
+        update = adversarial(machine, "sngan", auxiliary=2.0, auxiliary_every=every, read=read)
+        torch.manual_seed(1)
+        return update(gan_batches("sngan")(0), step)
+
+    assert [step for step in range(7) if "label" in losses(3, step)] == [2, 5]
+    assert all("label" in losses(1, step) for step in range(2))
+    assert losses(3, 2)["label"].item() == pytest.approx(3 * losses(1, 2)["label"].item())

@@ -83,7 +83,11 @@ class Probes:
         settings = self.job.preset.gan
         machine = self.machine.training(settings.network)
         read = self._reader() if settings.auxiliary else None
-        update = make_update(self.job.preset, self.task, self._condition(), machine, 1.0, read)
+        architecture = architectures.generator(self.job.preset, self.task.num_classes)
+        condition = self._condition()
+        update = make_update(
+            self.job.preset, self.task, architecture, condition, machine, 1.0, read
+        )
         batches = make_batches(settings, self.task, self.images, self.job.preset.seed, machine)
         yield self._probe("train-gan", settings.network, update, batches, machine, settings)
 
@@ -248,7 +252,7 @@ class Probes:
         settings = self.job.preset.gan.embedding
         assert settings, "the preset has been checked for it"
         sizes = architectures.embedding(settings, self.images.side, self.constants)
-        return reader(self._placed(make_network(sizes)), settings)
+        return reader(self._placed(make_network(sizes)), settings, self.machine)
 
     def _placed(self, network: nn.Module) -> Any:
         return self.machine.place(network).eval().requires_grad_(False)

@@ -38,6 +38,11 @@ class Images:
         """Of the images, in pixels."""
         return self.pixels.shape[-1]
 
+    def coloured(self) -> bool:
+        """Whether the channels of any pixel differ."""
+        parts = self.pixels.split(BATCH)
+        return any(bool((part != part[:, :1]).any()) for part in parts)
+
     def to(self, device: torch.device) -> "Images":
         return Images(self.pixels.to(device), self.labels.to(device))
 

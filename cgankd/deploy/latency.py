@@ -3,14 +3,13 @@ beside its page.
 """
 
 import os
-import platform
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from cgankd import report, runs
+from cgankd import cpu, report, runs
 from cgankd.deploy.loading import load
 from cgankd.deploy.model import Compute, Model
 from cgankd.models.operations import Operations
@@ -92,11 +91,4 @@ def _machine(device: torch.device) -> dict[str, Any]:
 
 
 def _processor(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(iter(names), "") or platform.processor() or platform.machine()
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu.name()

@@ -36,7 +36,8 @@ def _widths(size: int, tapered: bool) -> tuple[tuple[int, ...], tuple[int, ...],
 
 
 class BigGanGenerator(SpectralNetwork):
-    """z (N, latent), classes (N,) -> images (N, 3, S, S) in [-1, 1].
+    """z (N, latent), classes (N,) -> images (N, 3, S, S) in [-1, 1], `grey` ones three times the
+    same.
 
     Each block embeds the class by itself. With `shared` there is one embedding of that width, and z
     is cut into equal parts: the first makes the 4x4 map, each further one joins the embedding for
@@ -53,6 +54,7 @@ class BigGanGenerator(SpectralNetwork):
         shared: int | None = None,
         attention: int | None = None,
         tapered: bool = False,
+        grey: bool = False,
     ) -> None:
         super().__init__()
         conv = spectral(nn.Conv2d)
@@ -76,7 +78,7 @@ class BigGanGenerator(SpectralNetwork):
             for index, outputs in enumerate(widths[1:])
         )
         self.norm = nn.BatchNorm2d(widths[-1])
-        self.last = conv(widths[-1], 3, 3, padding=1)
+        self.last = conv(widths[-1], 1 if grey else 3, 3, padding=1)
         initialise(self, lambda weight: nn.init.normal_(weight, std=0.02))
 
     def forward(self, z: Tensor, condition: Tensor) -> Tensor:
@@ -84,7 +86,7 @@ class BigGanGenerator(SpectralNetwork):
         x = self.first(first).view(len(z), -1, 4, 4)
         for block, attend, own in zip(self.blocks, self.attend, conditions, strict=True):
             x = attend(block(x, own))
-        return self.last(F.relu(self.norm(x))).tanh()
+        return self.last(F.relu(self.norm(x))).tanh().expand(-1, 3, -1, -1)
 
     def _cut(self, z: Tensor, classes: Tensor) -> tuple[Tensor, list[Tensor]]:
         """What the 4x4 map is made of, and the condition of each block."""

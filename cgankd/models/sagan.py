@@ -23,11 +23,13 @@ from cgankd.models.spectral import SpectralNetwork, spectral
 
 
 class SaganGenerator(SpectralNetwork):
-    """z (N, latent), h (N, E) -> images (N, 3, S, S) in [-1, 1]; attention before the
-    last block.
+    """z (N, latent), h (N, E) -> images (N, 3, S, S) in [-1, 1], `grey` ones three times the
+    same; attention before the last block.
     """
 
-    def __init__(self, *, size: int, latent: int, width: int, embedding: int) -> None:
+    def __init__(
+        self, *, size: int, latent: int, width: int, embedding: int, grey: bool = False
+    ) -> None:
         super().__init__()
         conv, depth = spectral(nn.Conv2d), num_doublings(size)
         widths = [width << power for power in range(depth, -1, -1)]
@@ -39,7 +41,7 @@ class SaganGenerator(SpectralNetwork):
         )
         self.attend = SelfAttention(2 * width, conv, bias=True)
         self.norm = nn.BatchNorm2d(width)
-        self.last = conv(width, 3, 3, padding=1)
+        self.last = conv(width, 1 if grey else 3, 3, padding=1)
         initialise(self, lambda weight: nn.init.xavier_uniform_(weight), bias=True)
 
     def forward(self, z: Tensor, condition: Tensor) -> Tensor:
@@ -48,7 +50,7 @@ class SaganGenerator(SpectralNetwork):
         for block in blocks:
             x = block(x, condition)
         x = last(self.attend(x), condition)
-        return self.last(F.relu(self.norm(x))).tanh()
+        return self.last(F.relu(self.norm(x))).tanh().expand(-1, 3, -1, -1)
 
 
 class SaganDiscriminator(SpectralNetwork):

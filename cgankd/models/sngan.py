@@ -15,9 +15,13 @@ from cgankd.models.spectral import SpectralNetwork, spectral
 
 
 class SnganGenerator(nn.Module):
-    """z (N, latent), h (N, E) -> images (N, 3, S, S) in [-1, 1]."""
+    """z (N, latent), h (N, E) -> images (N, 3, S, S) in [-1, 1], `grey` ones three times the
+    same.
+    """
 
-    def __init__(self, *, size: int, latent: int, width: int, embedding: int) -> None:
+    def __init__(
+        self, *, size: int, latent: int, width: int, embedding: int, grey: bool = False
+    ) -> None:
         super().__init__()
         depth = num_doublings(size)
         widths = [width << power for power in range(depth, -1, -1)]
@@ -28,14 +32,14 @@ class SnganGenerator(nn.Module):
             for inputs, outputs in itertools.pairwise(widths)
         )
         self.norm = nn.BatchNorm2d(width)
-        self.last = nn.Conv2d(width, 3, 3, padding=1)
+        self.last = nn.Conv2d(width, 1 if grey else 3, 3, padding=1)
         _xavier(self)
 
     def forward(self, z: Tensor, condition: Tensor) -> Tensor:
         x = self.first(z).view(len(z), -1, 4, 4)
         for block in self.blocks:
             x = block(x, condition)
-        return self.last(F.relu(self.norm(x))).tanh()
+        return self.last(F.relu(self.norm(x))).tanh().expand(-1, 3, -1, -1)
 
 
 class SnganDiscriminator(SpectralNetwork):

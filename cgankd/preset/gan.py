@@ -114,6 +114,11 @@ class Gan(Settings):
         description="biggan: up to side 32 maps that are wider the smaller they are, as from side "
         "64 on",
     )
+    grey: bool = Field(
+        default=False,
+        description="where no training image has a colour, the generator draws one channel and "
+        "gives it as all three",
+    )
     latent: Count = Field(default=128, description="size of the latent vector z")
     steps: Count = Field(description="generator steps")
     batch: Count = Field(
@@ -142,6 +147,11 @@ class Gan(Settings):
         default=0.0,
         description="for a continuous label: weight of the squared error of the label that the "
         "image network of gan.embedding reads in the generator's images",
+    )
+    auxiliary_every: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=1,
+        description="generator steps from one with that term to the next, where its weight is as "
+        "many times as large",
     )
     reuse_fakes: bool = Field(
         default=False,

@@ -62,6 +62,8 @@ def run(job: Job, machine: Machine) -> None:
     if "generator" in imports:
         network = imports["generator"].network
     else:
+        if preset.gan.grey and not real.coloured():
+            parts["generator"] |= {"grey": True}
         network, kept = _train(parts["generator"], job, task, real, condition, session)
 
     def finish() -> None:
@@ -104,7 +106,7 @@ def _train(
     spread = variance(real.pixels, task.groups(real.labels))
     embedding = settings.embedding if settings.auxiliary else None
     read = read_labels(embedding, session) if embedding else None
-    update = make_update(job.preset, task, condition, machine, spread, read)
+    update = make_update(job.preset, task, architecture, condition, machine, spread, read)
     watch = Watch(settings, architecture, task, real, condition, update, session)
     batches = make_batches(settings, task, real, seed, machine)
     trained = watch.best if settings.keep == "best" else update
@@ -211,19 +213,21 @@ def _contrast(discriminator: nn.Module, condition: nn.Module, real: Images, fake
 def make_update(
     preset: Preset,
     task: Task,
+    architecture: Architecture,
     condition: nn.Module,
     machine: Machine,
     variance: float,
     read: Callable[[Tensor], Tensor] | None = None,
 ) -> Adversarial:
-    """The networks of a preset's GAN, made of torch's global draws, and how they are trained on
-    images that vary by `variance` within a label, with labels that `read` finds in images.
+    """The networks of a preset's GAN, the generator of that architecture, made of torch's global
+    draws, and how they are trained on images that vary by `variance` within a label, with labels
+    that `read` finds in images.
     """
     settings = preset.gan
     _, make_discriminator = GANS[settings.network]
     return Adversarial(
         machine,
-        make_network(architectures.generator(preset, task.num_classes)),
+        make_network(architecture),
         make_discriminator(**architectures.discriminator(preset, task.num_classes)),
         condition,
         loss=settings.loss,
@@ -237,6 +241,7 @@ def make_update(
         diversity=settings.diversity,
         variance=variance,
         auxiliary=settings.auxiliary,
+        auxiliary_every=settings.auxiliary_every,
         read=read,
         reuse_fakes=settings.reuse_fakes,
     )

@@ -39,15 +39,23 @@ def fit_condition(
 
 def read_labels(settings: Embedding, session: Session) -> Callable[[Tensor], Tensor]:
     """`reader` of the network that the condition of the session's folder was trained with."""
-    return reader(load_network(session.folder, "embedding", session.machine.device), settings)
+    network = load_network(session.folder, "embedding", session.machine.device)
+    return reader(network, settings, session.machine)
 
 
-def reader(network: Any, settings: Embedding) -> Callable[[Tensor], Tensor]:
+def reader(network: Any, settings: Embedding, machine: Machine) -> Callable[[Tensor], Tensor]:
     """Images (N, 3, S, S) -> labels (N, 1), as the network reads them through the random changes
-    that it was trained with: a generator finds it harder to mislead.
+    that it was trained with: a generator finds it harder to mislead. In the precision of a network
+    of its kind.
     """
+    machine = machine.training(settings.network)
     augmentation = Augmentation(settings.images.augment, settings.images.crop_padding)
-    return lambda images: network.read(augmentation(images))
+
+    def read(images: Tensor) -> Tensor:
+        with machine.autocast():
+            return network.read(augmentation(images)).float()
+
+    return read
 
 
 class EmbedImages(nn.Module):

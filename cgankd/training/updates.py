@@ -64,7 +64,8 @@ class Adversarial:
     step. `condition` turns labels into what both networks take. `diversity` weighs a term of the
     generator that keeps its images of one label from varying less than `variance`; `auxiliary` one
     that keeps the label (N, 1) that `read`, if there is one, finds in its images near that asked
-    for.
+    for: at every `auxiliary_every`-th step, as many times as heavy (lazy regularisation, Karras et
+    al. 2020, section 3.1).
     With `reuse_fakes` the generator learns from the fakes of the last discriminator step, which has
     moved the discriminator meanwhile, and not from new ones.
     """
@@ -87,6 +88,7 @@ class Adversarial:
         diversity: float = 0.0,
         variance: float = 1.0,
         auxiliary: float = 0.0,
+        auxiliary_every: int = 1,
         read: Callable[[Tensor], Tensor] | None = None,
         reuse_fakes: bool = False,
     ) -> None:
@@ -110,7 +112,7 @@ class Adversarial:
         self.diffaugment, self.flip = diffaugment, flip
         self.ema_decay, self.ema_start = ema_decay, ema_start
         self.diversity, self.variance = diversity, variance
-        self.auxiliary, self.read = auxiliary, read
+        self.auxiliary, self.auxiliary_every, self.read = auxiliary, auxiliary_every, read
         self.reuse_fakes = reuse_fakes
 
     def __call__(self, batch: GanBatch, step: int) -> dict[str, Tensor]:
@@ -125,7 +127,8 @@ class Adversarial:
             discriminator_loss, _, _ = self._discriminator_step(last)
             labels = _in_pairs(batch.labels) if self.diversity else batch.labels
             fake, condition = self._draw(self.shared_generator, labels)
-        losses = self._generator_step(fake, condition, labels)
+        read = self.read if (step + 1) % self.auxiliary_every == 0 else None
+        losses = self._generator_step(fake, condition, labels, read)
         losses = {"discriminator": discriminator_loss, **losses}
         self._move_average(step)
         return {name: loss.detach() for name, loss in losses.items()}
@@ -155,7 +158,13 @@ class Adversarial:
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         return loss, fake, condition
 
-    def _generator_step(self, fake: Tensor, condition: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def _generator_step(
+        self,
+        fake: Tensor,
+        condition: Tensor,
+        labels: Tensor,
+        read: Callable[[Tensor], Tensor] | None,
+    ) -> dict[str, Tensor]:
         """The losses; the generator learns from a discriminator that stands still."""
         for weight in self.discriminator_weights:
             weight.requires_grad_(False)
@@ -165,9 +174,9 @@ class Adversarial:
         losses = {"generator": self.generator_loss(scores.float())}
         if self.diversity:
             losses["alike"] = self.diversity * too_alike(fake.float(), self.variance)
-        if self.read:
-            error = F.mse_loss(self.read(fake.float()).squeeze(1), labels)
-            losses["label"] = self.auxiliary * error
+        if read:
+            error = F.mse_loss(read(fake.float()).squeeze(1), labels)
+            losses["label"] = self.auxiliary * self.auxiliary_every * error
         torch.stack(list(losses.values())).sum().backward()
         self.generator_optimizer.step()
         self.generator_optimizer.zero_grad(set_to_none=True)
