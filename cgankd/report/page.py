@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cgankd import console, runs
 from cgankd.errors import UserError
-from cgankd.report import blocks, tables
+from cgankd.report import blocks, chains, tables
 from cgankd.report.across import across
 from cgankd.report.across import section as by_key
 from cgankd.report.blocks import Block, Heading, Text
@@ -31,17 +31,22 @@ def build(roots: list[Path], page: Path) -> Path:
     names = _names(read_runs)
     summaries = [summarise(records, name) for records, name in zip(read_runs, names, strict=True)]
     digest = _digest(read_runs, summaries)
+    several = chains.over_chains(read_runs, summaries)
     if _stands(page, digest):
         console.say("report: nothing to do")
     else:
-        _write(page, digest, read_runs, summaries)
+        _write(page, digest, read_runs, summaries, several)
         console.say(f"report: {page}")
-    _say(summaries)
+    _say(summaries, several)
     return page
 
 
-def _say(summaries: list[Summary]) -> None:
+def _say(summaries: list[Summary], several: list[Row]) -> None:
     """The scores as far as 80 columns hold them, and what is not done."""
+    if several:
+        table = chains.table(several, summaries[0])
+        title = f"On the test rows, over {len(summaries)} chains (*: over two standard errors)"
+        console.table(title, table.header, tables.starred(table))
     scored = [summary for summary in summaries if summary["methods"]]
     if scored:
         table = tables.terminal(scored)
@@ -103,16 +108,25 @@ def _stands(page: Path, digest: str) -> bool:
         return False
 
 
-def _write(page: Path, digest: str, read_runs: list[RunRecords], summaries: list[Summary]) -> None:
+def _write(
+    page: Path,
+    digest: str,
+    read_runs: list[RunRecords],
+    summaries: list[Summary],
+    several: list[Row],
+) -> None:
     title = f"cgankd report: {', '.join(summary['name'] for summary in summaries)}"
     found = across(read_runs) if len(read_runs) > 1 else None
-    parts = overview(summaries) + (by_key(found, summaries[0]) if found else [])
+    parts = chains.section(several, summaries[0]) if several else []
+    parts += overview(summaries) + (by_key(found, summaries[0]) if found else [])
     for records, summary in zip(read_runs, summaries, strict=True):
         if len(summaries) > 1:
             parts += [Heading(summary["name"], 2)]
             parts += [tables.methods(summary)] if summary["methods"] else []
         parts += section(records, summary)
-    compared = {"across": asdict(found)} if found else {}
+    compared = ({"across": asdict(found)} if found else {}) | (
+        {"chains": several} if several else {}
+    )
     data = {"cgankd": VERSION, "digest": digest, "runs": summaries, **compared}
     runs.write_bytes(page, blocks.html(title, parts).encode())
     markdown = blocks.markdown([Heading(title, 1), *parts])
@@ -139,7 +153,7 @@ def overview(summaries: list[Summary]) -> list[Block]:
     notes = [
         *dict.fromkeys(f"† {row['note']}" for row in rows if row["note"]),
         *_sources(scored),
-        *map(_measured, scored),
+        *_measured(scored),
         *_reading(rows, several),
     ]
     return [table, *without, *(Text(note, "note") for note in notes)]
@@ -163,12 +177,16 @@ def _sources(summaries: list[Summary]) -> list[str]:
     return [*quoted, *dict.fromkeys(files)]
 
 
-def _measured(summary: Summary) -> str:
-    """What was measured, on how many rows, at what cost."""
-    return (
-        f"{summary['name']}: {metric(summary, 'test')} on {summary['rows']:,} test rows, lower is "
-        f"better. Budget: {tables.budget(summary['budget'], summary['methods'])}."
-    )
+def _measured(summaries: list[Summary]) -> list[str]:
+    """What was measured, on how many rows, at what cost: once for all runs of which it holds."""
+    names: dict[str, list[str]] = {}
+    for summary in summaries:
+        said = (
+            f"{metric(summary, 'test')} on {summary['rows']:,} test rows, lower is better. Budget: "
+            f"{tables.budget(summary['budget'], summary['methods'])}."
+        )
+        names.setdefault(said, []).append(summary["name"])
+    return [f"{', '.join(runs)}: {said}" for said, runs in names.items()]
 
 
 def _reading(rows: list[Row], several: bool) -> list[str]:

@@ -41,7 +41,7 @@ def _scores(summary: Summary, rows: list[Row], words: dict[str, list[str]]) -> T
     shares = {"share": [share(row["share"]) for row in rows]}
     columns = {
         **words,
-        metric(summary, "test"): [_score(summary, row) for row in rows],
+        metric(summary, "test"): [score(summary, row) for row in rows],
         DIFFERENCE: [difference(summary, row) for row in rows],
         **(published if any(row["published"] for row in rows) else {}),
         "seeds": [str(row["seeds"]) for row in rows],
@@ -49,7 +49,7 @@ def _scores(summary: Summary, rows: list[Row], words: dict[str, list[str]]) -> T
         **(shares if any(row["share"] for row in rows) else {}),
         **{key: [f"{row[key]:,}" for row in rows] for key in ("fakes", "steps", "parameters")},
     }
-    marks = [{DIFFERENCE: mark} if (mark := _mark(row)) else {} for row in rows]
+    marks = [{DIFFERENCE: found} if (found := mark(row)) else {} for row in rows]
     return Table(columns, len(words), marks)
 
 
@@ -89,9 +89,9 @@ def steps(summary: Summary) -> Table:
     rows = summary["steps"]["table"]
     columns = {
         "method": [row["method"] for row in rows],
-        "networks": [" > ".join(filter(None, _chain(row))) for row in rows],
+        "networks": [networks(row) for row in rows],
         "steps": [f"{row['steps']:,}" for row in rows],
-        metric(summary, "validation"): [_score(summary, row) for row in rows],
+        metric(summary, "validation"): [score(summary, row) for row in rows],
         "vs NOKD at these steps": [difference(summary, row) for row in rows],
         "seeds": [str(row["seeds"]) for row in rows],
         "fakes": [f"{row['fakes']:,}" for row in rows],
@@ -117,10 +117,10 @@ def settings(summaries: list[Summary]) -> Table:
     }
     for method in methods:
         columns[method] = [
-            _noted(row[method], _score(summary, row[method])) if method in row else NONE
+            _noted(row[method], score(summary, row[method])) if method in row else NONE
             for (summary, _), row in zip(lines, rows, strict=True)
         ]
-    better = [[method for method in row if _mark(row[method]) == "better"] for row in rows]
+    better = [[method for method in row if mark(row[method]) == "better"] for row in rows]
     return Table(columns, 2 + len(CHAIN), [dict.fromkeys(names, "better") for names in better])
 
 
@@ -133,11 +133,20 @@ def terminal(summaries: list[Summary]) -> Table:
         {
             **setting,
             "method": [_noted(row, row["method"]) for _, row in rows],
-            "networks": [" > ".join(filter(None, _chain(row))) for _, row in rows],
-            "score" if several else metric(summaries[0]): [_score(*place) for place in rows],
+            "networks": [networks(row) for _, row in rows],
+            "score" if several else metric(summaries[0]): [score(*place) for place in rows],
             DIFFERENCE: [difference(*place) + "*" * place[1]["significant"] for place in rows],
         }
     )
+
+
+def starred(table: Table) -> list[list[str]]:
+    """The rows of a table with a star for bold, for a terminal."""
+    marks = table.marks or [{}] * len(table.rows)
+    return [
+        [cell + "*" * (name in marked) for name, cell in zip(table.header, row, strict=True)]
+        for row, marked in zip(table.rows, marks, strict=True)
+    ]
 
 
 def students(summary: Summary) -> Table:
@@ -437,7 +446,13 @@ def _chain(row: Row) -> tuple[str, ...]:
     return tuple(row[name] for name in CHAIN)
 
 
-def _score(summary: Summary, row: Row) -> str:
+def networks(row: Row) -> str:
+    """Teacher, assistant and student, as far as there are any."""
+    return " > ".join(filter(None, _chain(row)))
+
+
+def score(summary: Summary, row: Row) -> str:
+    """Mean ± deviation."""
     return _with(summary, row["mean"], row["deviation"])
 
 
@@ -454,7 +469,7 @@ def _with(summary: Summary, value: float, error: float | None) -> str:
     return number(summary, value) + ("" if error is None else f" ± {number(summary, error)}")
 
 
-def _mark(row: Row) -> str:
+def mark(row: Row) -> str:
     """Better or worse where the difference exceeds two standard errors, else nothing."""
     return ("better" if row["difference"] < 0 else "worse") if row["significant"] else ""
 
