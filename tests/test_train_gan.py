@@ -21,15 +21,15 @@ def drawn(root, *changes: str) -> torch.Tensor:
 
 
 def test_fakes_have_colours_only_where_training_images_have(tmp_path):
-    images = drawn(tmp_path / "grey")
+    images = drawn(tmp_path / "grey", "gan.grey=true")
     assert torch.equal(images[:, 0], images[:, 1])
     assert torch.equal(images[:, 0], images[:, 2])
     assert runs.read_json(tmp_path / "grey" / "gan" / "generator.json")["grey"] is True
 
     folder = classes(tmp_path / "coloured")
-    auto = ["data.num_train='auto'", "data.num_validation='auto'", "gan.batch=4"]
+    auto = ["data.num_train='auto'", "data.num_validation='auto'", "gan.grey=true"]
     images = drawn(tmp_path / "own", "data.source='folder'", f"data.path='{folder}'", *auto)
     assert not torch.equal(images[:, 0], images[:, 1])
 
-    images = drawn(tmp_path / "asked", "gan.grey=false")
+    images = drawn(tmp_path / "unasked")
     assert not torch.equal(images[:, 0], images[:, 1])
