@@ -34,14 +34,15 @@ def over_chains(read_runs: list[RunRecords], summaries: list[Summary]) -> list[R
 
 def section(rows: list[Row], summary: Summary) -> list[Block]:
     """The table and how to read it; metric and unit are those of one of the runs."""
-    num = max(row["chains"] for row in rows)
+    num, shown = max(row["chains"] for row in rows), table(rows, summary)
+    also = f"; {FAKES_PART}: to the same method without them" if FAKES_PART in shown.columns else ""
     text = (
         "These runs differ in their seeds alone: each is a whole chain, with a split, a GAN, a "
         "teacher and students of its own. Scores are mean ± sample deviation over the chains; "
         "differences are paired within a chain, mean ± standard error over the chains, bold where "
-        "they exceed two of these; vs no fakes: to the same method without them."
+        f"they exceed two of these{also}."
     )
-    return [Heading(f"Over {num} chains", 2), table(rows, summary), Text(text, "note")]
+    return [Heading(f"Over {num} chains", 2), shown, Text(text, "note")]
 
 
 def table(rows: list[Row], summary: Summary) -> Table:
