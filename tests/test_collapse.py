@@ -227,7 +227,7 @@ def test_a_run_that_was_cut_collapses_where_the_whole_one_does(
                 "tapered": True,
             },
         ),
-        ("digits-angle", 8, [], {"name": "sngan", "latent": 6, "embedding": 16}),
+        ("digits-angle", 8, [], {"name": "sngan", "latent": 6, "embedding": 16, "grey": True}),
     ],
 )
 def test_a_healthy_gan_is_not_stopped_and_ends_as_one_generator(
