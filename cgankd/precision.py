@@ -27,4 +27,5 @@ def choose(asked: str, device: str, network: str) -> str:
 
 def instructions() -> tuple[str, ...]:
     """Those of INSTRUCTIONS that this machine's CPU has."""
-    return tuple(name for name in INSTRUCTIONS if name in cpu.flags())
+    known = cpu.flags()
+    return tuple(name for name in INSTRUCTIONS if name in known)

@@ -4,7 +4,7 @@ teacher and students of its own, over which means are taken.
 
 from cgankd.report.across import APART
 from cgankd.report.blocks import Block, Heading, Table, Text
-from cgankd.report.comparison import CHAIN, Row, against
+from cgankd.report.comparison import CHAIN, Row, against, line_of
 from cgankd.report.records import RunRecords
 from cgankd.report.summary import Summary
 from cgankd.report.tables import DIFFERENCE, difference, mark, metric, networks, score
@@ -28,7 +28,7 @@ def over_chains(read_runs: list[RunRecords], summaries: list[Summary]) -> list[R
     groups: dict[tuple[str, ...], list[tuple[Row, list[Row]]]] = {}
     for rows in scored:
         for row in rows:
-            groups.setdefault(_key(row), []).append((row, rows))
+            groups.setdefault(line_of(row), []).append((row, rows))
     return [_row(key, group) for key, group in groups.items()]
 
 
@@ -83,9 +83,5 @@ def _difference(values: list[float]) -> Row:
 def _without_fakes(row: Row, rows: list[Row]) -> float | None:
     """How far a method with fakes is from the same without them in one chain, if it has both."""
     method, fakes = row["method"].removesuffix("+fake"), row["method"].endswith("+fake")
-    plain = [other for other in rows if fakes and _key(other) == (method, *_key(row)[1:])]
+    plain = [other for other in rows if fakes and line_of(other) == (method, *line_of(row)[1:])]
     return against(row["scores"], plain[0]["scores"])["difference"] if plain else None
-
-
-def _key(row: Row) -> tuple[str, ...]:
-    return tuple(row[name] for name in ("method", *CHAIN))

@@ -77,12 +77,13 @@ def by_steps(members: list[Trained]) -> list[Row]:
     ]
     lowest: dict[tuple[str, ...], float] = {}
     for row in rows:
-        key = _line(row)
+        key = line_of(row)
         lowest[key] = min(row["mean"], lowest.get(key, row["mean"]))
-    return [{**row, "best": row["mean"] == lowest[_line(row)]} for row in rows]
+    return [{**row, "best": row["mean"] == lowest[line_of(row)]} for row in rows]
 
 
-def _line(row: Row) -> tuple[str, ...]:
+def line_of(row: Row) -> tuple[str, ...]:
+    """The method of a row and its networks."""
     return tuple(row[name] for name in ("method", *CHAIN))
 
 

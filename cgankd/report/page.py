@@ -124,9 +124,8 @@ def _write(
             parts += [Heading(summary["name"], 2)]
             parts += [tables.methods(summary)] if summary["methods"] else []
         parts += section(records, summary)
-    compared = ({"across": asdict(found)} if found else {}) | (
-        {"chains": several} if several else {}
-    )
+    compared: Row = {"across": asdict(found)} if found else {}
+    compared |= {"chains": several} if several else {}
     data = {"cgankd": VERSION, "digest": digest, "runs": summaries, **compared}
     runs.write_bytes(page, blocks.html(title, parts).encode())
     markdown = blocks.markdown([Heading(title, 1), *parts])

@@ -63,7 +63,7 @@ def run(job: Job, machine: Machine) -> None:
         network = imports["generator"].network
     else:
         if preset.gan.grey and not real.coloured():
-            parts["generator"] |= {"grey": True}
+            parts["generator"]["grey"] = True
         network, kept = _train(parts["generator"], job, task, real, condition, session)
 
     def finish() -> None:
