@@ -29,6 +29,7 @@ class Run:
         precision: str = "auto",
         num_processes: int = 1,
         deterministic: bool = False,
+        compile: bool = False,
         track: str | None = None,
     ) -> None:
         self._job = make_job(
@@ -39,6 +40,7 @@ class Run:
             precision=precision,
             num_processes=num_processes,
             deterministic=deterministic,
+            compile=compile,
             track=track,
         )
 

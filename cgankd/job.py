@@ -44,6 +44,7 @@ class Job:
     precision: str = "auto"
     num_processes: int = 0  # 0: one, and for students on a CPU one per core
     deterministic: bool = False
+    compile: bool = False
     rebuild: bool = False
     track: str | None = None  # the tracker that is told what happens
     overrides: Overrides = field(default_factory=Overrides)

@@ -116,6 +116,7 @@ def test_the_options_of_the_command_are_the_agreed_ones():
         "precision",
         "num_processes",
         "deterministic",
+        "compile",
         "seed",
         "rebuild",
         "track",

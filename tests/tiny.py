@@ -8,6 +8,7 @@ from torch import nn
 
 from cgankd.data.batches import Batches, Images, ProcessSlice
 from cgankd.data.gan_batches import ClassGanBatches
+from cgankd.data.images import Augmentation, Augmented
 from cgankd.data.vicinity import ByLabel, VicinalGanBatches, make_vicinity
 from cgankd.methods.nokd import Nokd
 from cgankd.models import GANS, make_network
@@ -28,7 +29,7 @@ def images(num: int = 30, side: int = 8) -> Images:
     )
 
 
-def supervised(machine: Machine, **training) -> Supervised:
+def supervised(machine: Machine, changes: Augmentation | None = None, **training) -> Supervised:
     torch.manual_seed(1)
     network = make_network(
         {
@@ -42,7 +43,9 @@ def supervised(machine: Machine, **training) -> Supervised:
     )
     network.head = nn.Sequential(nn.Dropout(0.5), network.head)
     settings = {"steps": STEPS, "weight_decay": 1e-3, "augment": ["crop", "flip"], **training}
-    return Supervised(machine, Nokd(TASK, network), Training(**settings))
+    objective = Nokd(TASK, network)
+    objective = Augmented(objective, changes) if changes else objective
+    return Supervised(machine, objective, Training(**settings))
 
 
 def adversarial(machine: Machine, name: str = "biggan", shared: int = 0, **changes) -> Adversarial:

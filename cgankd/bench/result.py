@@ -56,7 +56,8 @@ def bench(job: Job, stage: str | None, *, plain: bool) -> dict[str, Any]:
     quotes.
     """
     label = pipeline.known_label(job) or sources.load(job.preset.data, job.preset.seed).label
-    machine, load = Machine(job.device, job.precision, job.deterministic), os.getloadavg()[0]
+    load = os.getloadavg()[0]
+    machine = Machine(job.device, job.precision, job.deterministic, job.compile)
     probes = Probes(job, make_task(label), machine, plain=plain)
     rows: list[Row] = []
     for one in plan.chain_of(job.preset):

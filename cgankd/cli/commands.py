@@ -356,6 +356,7 @@ def _job(options: Options, **overrides: Any) -> Any:
         precision=options.precision.value,
         num_processes=options.num_processes,
         deterministic=options.deterministic,
+        compile=options.compile,
         rebuild=options.rebuild,
         track=options.track.value if options.track else None,
         overrides=Overrides(**overrides),

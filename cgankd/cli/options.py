@@ -109,6 +109,14 @@ class Options:
             "--deterministic", help="Deterministic kernels on a GPU.", rich_help_panel=HOW
         ),
     ] = False
+    compile: Annotated[
+        bool,
+        typer.Option(
+            "--compile",
+            help="Students and teachers through torch.compile, on a GPU as CUDA graphs.",
+            rich_help_panel=HOW,
+        ),
+    ] = False
     track: Annotated[
         Track | None,
         typer.Option(

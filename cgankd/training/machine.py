@@ -3,6 +3,7 @@
 import copy
 import inspect
 import os
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,11 @@ class Machine:
     """
 
     def __init__(
-        self, device: str = "cpu", precision: str = "auto", deterministic: bool = False
+        self,
+        device: str = "cpu",
+        precision: str = "auto",
+        deterministic: bool = False,
+        compile: bool = False,
     ) -> None:
         asked, gpus = int(os.environ.get("WORLD_SIZE", "1")), torch.cuda.device_count()
         if device == "cuda" and not gpus:
@@ -38,6 +43,13 @@ class Machine:
                 f"more processes than the {gpus} CUDA devices here",
                 UNAVAILABLE,
                 "lower --num-processes",
+            )
+        compiler = os.environ.get("CXX", "g++")
+        if compile and not shutil.which(compiler):
+            raise UserError(
+                f"--compile: no C++ compiler, {compiler}, is installed here",
+                UNAVAILABLE,
+                "install one, name another in CXX, or leave --compile out",
             )
         device = ("cuda" if gpus else "cpu") if device == "auto" else device
         if deterministic:
@@ -56,6 +68,7 @@ class Machine:
                 f"{self.device.type}",
                 UNAVAILABLE,
             )
+        self.compiles = compile
         self.asked_precision = precision
         self.precision = choose(precision, device, network="")
         self.tracker = Untracked()
@@ -66,6 +79,7 @@ class Machine:
         return {
             "device": self.device.type,
             "precision": self.precision,
+            "compiled": self.compiles,
             "processes": self.num_processes,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
@@ -99,6 +113,16 @@ class Machine:
     def place(self, module: nn.Module) -> nn.Module:
         """The module on the device, its weights channels last: the order of its images."""
         return placed(module, self.device)
+
+    def compile(self, objective: nn.Module) -> None:
+        """Has torch.compile make one program of an objective, where that is asked for: on a GPU a
+        CUDA graph each of its forward and its backward. Its state keeps its names, and its random
+        numbers are those of torch's generator, so that they follow from the step's seed as before.
+        """
+        if self.compiles:
+            graphs = self.device.type == "cuda"
+            torch._dynamo.config.recompile_limit = 64  # networks and methods of a process
+            objective.compile(options={"fallback_random": True, "triton.cudagraphs": graphs})
 
     def shared(self, module: nn.Module) -> nn.Module:
         """The module with gradients averaged over processes; buffers are aligned at checkpoints

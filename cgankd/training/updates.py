@@ -30,6 +30,7 @@ class Supervised:
             parameter for parameter in objective.parameters() if parameter.requires_grad
         ]
         self.optimizer = make_optimizer(self.parameters, training)
+        machine.compile(self.objective)
         self.module = machine.shared(self.objective)
 
     def __call__(self, batch: tuple[Tensor, ...], step: int) -> dict[str, Tensor]:
@@ -37,10 +38,12 @@ class Supervised:
             group["lr"] = self.training.learning_rate * learning_rate_factor(self.training, step)
         with self.machine.autocast():
             losses = self.module(*batch)
-        torch.stack(list(losses.values())).sum().backward()
+        # A copy: what a CUDA graph returns is overwritten by the next step.
+        values = torch.stack(list(losses.values()))
+        values.sum().backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return {name: loss.detach() for name, loss in losses.items()}
+        return dict(zip(losses, values.detach(), strict=True))
 
     def state(self) -> State:
         return {
