@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from handmade import finish, make_run
+from handmade import SETTINGS, finish, make_run
 
-from cgankd import report, runs
+from cgankd import preset, report, runs
 from cgankd.report import cautions
 from cgankd.runs import RunFolder
 
@@ -31,6 +31,18 @@ def test_only_a_teacher_that_loses_to_nokd_is_a_caution(tmp_path: Path):
         "resnet8_x2 has a validation error of 12 %, no better than the 12 % of resnet8_x0_25"
         in caution
     )
+
+
+def test_students_without_the_crops_of_their_teacher_are_a_weak_baseline(tmp_path: Path):
+    run = RunFolder(make_run(tmp_path))
+    assert cautions.weak_baseline(report.read(tmp_path)) == []
+    for students, expected in ((["crop"], 0), (["noise"], 1)):
+        changes = ["teacher.augment=['crop', 'noise']", f"distill.augment={students}"]
+        settings = preset.load("digits", [*SETTINGS, *changes])
+        runs.write_bytes(run.preset, preset.dump(settings).encode())
+        found = cautions.weak_baseline(report.read(tmp_path))
+        assert len(found) == expected
+    assert "changed by crop, the students did not" in found[0]
 
 
 def test_a_search_on_rows_that_were_trained_on_is_a_caution(tmp_path: Path):

@@ -9,7 +9,8 @@ from cgankd.report.records import RunRecords
 
 def cautions(records: RunRecords) -> list[str]:
     """All of them, a sentence or two each."""
-    return [*leaks(records), *harmful_teachers(records), *stale(records), *unequal(records)]
+    found = (leaks, harmful_teachers, weak_baseline, stale, unequal)
+    return [text for caution in found for text in caution(records)]
 
 
 def leaks(records: RunRecords) -> list[str]:
@@ -39,6 +40,19 @@ def harmful_teachers(records: RunRecords) -> list[str]:
         for name, teacher in records.teachers.items()
         for network, values in scores.items()
         if teacher.validation >= statistics.fmean(values)
+    ]
+
+
+def weak_baseline(records: RunRecords) -> list[str]:
+    """Where students go without changes of their images that taught their teacher what stays."""
+    teacher, students = records.preset.teacher.augment, records.preset.distill.augment
+    missing = [name for name in teacher if name in ("crop", "flip") and name not in students]
+    if not missing or not records.members:
+        return []
+    return [
+        f"The teacher saw its training images changed by {' and '.join(missing)}, the students "
+        "did not: what NOKD may lack by that is not what fakes or a teacher bring. Try the same "
+        "in distill.augment, and other learning rates, for NOKD first."
     ]
 
 
