@@ -58,7 +58,7 @@ def test_networks_steps_and_students_are_those_of_the_preset(tmp_path):
         for cost in costs(job(tmp_path, "distill.methods=['nokd', 'takd+fake']"))
     }
     teacher = found["train-teacher", "resnet8"]
-    assert (teacher.parameters, teacher.steps, teacher.num) == (78042, 500, 1)
+    assert (teacher.parameters, teacher.steps, teacher.num) == (78042, 1500, 1)
     assert teacher.disk == 4 * 78042
     assert teacher.memory > 3 * 4 * 78042
     generator, discriminator = found["train-gan", "generator"], found["train-gan", "discriminator"]
@@ -67,9 +67,9 @@ def test_networks_steps_and_students_are_those_of_the_preset(tmp_path):
     assert students == {
         ("select-rho", "resnet8_x0_25 nokd"): 5,
         ("select-rho", "resnet8_x0_25 nokd+fake"): 10,
-        ("distill", "resnet8_x0_5 blkd+fake"): 8,
-        ("distill", "resnet8_x0_25 nokd"): 8,
-        ("distill", "resnet8_x0_25 takd+fake"): 8,
+        ("distill", "resnet8_x0_5 blkd+fake"): 4,
+        ("distill", "resnet8_x0_25 nokd"): 4,
+        ("distill", "resnet8_x0_25 takd+fake"): 4,
     }
 
 
@@ -82,8 +82,8 @@ def test_a_budget_of_epochs_counts_the_fakes(tmp_path):
     ]
     asked = job(tmp_path, *changes)
     found = {cost.name: cost.steps for cost in costs(asked) if cost.stage == "distill"}
-    assert found["resnet8_x0_25 nokd"] == 3 * 7  # 200 images in batches of 32
-    assert found["resnet8_x0_25 nokd+fake"] == 3 * 54  # and 1,500 fakes
+    assert found["resnet8_x0_25 nokd"] == 3 * 4  # 100 images in batches of 32
+    assert found["resnet8_x0_25 nokd+fake"] == 3 * 50  # and 1,500 fakes
 
 
 @pytest.mark.slow
