@@ -20,6 +20,7 @@ def test_facts_are_what_results_depend_on(machine):
     assert machine.facts == {
         "device": "cpu",
         "precision": "fp32",
+        "compiled": False,
         "processes": 1,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
