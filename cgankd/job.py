@@ -49,6 +49,16 @@ class Job:
     track: str | None = None  # the tracker that is told what happens
     overrides: Overrides = field(default_factory=Overrides)
 
+    @property
+    def computing(self) -> dict[str, Any]:
+        """How to compute, as Machine takes it."""
+        return {
+            "device": self.device,
+            "precision": self.precision,
+            "deterministic": self.deterministic,
+            "compile": self.compile,
+        }
+
     def asking(self, **overrides: object) -> "Job":
         """The same job with other overrides."""
         changed = replace(self.overrides, **overrides)  # type: ignore[arg-type]

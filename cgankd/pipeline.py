@@ -176,7 +176,7 @@ def _perform(name: str, job: Job) -> None:
     stage = STAGES[name]
     if not runs.is_written(job.run.root):  # a process that the holder of the lock has started
         runs.write_within(job.run.root)
-    machine = Machine(job.device, job.precision, job.deterministic, job.compile)
+    machine = Machine(**job.computing)
     if job.track and console.is_first():
         machine.tracker = Tracker(job.track, name, job.run.root, job.preset)
     try:

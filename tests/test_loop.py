@@ -8,9 +8,11 @@ import pytest
 import torch
 from tiny import STEPS, adversarial, batches, gan_batches, supervised
 
+from cgankd.data.images import Augmentation
 from cgankd.errors import UserError
 from cgankd.training import loop
 from cgankd.training.loop import fit
+from cgankd.training.machine import Machine
 from cgankd.training.session import Session
 
 pytestmark = pytest.mark.usefixtures("heard_signals")
@@ -19,6 +21,10 @@ pytestmark = pytest.mark.usefixtures("heard_signals")
 CASES = {
     "sgd": (lambda machine: supervised(machine), batches),
     "adam": (lambda machine: supervised(machine, optimizer="adam", learning_rate=1e-3), batches),
+    "compiled": (
+        lambda machine: supervised(Machine("cpu", compile=True), Augmentation(["crop"])),
+        batches,
+    ),
     "biggan": (lambda machine: adversarial(machine, "biggan"), lambda: gan_batches("biggan")),
     "biggan with attention": (
         lambda machine: adversarial(machine, shared=4),
@@ -57,7 +63,7 @@ def rows(folder) -> list[dict]:
 # Resumed is whole
 
 
-LONG = ("biggan with attention", "sagan")
+LONG = ("compiled", "biggan with attention", "sagan")
 
 
 @pytest.mark.parametrize(

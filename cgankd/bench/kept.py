@@ -31,5 +31,5 @@ def minutes(job: Job) -> float | None:
 def _place(job: Job) -> Path:
     settings = job.preset.model_dump()
     settings.pop("name")
-    asked = runs.digest([settings, job.device, job.precision, job.deterministic, job.compile])
+    asked = runs.digest([settings, job.computing])
     return cache.folder() / "bench" / f"{asked[:16]}.json"

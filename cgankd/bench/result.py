@@ -56,8 +56,7 @@ def bench(job: Job, stage: str | None, *, plain: bool) -> dict[str, Any]:
     quotes.
     """
     label = pipeline.known_label(job) or sources.load(job.preset.data, job.preset.seed).label
-    load = os.getloadavg()[0]
-    machine = Machine(job.device, job.precision, job.deterministic, job.compile)
+    machine, load = Machine(**job.computing), os.getloadavg()[0]
     probes = Probes(job, make_task(label), machine, plain=plain)
     rows: list[Row] = []
     for one in plan.chain_of(job.preset):

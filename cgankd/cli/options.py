@@ -113,7 +113,7 @@ class Options:
         bool,
         typer.Option(
             "--compile",
-            help="Students and teachers through torch.compile, on a GPU as CUDA graphs.",
+            help="Steps of all but the GAN through torch.compile, on a GPU as CUDA graphs.",
             rich_help_panel=HOW,
         ),
     ] = False

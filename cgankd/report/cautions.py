@@ -9,8 +9,8 @@ from cgankd.report.records import RunRecords
 
 def cautions(records: RunRecords) -> list[str]:
     """All of them, a sentence or two each."""
-    found = (leaks, harmful_teachers, weak_baseline, stale, unequal)
-    return [text for caution in found for text in caution(records)]
+    kinds = (leaks, harmful_teachers, weak_baseline, stale, unequal)
+    return [text for kind in kinds for text in kind(records)]
 
 
 def leaks(records: RunRecords) -> list[str]:
@@ -44,7 +44,7 @@ def harmful_teachers(records: RunRecords) -> list[str]:
 
 
 def weak_baseline(records: RunRecords) -> list[str]:
-    """Where students go without changes of their images that taught their teacher what stays."""
+    """Where students go without random changes of images that their teacher was trained with."""
     teacher, students = records.preset.teacher.augment, records.preset.distill.augment
     missing = [name for name in teacher if name in ("crop", "flip") and name not in students]
     if not missing or not records.members:
