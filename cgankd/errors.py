@@ -44,6 +44,10 @@ class UserError(Exception):
         return type(self), (str(self), self.code, self.hint)
 
 
+class Followed(UserError):
+    """Of a process that stops because another one has failed, which says why."""
+
+
 class Unread(Exception):
     """Whoever reads the result has seen enough. It is no OSError, for which others have a code."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cgankd import console, signals
-from cgankd.errors import STOPPED, UNAVAILABLE, USAGE, UserError, explained
+from cgankd.errors import STOPPED, UNAVAILABLE, USAGE, Followed, UserError, explained
 
 GRACE = 30  # seconds that processes have to save after a signal
 LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL")
@@ -131,7 +131,7 @@ def _entry(quiet: bool, perform: Callable[..., None], *work: Any) -> None:
     try:
         perform(*work)
     except Exception as error:
-        if _is_lost(error):
+        if isinstance(error, Followed) or _is_lost(error):
             time.sleep(GRACE)  # the launcher sees who went first, and ends this process
         failure = explained(error)
         if failure is None:

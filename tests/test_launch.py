@@ -15,7 +15,7 @@ import pytest
 import toy
 
 from cgankd import console, fakes, launch, preset, runs
-from cgankd.errors import UserError
+from cgankd.errors import Followed, UserError
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -147,6 +147,21 @@ def test_a_collapsed_gan_stops_both_processes_with_70(tmp_path):
     assert code == 70, err
     assert err.count("gan: collapsed by step 8: fakes of one label vary") == 1
     assert not runs.read_json(tmp_path / "run" / "gan" / "gan.json")["finished"]
+
+
+def fail_in_turn(reason: str) -> None:
+    """Something to perform in which the second process is the quicker one to stop."""
+    if not console.is_first():
+        raise Followed("the first process says why", 70)
+    time.sleep(3)
+    raise UserError(reason, 70)
+
+
+@pytest.mark.slow
+def test_the_process_that_knows_why_is_heard_though_another_stops_before_it():
+    with pytest.raises(UserError, match="every pixel is the same") as caught:
+        launch.launch(fail_in_turn, 2, "every pixel is the same")
+    assert caught.value.code == 70
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from cgankd import console, runs, signals
 from cgankd.data import images
-from cgankd.errors import DIVERGED, STOPPED, UserError, storage_errors
+from cgankd.errors import DIVERGED, STOPPED, Followed, UserError, storage_errors
 from cgankd.preset import Training
 from cgankd.randomness import seed_everything
 from cgankd.training import checkpoint
@@ -77,7 +77,7 @@ def fit(
             )
             if code:
                 why = f"{name} stopped at step {done}: the first process says why"
-                raise fault or UserError(why, code)
+                raise fault or Followed(why, code)
             if stop or (save and done < steps):
                 finite.check()
                 _save(update, done, session)
