@@ -53,10 +53,12 @@ def test_networks_are_small_where_the_largest_is():
 
 
 def test_networks_steps_and_students_are_those_of_the_preset(tmp_path):
-    found = {
-        (cost.stage, cost.name): cost
-        for cost in costs(job(tmp_path, "distill.methods=['nokd', 'takd+fake']"))
-    }
+    changes = [
+        "rho.grid=[0.7, 1.0]",
+        "distill.seeds=[0, 1, 2, 3]",
+        "distill.methods=['nokd', 'takd+fake']",
+    ]
+    found = {(cost.stage, cost.name): cost for cost in costs(job(tmp_path, *changes))}
     teacher = found["train-teacher", "resnet8"]
     assert (teacher.parameters, teacher.steps, teacher.num) == (78042, 1500, 1)
     assert teacher.disk == 4 * 78042
@@ -77,6 +79,7 @@ def test_a_budget_of_epochs_counts_the_fakes(tmp_path):
     changes = [
         "distill.budget=epochs",
         "distill.epochs=3",
+        "distill.batch=32",
         "distill.rho=0.5",
         "distill.methods=['nokd', 'fake']",
     ]
