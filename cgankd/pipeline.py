@@ -22,6 +22,7 @@ from cgankd.runs import Artefact
 from cgankd.sources import drawn
 
 MAX_PROCESSES = 8  # each holds torch, half a GiB
+FEWEST = 3  # students of a process
 
 
 def build_stage(name: str, job: Job) -> list[Path]:
@@ -210,7 +211,7 @@ def threads_of(stage: Stage, job: Job, device: str) -> Iterator[None]:
 
 def _num_processes(stage: Stage, artefacts: Sequence[Artefact], job: Job) -> int:
     """One, and for students on a CPU one per core: small networks gain nothing from a second
-    thread.
+    thread. Each trains a few of them, or its start would cost more than it saves.
     """
     has_gpu = job.device == "cuda" or (job.device == "auto" and Path("/dev/nvidiactl").exists())
     if "LOCAL_RANK" in os.environ or not stage.has_students or has_gpu:
@@ -222,7 +223,7 @@ def _num_processes(stage: Stage, artefacts: Sequence[Artefact], job: Job) -> int
         for student in students
         if student.artefact.state() != "done"
     ]
-    return max(1, min(os.cpu_count() or 1, MAX_PROCESSES, len(missing) // 4))
+    return max(1, min(os.cpu_count() or 1, MAX_PROCESSES, len(missing) // FEWEST))
 
 
 def _students(artefact: Artefact) -> list[plan.Student]:

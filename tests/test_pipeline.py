@@ -154,6 +154,18 @@ def test_other_settings_are_refused_with_the_key_that_differs(copied):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("seeds", "num"), [(2, 1), (3, 2), (9, 2)])
+def test_students_share_the_cores_if_each_process_has_some_of_them(copied, monkeypatch, seeds, num):
+    monkeypatch.setattr(pipeline.os, "cpu_count", lambda: 2)
+    started = []
+    monkeypatch.setattr(pipeline.launch, "launch", lambda _, num, *work: started.append(num))
+    kind, root = copied
+    changes = f"distill.seeds={list(range(10, 10 + seeds))}", "distill.methods=['nokd', 'fake']"
+    pipeline.build_stage("distill", replace(toy.job(kind, root, *changes), rebuild=True))
+    assert started == [num]
+
+
+@pytest.mark.slow
 def test_takd_trains_its_assistant_once_for_both_kinds_of_data(copied):
     job = toy.job(*copied)
     assert toy.build("distill", job.asking(methods=("takd",))) == 0
