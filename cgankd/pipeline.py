@@ -22,7 +22,7 @@ from cgankd.runs import Artefact
 from cgankd.sources import drawn
 
 MAX_PROCESSES = 8  # each holds torch, half a GiB
-FEWEST = 3  # students of a process
+MIN_STUDENTS = 3  # of a process
 
 
 def build_stage(name: str, job: Job) -> list[Path]:
@@ -223,7 +223,7 @@ def _num_processes(stage: Stage, artefacts: Sequence[Artefact], job: Job) -> int
         for student in students
         if student.artefact.state() != "done"
     ]
-    return max(1, min(os.cpu_count() or 1, MAX_PROCESSES, len(missing) // FEWEST))
+    return max(1, min(os.cpu_count() or 1, MAX_PROCESSES, len(missing) // MIN_STUDENTS))
 
 
 def _students(artefact: Artefact) -> list[plan.Student]:
