@@ -30,6 +30,7 @@ class Run:
         num_processes: int = 1,
         deterministic: bool = False,
         compile: bool = False,
+        eager: bool = False,
         track: str | None = None,
     ) -> None:
         self._job = make_job(
@@ -41,6 +42,7 @@ class Run:
             num_processes=num_processes,
             deterministic=deterministic,
             compile=compile,
+            eager=eager,
             track=track,
         )
 

@@ -45,6 +45,7 @@ class Job:
     num_processes: int = 0  # 0: one, and for students on a CPU one per core
     deterministic: bool = False
     compile: bool = False
+    eager: bool = False
     rebuild: bool = False
     track: str | None = None  # the tracker that is told what happens
     overrides: Overrides = field(default_factory=Overrides)
@@ -57,6 +58,7 @@ class Job:
             "precision": self.precision,
             "deterministic": self.deterministic,
             "compile": self.compile,
+            "eager": self.eager,
         }
 
     def asking(self, **overrides: object) -> "Job":

@@ -117,6 +117,7 @@ def test_the_options_of_the_command_are_the_agreed_ones():
         "num_processes",
         "deterministic",
         "compile",
+        "eager",
         "seed",
         "rebuild",
         "track",

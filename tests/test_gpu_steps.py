@@ -64,6 +64,9 @@ def gpu(monkeypatch, machine):
     stepping: list = []
     monkeypatch.setattr(torch.Tensor, "backward", lambda loss: backward(loss))
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    monkeypatch.setattr(
+        torch, "_fused_sgd_", lambda *tensors, **settings: None
+    )  # has no made-up form
     monkeypatch.setattr(spectral, "FIRST", 1)  # power iterations take time
     made = machine.alone()
     made.device = CUDA
@@ -89,6 +92,7 @@ def steps(update, batches, machine: Machine) -> None:
     machine.stepping.append(update)
     finite = Finite(SimpleNamespace(machine=machine))
     for step in range(2):
+        update.begin(step)
         losses = update(batches(step), step)
         finite.watch(losses, step)
         assert {value.device.type for value in losses.values()} == {"cuda"}

@@ -184,6 +184,9 @@ def test_metrics_are_repaired_before_rows_are_added(tmp_path, machine):
 
 def test_a_long_run_logs_at_most_a_few_hundred_rows_and_its_last_step(tmp_path, machine):
     class Counter:
+        def begin(self, step):
+            pass
+
         def __call__(self, batch, step):
             return {"loss": torch.tensor(float(step))}
 
@@ -270,6 +273,9 @@ def test_a_loss_that_is_not_finite_stops_with_its_step_and_is_not_saved(
 
 def test_the_first_bad_step_is_named_where_losses_are_looked_at_rarely(tmp_path, machine):
     class Diverging:
+        def begin(self, step):
+            pass
+
         def __call__(self, batch, step):
             return {
                 "good": torch.tensor(1.0),

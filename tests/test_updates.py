@@ -67,16 +67,19 @@ def test_the_learning_rate_follows_its_schedule():
 
 def test_the_learning_rate_of_a_step_does_not_depend_on_resuming(machine):
     update = Supervised(machine, Line(), Training(steps=8, learning_rate=0.2))
-    update((torch.ones(1), torch.ones(1)), 6)
+    update.begin(6)
     assert update.optimizer.param_groups[0]["lr"] == pytest.approx(
         0.2 * 0.5 * (1 + math.cos(math.pi * 0.75))
     )
 
 
+CPU = torch.device("cpu")
+
+
 def test_optimisers_are_made_with_their_settings():
     parameters = [nn.Parameter(torch.zeros(2))]
     sgd = make_optimizer(
-        parameters, Training(steps=1, learning_rate=0.3, momentum=0.7, weight_decay=0.01)
+        parameters, Training(steps=1, learning_rate=0.3, momentum=0.7, weight_decay=0.01), CPU
     )
     assert isinstance(sgd, torch.optim.SGD)
     assert [sgd.defaults[key] for key in ("lr", "momentum", "weight_decay", "nesterov")] == [
@@ -86,7 +89,7 @@ def test_optimisers_are_made_with_their_settings():
         False,
     ]
     adam = make_optimizer(
-        parameters, Training(steps=1, optimizer="adam", learning_rate=1e-3, betas=[0.5, 0.99])
+        parameters, Training(steps=1, optimizer="adam", learning_rate=1e-3, betas=[0.5, 0.99]), CPU
     )
     assert type(adam) is torch.optim.Adam
     assert adam.defaults["betas"] == (0.5, 0.99)

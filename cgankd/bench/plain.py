@@ -48,7 +48,7 @@ def plain_step(
     loader = DataLoader(
         Pictures(images, training, constants), training.batch, shuffle=True, drop_last=True
     )
-    optimizer = make_optimizer(list(model.parameters()), training)
+    optimizer = make_optimizer(list(model.parameters()), training, torch.device("cpu"))
     batches = _forever(loader)
 
     def step() -> None:

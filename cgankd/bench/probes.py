@@ -30,10 +30,11 @@ from cgankd.stages.train_gan import make_batches, make_update
 from cgankd.task import Task
 from cgankd.training.conditions import reader
 from cgankd.training.features import make_objective
-from cgankd.training.loop import Finite, Update, take_step
+from cgankd.training.loop import Finite, take_step
 from cgankd.training.machine import Machine
+from cgankd.training.recorded import recorded
 from cgankd.training.session import Session
-from cgankd.training.updates import Supervised
+from cgankd.training.updates import Supervised, Update
 
 IMAGES = 2000  # random ones: more only take memory
 
@@ -187,6 +188,7 @@ class Probes:
     ) -> Probe:
         session = Session(Path(), name, self.job.preset.seed, "", machine)
         finite, numbers = Finite(session), iter(range(1 << 40))
+        update = recorded(update, machine)
 
         def step() -> None:
             take_step(update, batches, next(numbers), session, finite)
@@ -218,7 +220,8 @@ class Probes:
             )
         more: dict[str, Any] = {"num": num}
         if network is not None:
-            update, batch = Supervised(machine, inner, settings), batches(0)
+            update = recorded(Supervised(machine, inner, settings), machine)
+            batch = batches(0)
             more["bare"] = lambda: update(batch, 0)
             if self.plain:
                 own = self._cnn(name.split()[0], getattr(settings, "head", None))

@@ -357,6 +357,7 @@ def _job(options: Options, **overrides: Any) -> Any:
         num_processes=options.num_processes,
         deterministic=options.deterministic,
         compile=options.compile,
+        eager=options.eager,
         rebuild=options.rebuild,
         track=options.track.value if options.track else None,
         overrides=Overrides(**overrides),

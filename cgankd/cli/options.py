@@ -113,7 +113,15 @@ class Options:
         bool,
         typer.Option(
             "--compile",
-            help="Steps of all but the GAN through torch.compile, on a GPU as CUDA graphs.",
+            help="Steps of all but the GAN through torch.compile.",
+            rich_help_panel=HOW,
+        ),
+    ] = False
+    eager: Annotated[
+        bool,
+        typer.Option(
+            "--eager",
+            help="On a GPU launch each kernel of a step, and no CUDA graph of them all.",
             rich_help_panel=HOW,
         ),
     ] = False

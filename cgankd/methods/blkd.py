@@ -33,6 +33,7 @@ class Blkd(nn.Module):
         self.match_weight = match_weight
         self.temperature = temperature
         self.mixup = mixup  # alpha of the shares; 0 mixes nothing
+        self.draws_on_host = mixup > 0
 
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         others, share = None, 1.0

@@ -20,6 +20,7 @@ class Uda(nn.Module):
     def __init__(self, blkd: Blkd, augmentation: Augmentation) -> None:
         super().__init__()
         self.blkd, self.augmentation = blkd, augmentation
+        self.draws_on_host = True
 
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         plain = self.blkd(self.augmentation(images), labels)

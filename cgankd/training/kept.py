@@ -1,6 +1,7 @@
 """The best average of a GAN so far, which its checkpoints hold beside what is trained."""
 
 import math
+from collections.abc import Hashable
 from typing import Any
 
 import torch
@@ -21,6 +22,12 @@ class KeepBest:
         self.update = update
         self.looks: dict[int, float] = {}  # the distance after each step that was looked at
         self._best: State = {}
+
+    def begin(self, step: int) -> None:
+        self.update.begin(step)
+
+    def kind(self, step: int) -> Hashable:
+        return self.update.kind(step)
 
     def __call__(self, batch: Any, step: int) -> dict[str, Tensor]:
         return self.update(batch, step)

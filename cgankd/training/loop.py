@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,20 +21,12 @@ from cgankd.errors import DIVERGED, STOPPED, Followed, UserError, storage_errors
 from cgankd.preset import Training
 from cgankd.randomness import seed_everything
 from cgankd.training import checkpoint
+from cgankd.training.recorded import recorded
 from cgankd.training.session import Session
-from cgankd.training.updates import State, Supervised
+from cgankd.training.updates import Supervised, Update
 
 CHECKPOINT_SECONDS = float(os.environ.get("CGANKD_CHECKPOINT_SECONDS", "60"))
 LOG_POINTS = 200  # rows of metrics.jsonl
-
-
-class Update(Protocol):
-    """One change of weights from one batch."""
-
-    def __call__(self, batch: Any, step: int) -> dict[str, Tensor]: ...
-    def state(self) -> State: ...
-    def load(self, state: State) -> None: ...
-    def align(self) -> None: ...
 
 
 def fit(
@@ -52,6 +44,7 @@ def fit(
     that is not finite raises UserError(DIVERGED).
     """
     machine, name = session.machine, session.name
+    update = recorded(update, machine)
     start = _continue(update, steps, session)
     finite = Finite(session)
     saved, every = time.monotonic(), max(1, steps // LOG_POINTS)
@@ -94,6 +87,7 @@ def take_step(
     """One step of the loop; the losses, on the device."""
     # A step's draws follow from its number alone, so no generator's state is ever saved.
     seed_everything(session.seed, session.name, step, session.machine.rank)
+    update.begin(step)
     losses = update(batches(step), step)
     finite.watch(losses, step)
     return losses

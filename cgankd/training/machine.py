@@ -30,6 +30,7 @@ class Machine:
         precision: str = "auto",
         deterministic: bool = False,
         compile: bool = False,
+        eager: bool = False,
     ) -> None:
         asked, gpus = int(os.environ.get("WORLD_SIZE", "1")), torch.cuda.device_count()
         if device == "cuda" and not gpus:
@@ -68,7 +69,7 @@ class Machine:
                 f"{self.device.type}",
                 UNAVAILABLE,
             )
-        self.compiles = compile
+        self.compiles, self.eager = compile, eager
         self.asked_precision = precision
         self.precision = choose(precision, device, network="")
         self.tracker = Untracked()
@@ -106,6 +107,11 @@ class Machine:
         machine.precision = choose(self.asked_precision, self.device.type, network)
         return machine
 
+    @property
+    def records(self) -> bool:
+        """Whether steps are recorded and replayed: not where processes wait for each other."""
+        return self.device.type == "cuda" and self.num_processes == 1 and not self.eager
+
     def autocast(self) -> torch.autocast:
         """The context in which losses are computed."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
@@ -115,14 +121,13 @@ class Machine:
         return placed(module, self.device)
 
     def compile(self, objective: nn.Module) -> None:
-        """Has torch.compile make one program of an objective, where that is asked for: on a GPU a
-        CUDA graph each of its forward and its backward. Its state keeps its names, and its random
-        numbers are those of torch's generator, so that they follow from the step's seed as before.
+        """Has torch.compile make one program of an objective, where that is asked for. Its state
+        keeps its names, and its random numbers are those of torch's generator, so that they follow
+        from the step's seed as before.
         """
         if self.compiles:
-            graphs = self.device.type == "cuda"
             torch._dynamo.config.recompile_limit = 64  # networks and methods of a process
-            objective.compile(options={"fallback_random": True, "triton.cudagraphs": graphs})
+            objective.compile(options={"fallback_random": True})
 
     def shared(self, module: nn.Module) -> nn.Module:
         """The module with gradients averaged over processes; buffers are aligned at checkpoints

@@ -1,9 +1,9 @@
 """The two kinds of step that training takes: `Supervised` and `Adversarial`."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,21 @@ from cgankd.training.machine import Machine
 State = dict[str, Tensor]
 
 
+class Update(Protocol):
+    """One change of weights from one batch.
+
+    `begin` does for a step what the host alone can do; steps of one `kind` then are the same work
+    on a device, and None says that the host takes part in the step itself.
+    """
+
+    def begin(self, step: int) -> None: ...
+    def kind(self, step: int) -> Hashable: ...
+    def __call__(self, batch: Any, step: int) -> dict[str, Tensor]: ...
+    def state(self) -> State: ...
+    def load(self, state: State) -> None: ...
+    def align(self) -> None: ...
+
+
 class Supervised:
     """A step on the summed terms of an objective: a module (images, labels, ...) -> {name: weighted
     loss}.
@@ -29,16 +44,27 @@ class Supervised:
         self.parameters = [
             parameter for parameter in objective.parameters() if parameter.requires_grad
         ]
-        self.optimizer = make_optimizer(self.parameters, training)
+        self.optimizer = make_optimizer(self.parameters, training, machine.device)
         machine.compile(self.objective)
         self.module = machine.shared(self.objective)
+        self.on_host = any(
+            getattr(part, "draws_on_host", False) for part in self.objective.modules()
+        )
+
+    def begin(self, step: int) -> None:
+        rate = self.training.learning_rate * learning_rate_factor(self.training, step)
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def kind(self, step: int) -> Hashable:
+        return None if self.on_host else "step"
 
     def __call__(self, batch: tuple[Tensor, ...], step: int) -> dict[str, Tensor]:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.training.learning_rate * learning_rate_factor(self.training, step)
         with self.machine.autocast():
             losses = self.module(*batch)
-        # A copy: what a CUDA graph returns is overwritten by the next step.
         values = torch.stack(list(losses.values()))
         values.sum().backward()
         self.optimizer.step()
@@ -103,11 +129,10 @@ class Adversarial:
         # Listed once: a walk through the modules of a small network takes as long as some layers.
         self.moving, self.kept = _tensors(self.generator), _tensors(self.average)
         self.discriminator_weights, _ = _tensors(self.discriminator)
-        self.generator_optimizer = torch.optim.Adam(
-            self.moving[0], learning_rate, betas, fused=True
-        )
+        options: dict[str, Any] = {"fused": True, "capturable": machine.device.type == "cuda"}
+        self.generator_optimizer = torch.optim.Adam(self.moving[0], learning_rate, betas, **options)
         self.discriminator_optimizer = torch.optim.Adam(
-            self.discriminator_weights, discriminator_learning_rate, betas, fused=True
+            self.discriminator_weights, discriminator_learning_rate, betas, **options
         )
         self.shared_generator = machine.shared(generator)
         self.shared_discriminator = machine.shared(discriminator)
@@ -117,6 +142,20 @@ class Adversarial:
         self.diversity, self.variance = diversity, variance
         self.auxiliary, self.auxiliary_every, self.read = auxiliary, auxiliary_every, read
         self.reuse_fakes = reuse_fakes
+
+    def begin(self, step: int) -> None:
+        pass
+
+    def kind(self, step: int) -> Hashable:
+        return self._reads(step), self._averages(step)
+
+    def _reads(self, step: int) -> bool:
+        """Whether the labels of fakes count in this step."""
+        return self.read is not None and (step + 1) % self.auxiliary_every == 0
+
+    def _averages(self, step: int) -> bool:
+        """Whether the average goes its own way from this step on."""
+        return step >= self.ema_start
 
     def __call__(self, batch: GanBatch, step: int) -> dict[str, Tensor]:
         *earlier, last = batch.discriminator_batches
@@ -130,7 +169,7 @@ class Adversarial:
             discriminator_loss, _, _ = self._discriminator_step(last)
             labels = _in_pairs(batch.labels) if self.diversity else batch.labels
             fake, condition = self._draw(self.shared_generator, labels)
-        read = self.read if (step + 1) % self.auxiliary_every == 0 else None
+        read = self.read if self._reads(step) else None
         losses = self._generator_step(fake, condition, labels, read)
         losses = {"discriminator": discriminator_loss, **losses}
         self._move_average(step)
@@ -197,7 +236,7 @@ class Adversarial:
     @torch.no_grad()
     def _move_average(self, step: int) -> None:
         # Buffers are copied: averaged batch-norm statistics and singular vectors fit no weights.
-        weight = 1 - self.ema_decay if step >= self.ema_start else 1.0
+        weight = 1 - self.ema_decay if self._averages(step) else 1.0
         (kept_weights, kept_buffers), (weights, buffers) = self.kept, self.moving
         torch._foreach_lerp_(kept_weights, weights, weight)
         torch._foreach_copy_(kept_buffers, buffers)
@@ -242,14 +281,28 @@ def _in_pairs_of_fakes(part: DiscriminatorBatch) -> DiscriminatorBatch:
     )
 
 
-def make_optimizer(parameters: list[nn.Parameter], training: Training) -> torch.optim.Optimizer:
-    """The optimiser that the settings name."""
+def make_optimizer(
+    parameters: list[nn.Parameter], training: Training, device: torch.device
+) -> torch.optim.Optimizer:
+    """The optimiser that the settings name. On a GPU its learning rate is a tensor there: a step
+    that is recorded keeps plain numbers as they were.
+    """
+    on_gpu = device.type == "cuda"
     rate, decay = training.learning_rate, training.weight_decay
+    optimizer: torch.optim.Optimizer
     if training.optimizer == "sgd":
-        return torch.optim.SGD(parameters, rate, training.momentum, weight_decay=decay)
-    return torch.optim.Adam(
-        parameters, rate, (training.betas[0], training.betas[1]), weight_decay=decay, fused=True
-    )
+        fused = {"fused": True} if on_gpu else {}  # on a CPU no faster
+        optimizer = torch.optim.SGD(
+            parameters, rate, training.momentum, weight_decay=decay, **fused
+        )
+    else:
+        betas = training.betas[0], training.betas[1]
+        optimizer = torch.optim.Adam(
+            parameters, rate, betas, weight_decay=decay, fused=True, capturable=on_gpu
+        )
+    for group in optimizer.param_groups if on_gpu else []:
+        group["lr"] = torch.tensor(rate, dtype=torch.float32, device=device)
+    return optimizer
 
 
 def learning_rate_factor(training: Training, step: int) -> float:
