@@ -115,6 +115,20 @@ def test_no_method_mixes_devices_or_waits(gpu, monkeypatch, name):
     steps(Supervised(gpu, objective, TRAINING), Mixed(real, fakes), gpu)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_the_learning_rate_of_a_step_is_on_the_device_where_a_replay_reads_it(gpu, optimizer):
+    training = TRAINING.model_copy(update={"optimizer": optimizer})
+    settings = preset.load("digits").distill
+    objective = make_method("nokd", make_task(CLASSES), student(3), None, settings)
+    update = Supervised(gpu, objective, training)
+    (group,) = update.optimizer.param_groups
+    rate = group["lr"]
+    update.begin(5)
+    assert group["lr"] is rate
+    assert rate.device.type == "cuda"
+    assert group.get("capturable", True)  # sgd always is
+
+
 def test_the_head_of_sskd_and_a_number_of_degrees_neither(gpu):
     task = make_task(CLASSES)
     network = student(task.outputs)
