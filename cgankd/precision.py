@@ -10,8 +10,8 @@ from cgankd import cpu
 # resnet8 2.0, resnet20 2.2, vgg11 2.1, resnet18 2.9, mobilenetv2 1.4, densenet121 2.3 times as
 # fast; shufflenetv2 0.8, efficientnet-b0 0.4, and 1.0 of networks narrowed by _x, whose time goes
 # elsewhere; steps of a BigGAN of width 8 at 16x16, batch 32, 1.3, and its fakes are as good (three
-# splits). On a GPU (H100) steps of a BigGAN of
-# width 64 were 1.5 times as fast as in TF32; how good their fakes are has not been compared there.
+# splits). On a GPU (H100) steps of a BigGAN of width 64 were 1.5 times as fast as in TF32; how good
+# their fakes are has not been compared there.
 FASTER_IN_BF16 = {"cpu": ("resnet", "vgg", "mobilenetv2", "densenet", "biggan")}
 INSTRUCTIONS = ("avx512_bf16", "amx_bf16")  # as /proc/cpuinfo names them
 

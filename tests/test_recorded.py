@@ -51,7 +51,7 @@ class Noting:
 @pytest.fixture
 def made_up(monkeypatch):
     """CUDA graphs in name only; the batches that were replayed, as the graph reads them."""
-    noted = SimpleNamespace(update=None, replayed=0, fails=False)
+    noted = SimpleNamespace(update=None, replayed=0, fault=None)
 
     class Graph:
         def replay(self):
@@ -62,8 +62,8 @@ def made_up(monkeypatch):
         noted.update.recording = True
         yield
         noted.update.recording = False
-        if noted.fails:
-            raise RuntimeError("operation not permitted when stream is capturing")
+        if noted.fault:
+            raise noted.fault
 
     stream = SimpleNamespace(wait_stream=lambda other: None)
     stand_ins = {
@@ -113,13 +113,17 @@ def test_a_replay_reads_the_batch_of_its_own_step(made_up):
 
 
 def test_a_step_that_cannot_be_recorded_is_named_with_a_way_on(made_up):
-    made_up.update, made_up.fails = Noting(["a"] * 9), True
+    made_up.update = Noting(["a"] * 9)
+    made_up.fault = RuntimeError("operation not permitted when stream is capturing")
     replaying = Recorded(made_up.update)
     for step in range(WARM):
         replaying(batch(step), step)
     with pytest.raises(UserError, match="step 4 cannot be recorded as a CUDA graph") as caught:
         replaying(batch(WARM), WARM)
     assert "--eager" in caught.value.hint
+    made_up.fault = torch.OutOfMemoryError("CUDA out of memory")  # has another way on
+    with pytest.raises(torch.OutOfMemoryError):
+        replaying(batch(WARM), WARM)
 
 
 def test_the_tensors_of_a_batch_of_batches_are_found_and_changed():

@@ -48,6 +48,7 @@ def plain_step(
     loader = DataLoader(
         Pictures(images, training, constants), training.batch, shuffle=True, drop_last=True
     )
+    # Wherever the loop runs: on a GPU ours is a fused one.
     optimizer = make_optimizer(list(model.parameters()), training, torch.device("cpu"))
     batches = _forever(loader)
 

@@ -79,6 +79,8 @@ class Recorded:
         try:
             with torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
                 losses = self.update(own, step)
+        except torch.OutOfMemoryError:  # which says by itself what to do
+            raise
         except RuntimeError as error:
             raise UserError(
                 f"step {step + 1} cannot be recorded as a CUDA graph: {error}",
